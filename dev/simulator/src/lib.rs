@@ -1,0 +1,1 @@
+//! A simulated ACK task API, scripted in YAML.

@@ -1,0 +1,1 @@
+//! A Kubernetes controller that tracks ACK tasks.
