@@ -1,1 +1,3 @@
-//! A Kubernetes controller that tracks ACK tasks.
+//! A Kubernetes controller that tracks the tasks of Alibaba Cloud's Container Service (ACK).
+
+pub mod api;

@@ -1,3 +1,5 @@
 //! The controller's process.
 
-fn main() {}
+fn main() {
+    print!("{}", scaleouttask_controller::api::crd_yaml().unwrap_or_default());
+}

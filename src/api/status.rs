@@ -1,0 +1,110 @@
+//! The controller's side of a `ScaleOutTask`. Every string in it is bounded.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is known of the task.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleOutTaskStatus {
+    /// The generation of the spec that this status speaks of. -1 until the controller has seen the
+    /// object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// ID of the cluster that the task belongs to, as the task API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+
+    /// Kind of task, as the task API says, such as cluster_scaleout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+
+    /// What the task is doing now, as the task API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_stage: Option<String>,
+
+    /// State of the task, as the task API says: running, success, fail, paused, canceled or
+    /// another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+
+    /// When the task was created, as the task API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Time>,
+
+    /// When the task last changed, as the task API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Time>,
+
+    /// One entry for each instance, in the task API's order; the first 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_result: Option<Vec<TaskResult>>,
+
+    /// How many instances are where, over all entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<InstanceCounts>,
+
+    /// Instances that succeeded, of all, such as 3/5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+
+    /// The task's own error, as the task API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<TaskError>,
+
+    /// When the controller saw the task finish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+
+    /// The last value of the annotation scaleout.dev/poll-requested-at that was acted on; its first
+    /// 64 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_poll_request: Option<String>,
+
+    /// Ready, and while they are True, Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What became of one instance.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// ID of the instance.
+    #[serde(default)]
+    pub data: String,
+    /// success, failed, initial, or what else the task API says.
+    #[serde(default)]
+    pub status: String,
+}
+
+/// How many instances are where.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceCounts {
+    /// All instances of the task.
+    #[serde(default)]
+    pub total: i32,
+    /// Instances that succeeded.
+    #[serde(default)]
+    pub succeeded: i32,
+    /// Instances that failed.
+    #[serde(default)]
+    pub failed: i32,
+    /// Instances that neither succeeded nor failed yet.
+    #[serde(default)]
+    pub pending: i32,
+}
+
+/// The error that the task itself ended with.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// The error's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The error in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
