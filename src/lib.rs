@@ -1,3 +1,4 @@
 //! A Kubernetes controller that tracks the tasks of Alibaba Cloud's Container Service (ACK).
 
 pub mod api;
+pub mod core;

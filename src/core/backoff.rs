@@ -1,0 +1,76 @@
+//! When to ask again, and the deterministic scatter in it.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+/// The longest pause that a `Retry-After` can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// How often an object is asked about that only a person can mend, ± 10%.
+pub const SLOW_RETRY: Duration = Duration::from_secs(300);
+
+const BACKOFF_BASE: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// Exponential backoff with full jitter: anything up to 1 s after the first failure, doubling up to
+/// 5 min. `failures` counts from 1.
+pub fn transient_delay(failures: u32, seed: u64) -> Duration {
+    let exponent = failures.saturating_sub(1).min(16);
+    let ceiling = (BACKOFF_BASE * 2_u32.pow(exponent)).min(BACKOFF_MAX);
+    ceiling.mul_f64(unit(seed))
+}
+
+/// 5 min ± 10%.
+pub fn slow_delay(seed: u64) -> Duration {
+    SLOW_RETRY.mul_f64(0.9 + 0.2 * unit(seed))
+}
+
+/// The interval less up to 5%, so that objects drift apart and none waits longer than it asked for.
+pub fn poll_delay(interval: Duration, seed: u64) -> Duration {
+    interval.mul_f64(1.0 - 0.05 * unit(seed))
+}
+
+/// Where within its interval an object is first polled after a restart: spread by UID, so that not
+/// all are due at once.
+pub fn phase(interval: Duration, uid: &str) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    interval.mul_f64(unit(hasher.finish()))
+}
+
+/// `seed` as a number in [0, 1), well scattered also for neighbouring seeds (`SplitMix64`).
+fn unit(seed: u64) -> f64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    // 32 bits are scatter enough and convert without loss.
+    f64::from(u32::try_from(mixed >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn scatter_is_even() {
+        let mean = (0..10_000).map(unit).sum::<f64>() / 10_000.0;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+    }
+
+    proptest! {
+        #[test]
+        fn delays_stay_within_their_bounds(failures in 0_u32.., seed: u64, secs in 1_u64..=3600) {
+            let ceiling = 1_u64.checked_shl(failures.saturating_sub(1).min(40)).unwrap_or(300).min(300);
+            prop_assert!(transient_delay(failures, seed) <= Duration::from_secs(ceiling));
+            prop_assert!((270.0..=330.0).contains(&slow_delay(seed).as_secs_f64()));
+            let interval = Duration::from_secs(secs);
+            let delay = poll_delay(interval, seed);
+            prop_assert!(delay <= interval && delay >= interval.mul_f64(0.949));
+            prop_assert!(phase(interval, &seed.to_string()) < interval);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What people read: one sentence for each situation, with the mend where there is one.
+
+use super::{
+    Reason, Trouble,
+    conditions::{Beside, Situation},
+};
+
+pub fn pending() -> Situation {
+    Situation {
+        ready: "Unknown",
+        beside: Beside::Reconciling,
+        reason: Reason::Pending,
+        message: "Waiting for the task API's first answer".to_owned(),
+    }
+}
+
+pub fn suspended(ready: &'static str) -> Situation {
+    Situation {
+        ready,
+        beside: Beside::Nothing,
+        reason: Reason::Suspended,
+        message: "Polling is suspended: set spec.suspend to false to go on".to_owned(),
+    }
+}
+
+pub fn region_missing() -> Situation {
+    stall(
+        Reason::RegionMissing,
+        "Neither spec.region nor the controller's --region says which region to ask: start the \
+         controller with --region, or create the object again with spec.region"
+            .to_owned(),
+    )
+}
+
+pub fn secret_credentials_off() -> Situation {
+    stall(
+        Reason::CredentialsInvalid,
+        "spec.credentialsSecretRef is not allowed here: start the controller with \
+         --secret-credentials, or remove spec.credentialsSecretRef"
+            .to_owned(),
+    )
+}
+
+pub fn cluster_mismatch() -> Situation {
+    stall(
+        Reason::ClusterMismatch,
+        "The task doesn't belong to the expected cluster, so nothing of it is shown: check \
+         spec.taskId, spec.clusterId and the controller's --allowed-cluster-id"
+            .to_owned(),
+    )
+}
+
+pub fn timed_out(timeout: &str, state: Option<&str>) -> Situation {
+    let last = state.map_or_else(
+        || "nothing is known of it".to_owned(),
+        |state| format!("its last known state is {state:?}"),
+    );
+    stall(
+        Reason::TimedOut,
+        format!(
+            "The task didn't end within {timeout} of this object's creation; {last}. Raise or \
+             remove spec.timeout to go on"
+        ),
+    )
+}
+
+/// Trouble that passes by itself. One fixed message for each reason, so that repeats write nothing.
+pub fn transient(reason: Reason, ready: &'static str) -> Situation {
+    let message = match reason {
+        Reason::Throttled => "The task API asks for fewer calls; trying again later",
+        Reason::InvalidResponse => "The task API's answer can't be used; trying again",
+        Reason::TaskNotFound => "The task API doesn't know the task yet; looking again",
+        _ => "The task API, or the service its credentials come from, can't be reached or is in trouble; trying again",
+    };
+    Situation {
+        ready,
+        beside: Beside::Reconciling,
+        reason,
+        message: message.to_owned(),
+    }
+}
+
+/// Trouble that somebody has to mend.
+pub fn stalled(trouble: &Trouble) -> Situation {
+    let code = trouble
+        .code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let message = match (trouble.reason, &trouble.detail) {
+        (_, Some(detail)) => detail.clone(),
+        (Reason::AccessDenied, None) => format!(
+            "The task API denies access{code}: grant the credentials the RAM action \
+             cs:DescribeTaskInfo"
+        ),
+        (Reason::CredentialsInvalid, None) => format!(
+            "The task API refuses the credentials{code}: check the access key, its secret and its \
+             token"
+        ),
+        (Reason::ClockSkewed, None) => format!(
+            "The task API refuses the time of the request{code}: synchronise the clock of the \
+             controller's node"
+        ),
+        (Reason::TaskNotFound, None) => {
+            "The task API knows no such task: check spec.taskId, spec.region and whose credentials \
+             are used"
+                .to_owned()
+        }
+        _ => format!(
+            "The task API rejects the request{code}: check spec.taskId, spec.region and the \
+             controller's --endpoint"
+        ),
+    };
+    stall(trouble.reason, message)
+}
+
+fn stall(reason: Reason, message: String) -> Situation {
+    Situation {
+        ready: "False",
+        beside: Beside::Stalled,
+        reason,
+        message,
+    }
+}

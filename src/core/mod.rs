@@ -1,0 +1,31 @@
+//! The functional core: every rule of what is shown, when to ask again and what to leave alone.
+//!
+//! Nothing here does I/O or reads a clock or a random source. [`observe`] decides for one object.
+//! [`Tracker`] decides whose turn it is.
+
+mod backoff;
+mod conditions;
+mod duration;
+mod messages;
+mod object;
+mod observe;
+mod reason;
+mod report;
+mod task;
+
+pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY};
+pub use duration::{DurationError, parse_duration};
+pub use object::{Object, ObjectKey, Policy};
+pub use observe::{Input, Memory, NOT_FOUND_GRACE, Next, Notice, OVERDUE_AFTER, Verdict, observe};
+pub use reason::{Reason, Severity};
+pub use report::MAX_RESULTS;
+pub use task::{Instance, Outcome, Task, Trouble};
+
+/// The first `max` characters of `text`.
+#[must_use]
+pub fn bounded(text: &str, max: usize) -> &str {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}

@@ -1,0 +1,388 @@
+//! What one object shows next, and when it is looked at again.
+
+use std::time::Duration;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{
+    Object, Outcome, Policy, Reason, Severity, Task, Trouble,
+    backoff::{phase, poll_delay, slow_delay, transient_delay},
+    conditions::{self, Situation},
+    report,
+};
+use crate::{api::ScaleOutTaskStatus, core::messages};
+
+/// How long a task may be unknown to the API before the object stalls: a new task's ID may be known
+/// to the caller before the API finds it.
+pub const NOT_FOUND_GRACE: Duration = Duration::from_secs(120);
+/// How long a new object may be without an answer before it says [`Reason::Pending`].
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
+
+/// What just happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// It appeared, or its spec or poll request changed.
+    Seen,
+    /// [`OVERDUE_AFTER`] passed, or its deadline.
+    Waited,
+    /// A call about it ended.
+    Called {
+        /// How.
+        outcome: Outcome,
+        /// When the call began.
+        started_at: Timestamp,
+        /// The poll request that the call acts on.
+        poll_request: Option<String>,
+    },
+}
+
+/// The little that is remembered between calls and may be lost at a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Calls without an answer about the task, in a row.
+    pub failures: u32,
+    /// When the API first said in this run that it knows no such task.
+    pub not_found_since: Option<Timestamp>,
+}
+
+/// When an object's turn comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not before something happens to it.
+    Rest,
+    /// As [`Input::Waited`], after so long.
+    Wait(Duration),
+    /// Call the task API after so long; `urgent` goes before others.
+    Call {
+        /// From now.
+        after: Duration,
+        /// Whether a person waits for it.
+        urgent: bool,
+    },
+    /// Delete the object after so long.
+    Delete(Duration),
+}
+
+/// Something to tell by an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Normal or Warning.
+    pub severity: Severity,
+    /// The new reason of `Ready`.
+    pub reason: Reason,
+    /// Its message.
+    pub message: String,
+}
+
+/// What follows from an [`Input`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The status the object should have; equal to the one it has if nothing is to be written.
+    pub status: ScaleOutTaskStatus,
+    /// The Event to publish once the status is written.
+    pub notice: Option<Notice>,
+    /// What to remember.
+    pub memory: Memory,
+    /// When to come back; `None` leaves the schedule as it is.
+    pub next: Option<Next>,
+}
+
+/// Decides what `object` shows and when it is looked at again, now that `input` happened.
+///
+/// Pure: the same arguments give the same verdict. `seed` scatters delays.
+#[must_use]
+pub fn observe(
+    policy: &Policy,
+    object: &Object,
+    memory: Memory,
+    input: &Input,
+    now: Timestamp,
+    seed: u64,
+) -> Verdict {
+    let mut decision = Decision {
+        policy,
+        object,
+        now,
+        seed,
+        status: object.status.clone(),
+        memory,
+    };
+    let next = if object.deleting {
+        Some(Next::Rest)
+    } else if object.is_finished(now) {
+        Some(decision.finished(input))
+    } else {
+        decision.unfinished(input)
+    };
+    Verdict {
+        notice: notice(object, &decision.status),
+        status: decision.status,
+        memory: decision.memory,
+        next,
+    }
+}
+
+/// An Event is owed when the reason of `Ready` changes.
+fn notice(object: &Object, status: &ScaleOutTaskStatus) -> Option<Notice> {
+    let ready = super::object::condition(status, "Ready")?;
+    let reason = Reason::parse(&ready.reason)?;
+    if object.reason() == Some(reason) {
+        return None;
+    }
+    Some(Notice {
+        severity: reason.severity()?,
+        reason,
+        message: ready.message.clone(),
+    })
+}
+
+/// A verdict in the making.
+struct Decision<'a> {
+    policy: &'a Policy,
+    object: &'a Object,
+    now: Timestamp,
+    seed: u64,
+    status: ScaleOutTaskStatus,
+    memory: Memory,
+}
+
+impl Decision<'_> {
+    fn unfinished(&mut self, input: &Input) -> Option<Next> {
+        if let Some(task) = self.own_task(input).filter(|task| report::is_final(task)) {
+            self.echo(input);
+            return Some(self.answered(task));
+        }
+        let expired = self.expired_at(self.now);
+        if self.object.is_suspended() {
+            return Some(self.held(expired, messages::suspended(self.kept_ready())));
+        }
+        if let Some(blocked) = self.blocked() {
+            return Some(self.held(expired, blocked));
+        }
+        match input {
+            Input::Seen => Some(self.seen(expired)),
+            Input::Waited => self.waited(expired),
+            Input::Called { outcome, started_at, .. } => {
+                self.echo(input);
+                let last = self.expired_at(*started_at);
+                Some(self.called(outcome, last))
+            }
+        }
+    }
+
+    /// No call is to be made, for the reason that `situation` tells.
+    fn held(&mut self, expired: bool, situation: Situation) -> Next {
+        if expired {
+            return self.timed_out();
+        }
+        self.show(&situation);
+        self.until_deadline().map_or(Next::Rest, Next::Wait)
+    }
+
+    /// Why no call can be made at all.
+    fn blocked(&self) -> Option<Situation> {
+        let spec = &self.object.spec;
+        if spec.region.is_none() && !self.policy.has_default_region {
+            return Some(messages::region_missing());
+        }
+        if spec.credentials_secret_ref.is_some() && !self.policy.secret_credentials {
+            return Some(messages::secret_credentials_off());
+        }
+        None
+    }
+
+    fn seen(&self, expired: bool) -> Next {
+        let spec_changed = self.status.observed_generation != Some(self.object.generation);
+        let urgent = self.object.pending_poll_request().is_some();
+        let at_once = urgent || expired || spec_changed || self.object.ready().is_none();
+        let after = if at_once {
+            Duration::ZERO
+        } else {
+            phase(self.object.poll_interval(self.policy), &self.object.uid)
+        };
+        self.call(after, urgent)
+    }
+
+    fn waited(&mut self, expired: bool) -> Option<Next> {
+        if self.object.ready().is_none() {
+            self.show(&messages::pending());
+        }
+        // The deadline of an object that was held up to now.
+        expired.then(|| self.call(Duration::ZERO, false))
+    }
+
+    fn called(&mut self, outcome: &Outcome, last: bool) -> Next {
+        let next = match outcome {
+            Outcome::Answer(task) if self.is_own(task) => self.answered(task),
+            Outcome::Answer(_) => self.mismatched(),
+            Outcome::Trouble(_) if last => Next::Rest,
+            Outcome::Trouble(trouble) => self.troubled(trouble),
+        };
+        if last { self.timed_out() } else { next }
+    }
+
+    fn answered(&mut self, task: &Task) -> Next {
+        self.memory = Memory::default();
+        let situation = report::fill(&mut self.status, task);
+        self.show(&situation);
+        if situation.reason.is_final() {
+            return self.finish(situation.reason);
+        }
+        let interval = self.object.poll_interval(self.policy);
+        self.call(poll_delay(interval, self.seed), false)
+    }
+
+    fn mismatched(&mut self) -> Next {
+        self.memory = Memory::default();
+        report::clear(&mut self.status);
+        self.show(&messages::cluster_mismatch());
+        self.call(slow_delay(self.seed), false)
+    }
+
+    fn troubled(&mut self, trouble: &Trouble) -> Next {
+        self.memory.failures = self.memory.failures.saturating_add(1);
+        if self.stalls(trouble.reason) {
+            self.show(&messages::stalled(trouble));
+            return self.call(slow_delay(self.seed), false);
+        }
+        if self.memory.failures >= 2 {
+            self.show(&messages::transient(trouble.reason, self.kept_ready()));
+        }
+        let delay = trouble
+            .retry_after
+            .unwrap_or_else(|| transient_delay(self.memory.failures, self.seed));
+        self.call(delay.min(self.grace_left(trouble.reason)), false)
+    }
+
+    /// Whether only a person can mend this.
+    fn stalls(&mut self, reason: Reason) -> bool {
+        match reason {
+            Reason::AccessDenied
+            | Reason::CredentialsInvalid
+            | Reason::ClockSkewed
+            | Reason::RequestRejected => true,
+            Reason::TaskNotFound => {
+                let since = *self.memory.not_found_since.get_or_insert(self.now);
+                let stalled = super::object::condition(&self.status, "Stalled");
+                let already = stalled.is_some_and(|stalled| stalled.reason == reason.as_str());
+                already || elapsed(since, self.now) >= NOT_FOUND_GRACE
+            }
+            _ => false,
+        }
+    }
+
+    /// An unknown task is looked for again when its grace ends, at the latest.
+    fn grace_left(&self, reason: Reason) -> Duration {
+        match self.memory.not_found_since {
+            Some(since) if reason == Reason::TaskNotFound => {
+                NOT_FOUND_GRACE.saturating_sub(elapsed(since, self.now))
+            }
+            _ => Duration::MAX,
+        }
+    }
+
+    fn timed_out(&mut self) -> Next {
+        self.memory = Memory::default();
+        let state = self.status.state.clone();
+        let timeout = self.object.spec.timeout.clone().unwrap_or_default();
+        self.show(&messages::timed_out(&timeout, state.as_deref()));
+        self.finish(Reason::TimedOut)
+    }
+
+    /// Only a change of spec or a poll request touch a finished object.
+    fn finished(&mut self, input: &Input) -> Next {
+        if self.status.observed_generation != Some(self.object.generation) {
+            conditions::acknowledge(&mut self.status, self.object.generation);
+        }
+        if let Input::Called { poll_request: Some(_), .. } = input {
+            self.echo(input);
+            let timed_out = self.object.reason() == Some(Reason::TimedOut);
+            if let Some(task) = self.own_task(input)
+                && (!timed_out || report::is_final(task))
+            {
+                return self.answered(task);
+            }
+        }
+        self.after_the_end()
+    }
+
+    fn finish(&mut self, reason: Reason) -> Next {
+        if self.status.finished_at.is_none() || self.object.reason() != Some(reason) {
+            self.status.finished_at = Some(Time(report::floor_to_second(self.now)));
+        }
+        self.after_the_end()
+    }
+
+    fn after_the_end(&self) -> Next {
+        let request = self.object.pending_poll_request();
+        let waiting = request.is_some() && request != self.status.last_handled_poll_request.as_deref();
+        if waiting && !self.object.is_suspended() && self.blocked().is_none() {
+            return Next::Call { after: Duration::ZERO, urgent: true };
+        }
+        let ttl = self.object.spec.ttl_seconds_after_finished;
+        let ttl = ttl.and_then(|seconds| u64::try_from(seconds).ok());
+        match (ttl, &self.status.finished_at) {
+            (Some(ttl), Some(finished_at)) => Next::Delete(
+                Duration::from_secs(ttl).saturating_sub(elapsed(finished_at.0, self.now)),
+            ),
+            _ => Next::Rest,
+        }
+    }
+
+    /// The task that a call found, if it belongs to a cluster that may be shown.
+    fn own_task<'i>(&self, input: &'i Input) -> Option<&'i Task> {
+        match input {
+            Input::Called { outcome: Outcome::Answer(task), .. } if self.is_own(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    fn is_own(&self, task: &Task) -> bool {
+        let cluster = task.cluster_id.as_deref();
+        let expected = self.object.spec.cluster_id.as_deref();
+        let allowed = &self.policy.allowed_cluster_ids;
+        (expected.is_none() || cluster == expected)
+            && (allowed.is_empty() || cluster.is_some_and(|id| allowed.iter().any(|own| own == id)))
+    }
+
+    /// The status of `Ready` while there is no news: unknown until the object was told anything.
+    fn kept_ready(&self) -> &'static str {
+        match self.object.ready() {
+            Some(ready) if ready.status != "Unknown" => "False",
+            _ => "Unknown",
+        }
+    }
+
+    fn show(&mut self, situation: &Situation) {
+        let now = report::floor_to_second(self.now);
+        if !situation.reason.is_final() {
+            self.status.finished_at = None;
+        }
+        conditions::set(&mut self.status, situation, self.object.generation, now);
+    }
+
+    fn echo(&mut self, input: &Input) {
+        if let Input::Called { poll_request: Some(request), .. } = input {
+            self.status.last_handled_poll_request = Some(request.clone());
+        }
+    }
+
+    fn expired_at(&self, time: Timestamp) -> bool {
+        self.object.deadline().is_some_and(|deadline| deadline <= time)
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        self.object.deadline().map(|deadline| elapsed(self.now, deadline))
+    }
+
+    /// A call after `after`, or at the deadline if that comes first.
+    fn call(&self, after: Duration, urgent: bool) -> Next {
+        let after = self.until_deadline().map_or(after, |left| after.min(left));
+        Next::Call { after, urgent }
+    }
+}
+
+/// How long from `since` to `now`; zero where the clock ran backwards.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
