@@ -46,7 +46,10 @@ pub fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
 
 fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    let properties = schema.properties.iter_mut().flat_map(|map| map.values_mut());
+    let properties = schema
+        .properties
+        .iter_mut()
+        .flat_map(|map| map.values_mut());
     properties.for_each(forbid_null);
     if let Some(
         k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items),

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::status::ScaleOutTaskStatus;
 
 /// Which task to track, and how.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
 #[kube(
     group = "scaleout.dev",
     version = "v1alpha1",
@@ -19,17 +21,77 @@ use super::status::ScaleOutTaskStatus;
     derive = "PartialEq",
     doc = "A ScaleOutTask tracks one task of Alibaba Cloud Container Service for Kubernetes (ACK) until it ends. The controller reads the task and reports it in the status; it never changes anything in the cloud.",
     selectable = ".spec.taskId",
-    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State of the task, as the task API says"),
-    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress", description = "Instances that succeeded, of all"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "True once the task succeeded for every instance"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why Ready is what it is"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Task", type_ = "string", json_path = ".spec.taskId", description = "ID of the task", priority = 1),
-    printcolumn(name = "Type", type_ = "string", json_path = ".status.taskType", description = "Kind of task, as the task API says", priority = 1),
-    printcolumn(name = "Cluster", type_ = "string", json_path = ".status.clusterId", description = "Cluster the task belongs to", priority = 1),
-    printcolumn(name = "Stage", type_ = "string", json_path = ".status.currentStage", description = "What the task is doing now", priority = 1),
-    printcolumn(name = "Updated", type_ = "date", json_path = ".status.updated", description = "When the cloud last changed the task", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "The reason in words", priority = 1),
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.state",
+        description = "State of the task, as the task API says"
+    ),
+    printcolumn(
+        name = "Progress",
+        type_ = "string",
+        json_path = ".status.progress",
+        description = "Instances that succeeded, of all"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "True once the task succeeded for every instance"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why Ready is what it is"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Task",
+        type_ = "string",
+        json_path = ".spec.taskId",
+        description = "ID of the task",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Type",
+        type_ = "string",
+        json_path = ".status.taskType",
+        description = "Kind of task, as the task API says",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = ".status.clusterId",
+        description = "Cluster the task belongs to",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Stage",
+        type_ = "string",
+        json_path = ".status.currentStage",
+        description = "What the task is doing now",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Updated",
+        type_ = "date",
+        json_path = ".status.updated",
+        description = "When the cloud last changed the task",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        description = "The reason in words",
+        priority = 1
+    )
 )]
 #[x_kube(validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)")
     .message("region is immutable, also from or to unset: create a new ScaleOutTask to read the task from another region")

@@ -35,7 +35,12 @@ pub struct Situation {
 
 /// Writes the situation into `status`, which then speaks of `generation`. Conditions of other types
 /// stay. The time of a condition moves only when its status does.
-pub fn set(status: &mut ScaleOutTaskStatus, situation: &Situation, generation: i64, now: Timestamp) {
+pub fn set(
+    status: &mut ScaleOutTaskStatus,
+    situation: &Situation,
+    generation: i64,
+    now: Timestamp,
+) {
     let build = |type_: &str, value: &str| Condition {
         type_: type_.to_owned(),
         status: value.to_owned(),

@@ -25,7 +25,11 @@ pub enum DurationError {
 /// The grammar is that of Go's [`time.ParseDuration`](https://pkg.go.dev/time#ParseDuration).
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let nanos = if unsigned == "0" { 0 } else { parse_terms(unsigned)? };
+    let nanos = if unsigned == "0" {
+        0
+    } else {
+        parse_terms(unsigned)?
+    };
     if text.starts_with('-') && nanos > 0 {
         return Err(DurationError::Negative);
     }
@@ -120,17 +124,32 @@ mod tests {
             ("9223372036854775807ns", 9_223_372_036_854_775_807),
         ];
         for (text, nanos) in rows {
-            assert_eq!(parse_duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_nanos(nanos)),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_go_refuses_is_refused() {
-        let malformed = ["", "+", "5", "s", "5 s", "5x", ".s", "1..2s", "1s5", "15S", "1d", "٣s"];
+        let malformed = [
+            "", "+", "5", "s", "5 s", "5x", ".s", "1..2s", "1s5", "15S", "1d", "٣s",
+        ];
         for text in malformed {
-            assert_eq!(parse_duration(text), Err(DurationError::Malformed), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Err(DurationError::Malformed),
+                "{text}"
+            );
         }
-        for text in ["9223372036854775808ns", "99999999999999999999999s", "3000000h", "2562047h48m"] {
+        for text in [
+            "9223372036854775808ns",
+            "99999999999999999999999s",
+            "3000000h",
+            "2562047h48m",
+        ] {
             assert_eq!(parse_duration(text), Err(DurationError::TooLong), "{text}");
         }
         for text in ["-1s", "-0.5h"] {

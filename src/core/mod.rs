@@ -4,22 +4,30 @@
 //! [`Tracker`] decides whose turn it is.
 
 mod backoff;
+mod census;
 mod conditions;
 mod duration;
+mod lanes;
+mod limiter;
 mod messages;
 mod object;
 mod observe;
 mod reason;
 mod report;
 mod task;
+mod tracker;
 
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY};
+pub use census::{Census, STATES};
 pub use duration::{DurationError, parse_duration};
+pub use lanes::{LaneId, LaneLimits};
+pub use limiter::Limiter;
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{Input, Memory, NOT_FOUND_GRACE, Next, Notice, OVERDUE_AFTER, Verdict, observe};
 pub use reason::{Reason, Severity};
 pub use report::MAX_RESULTS;
 pub use task::{Instance, Outcome, Task, Trouble};
+pub use tracker::{Call, Command, Config, EntryId, Event, Now, Tracker, Write, WriteResult};
 
 /// The first `max` characters of `text`.
 #[must_use]

@@ -77,7 +77,10 @@ impl From<ScaleOutTask> for Object {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),
-            created_at: meta.creation_timestamp.map(|time| time.0).unwrap_or_default(),
+            created_at: meta
+                .creation_timestamp
+                .map(|time| time.0)
+                .unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             poll_request,
             spec: task.spec,

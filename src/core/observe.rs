@@ -162,7 +162,11 @@ impl Decision<'_> {
         match input {
             Input::Seen => Some(self.seen(expired)),
             Input::Waited => self.waited(expired),
-            Input::Called { outcome, started_at, .. } => {
+            Input::Called {
+                outcome,
+                started_at,
+                ..
+            } => {
                 self.echo(input);
                 let last = self.expired_at(*started_at);
                 Some(self.called(outcome, last))
@@ -193,14 +197,13 @@ impl Decision<'_> {
 
     fn seen(&self, expired: bool) -> Next {
         let spec_changed = self.status.observed_generation != Some(self.object.generation);
-        let urgent = self.object.pending_poll_request().is_some();
-        let at_once = urgent || expired || spec_changed || self.object.ready().is_none();
+        let at_once = expired || spec_changed || self.object.ready().is_none();
         let after = if at_once {
             Duration::ZERO
         } else {
             phase(self.object.poll_interval(self.policy), &self.object.uid)
         };
-        self.call(after, urgent)
+        self.call(after)
     }
 
     fn waited(&mut self, expired: bool) -> Option<Next> {
@@ -208,7 +211,7 @@ impl Decision<'_> {
             self.show(&messages::pending());
         }
         // The deadline of an object that was held up to now.
-        expired.then(|| self.call(Duration::ZERO, false))
+        expired.then(|| self.call(Duration::ZERO))
     }
 
     fn called(&mut self, outcome: &Outcome, last: bool) -> Next {
@@ -229,29 +232,28 @@ impl Decision<'_> {
             return self.finish(situation.reason);
         }
         let interval = self.object.poll_interval(self.policy);
-        self.call(poll_delay(interval, self.seed), false)
+        self.call(poll_delay(interval, self.seed))
     }
 
     fn mismatched(&mut self) -> Next {
         self.memory = Memory::default();
         report::clear(&mut self.status);
         self.show(&messages::cluster_mismatch());
-        self.call(slow_delay(self.seed), false)
+        self.call(slow_delay(self.seed))
     }
 
     fn troubled(&mut self, trouble: &Trouble) -> Next {
         self.memory.failures = self.memory.failures.saturating_add(1);
         if self.stalls(trouble.reason) {
             self.show(&messages::stalled(trouble));
-            return self.call(slow_delay(self.seed), false);
+            return self.call(slow_delay(self.seed));
         }
         if self.memory.failures >= 2 {
             self.show(&messages::transient(trouble.reason, self.kept_ready()));
         }
-        let delay = trouble
-            .retry_after
-            .unwrap_or_else(|| transient_delay(self.memory.failures, self.seed));
-        self.call(delay.min(self.grace_left(trouble.reason)), false)
+        let backoff = transient_delay(self.memory.failures, self.seed);
+        let delay = backoff.max(trouble.retry_after.unwrap_or_default());
+        self.call(delay.min(self.grace_left(trouble.reason)))
     }
 
     /// Whether only a person can mend this.
@@ -294,7 +296,11 @@ impl Decision<'_> {
         if self.status.observed_generation != Some(self.object.generation) {
             conditions::acknowledge(&mut self.status, self.object.generation);
         }
-        if let Input::Called { poll_request: Some(_), .. } = input {
+        if let Input::Called {
+            poll_request: Some(_),
+            ..
+        } = input
+        {
             self.echo(input);
             let timed_out = self.object.reason() == Some(Reason::TimedOut);
             if let Some(task) = self.own_task(input)
@@ -314,10 +320,8 @@ impl Decision<'_> {
     }
 
     fn after_the_end(&self) -> Next {
-        let request = self.object.pending_poll_request();
-        let waiting = request.is_some() && request != self.status.last_handled_poll_request.as_deref();
-        if waiting && !self.object.is_suspended() && self.blocked().is_none() {
-            return Next::Call { after: Duration::ZERO, urgent: true };
+        if self.poll_request_waits() && !self.object.is_suspended() && self.blocked().is_none() {
+            return self.call(Duration::ZERO);
         }
         let ttl = self.object.spec.ttl_seconds_after_finished;
         let ttl = ttl.and_then(|seconds| u64::try_from(seconds).ok());
@@ -332,7 +336,10 @@ impl Decision<'_> {
     /// The task that a call found, if it belongs to a cluster that may be shown.
     fn own_task<'i>(&self, input: &'i Input) -> Option<&'i Task> {
         match input {
-            Input::Called { outcome: Outcome::Answer(task), .. } if self.is_own(task) => Some(task),
+            Input::Called {
+                outcome: Outcome::Answer(task),
+                ..
+            } if self.is_own(task) => Some(task),
             _ => None,
         }
     }
@@ -362,23 +369,46 @@ impl Decision<'_> {
     }
 
     fn echo(&mut self, input: &Input) {
-        if let Input::Called { poll_request: Some(request), .. } = input {
+        if let Input::Called {
+            poll_request: Some(request),
+            ..
+        } = input
+        {
             self.status.last_handled_poll_request = Some(request.clone());
         }
     }
 
     fn expired_at(&self, time: Timestamp) -> bool {
-        self.object.deadline().is_some_and(|deadline| deadline <= time)
+        self.object
+            .deadline()
+            .is_some_and(|deadline| deadline <= time)
     }
 
     fn until_deadline(&self) -> Option<Duration> {
-        self.object.deadline().map(|deadline| elapsed(self.now, deadline))
+        self.object
+            .deadline()
+            .map(|deadline| elapsed(self.now, deadline))
     }
 
-    /// A call after `after`, or at the deadline if that comes first.
-    fn call(&self, after: Duration, urgent: bool) -> Next {
+    /// A call after `after`, or at the deadline if that comes first; at once for a poll request.
+    fn call(&self, after: Duration) -> Next {
+        if self.poll_request_waits() {
+            return Next::Call {
+                after: Duration::ZERO,
+                urgent: true,
+            };
+        }
         let after = self.until_deadline().map_or(after, |left| after.min(left));
-        Next::Call { after, urgent }
+        Next::Call {
+            after,
+            urgent: false,
+        }
+    }
+
+    /// Whether there is a poll request that the status, as decided so far, doesn't echo.
+    fn poll_request_waits(&self) -> bool {
+        let request = self.object.poll_request.as_deref();
+        request.is_some() && request != self.status.last_handled_poll_request.as_deref()
     }
 }
 

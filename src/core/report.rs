@@ -28,8 +28,7 @@ pub fn fill(status: &mut ScaleOutTaskStatus, task: &Task) -> Situation {
     status.created = task.created.map(whole_seconds);
     status.updated = task.updated.map(whole_seconds);
     status.task_result = listed(task);
-    status.progress =
-        (counts.total > 0).then(|| format!("{}/{}", counts.succeeded, counts.total));
+    status.progress = (counts.total > 0).then(|| format!("{}/{}", counts.succeeded, counts.total));
     status.instances = Some(counts);
     status.error = error(task);
     situation(status, counts)
@@ -57,19 +56,42 @@ pub fn is_final(task: &Task) -> bool {
 fn situation(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Situation {
     let state = status.state.as_deref().unwrap_or_default();
     let (ready, beside, reason, lead) = match state {
-        "running" => ("False", Beside::Reconciling, Reason::TaskRunning, "The task is running".into()),
-        "paused" => ("False", Beside::Reconciling, Reason::TaskPaused, "The task is paused".into()),
+        "running" => (
+            "False",
+            Beside::Reconciling,
+            Reason::TaskRunning,
+            "The task is running".into(),
+        ),
+        "paused" => (
+            "False",
+            Beside::Reconciling,
+            Reason::TaskPaused,
+            "The task is paused".into(),
+        ),
         "success" if counts.failed > 0 => (
             "False",
             Beside::Stalled,
             Reason::InstancesFailed,
             "The task ended, but not for every instance".into(),
         ),
-        "success" => ("True", Beside::Nothing, Reason::TaskSucceeded, "The task succeeded".into()),
-        "fail" => ("False", Beside::Stalled, Reason::TaskFailed, "The task failed".into()),
-        "canceled" | "cancelled" => {
-            ("False", Beside::Stalled, Reason::TaskCanceled, "The task was canceled".into())
-        }
+        "success" => (
+            "True",
+            Beside::Nothing,
+            Reason::TaskSucceeded,
+            "The task succeeded".into(),
+        ),
+        "fail" => (
+            "False",
+            Beside::Stalled,
+            Reason::TaskFailed,
+            "The task failed".into(),
+        ),
+        "canceled" | "cancelled" => (
+            "False",
+            Beside::Stalled,
+            Reason::TaskCanceled,
+            "The task was canceled".into(),
+        ),
         other => (
             "False",
             Beside::Reconciling,
@@ -88,7 +110,10 @@ fn situation(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Situation {
 fn sentence(lead: String, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> String {
     let mut message = lead;
     if counts.total > 0 {
-        message += &format!(": {} of {} instances succeeded", counts.succeeded, counts.total);
+        message += &format!(
+            ": {} of {} instances succeeded",
+            counts.succeeded, counts.total
+        );
         if counts.failed > 0 {
             message += &format!(", {} failed", counts.failed);
         }
@@ -118,10 +143,14 @@ fn count(task: &Task) -> InstanceCounts {
 }
 
 fn listed(task: &Task) -> Option<Vec<TaskResult>> {
-    let entries = task.results.iter().take(MAX_RESULTS).map(|instance| TaskResult {
-        data: bounded(&instance.id, INSTANCE_ID_CHARS).to_owned(),
-        status: bounded(normal_status(&instance.status), WORD_CHARS).to_owned(),
-    });
+    let entries = task
+        .results
+        .iter()
+        .take(MAX_RESULTS)
+        .map(|instance| TaskResult {
+            data: bounded(&instance.id, INSTANCE_ID_CHARS).to_owned(),
+            status: bounded(normal_status(&instance.status), WORD_CHARS).to_owned(),
+        });
     (!task.results.is_empty()).then(|| entries.collect())
 }
 

@@ -1,0 +1,156 @@
+//! How fast one account may be asked in one region: a token bucket whose rate falls when the API
+//! throttles and recovers by itself.
+
+use std::time::Duration;
+
+/// How much of the full rate comes back each second: a minute from standstill.
+const RECOVERY: f64 = 1.0 / 60.0;
+/// The rate never falls below one call in ten seconds, or recovery would go unnoticed.
+const FLOOR: f64 = 0.1;
+/// Answers to calls already under way speak of the same overload.
+const FALL_ONCE_IN: Duration = Duration::from_secs(1);
+/// How many seconds' worth of calls may come at once.
+const BURST_SECONDS: f64 = 0.1;
+
+/// A token bucket. Times are those of one monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    full_rate: f64,
+    rate: f64,
+    tokens: f64,
+    updated_at: Duration,
+    fell_at: Option<Duration>,
+    paused_until: Duration,
+}
+
+impl Limiter {
+    /// A limiter of `rate` calls a second.
+    #[must_use]
+    pub fn new(rate: f64, now: Duration) -> Self {
+        Self {
+            full_rate: rate,
+            rate,
+            tokens: burst(rate),
+            updated_at: now,
+            fell_at: None,
+            paused_until: Duration::ZERO,
+        }
+    }
+
+    /// Takes leave for one call, or says when to ask again.
+    pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
+        if now < self.paused_until {
+            return Err(self.paused_until);
+        }
+        self.refill(now);
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        let wait = Duration::from_secs_f64((1.0 - self.tokens) / self.rate);
+        // Rounding must not wake anyone a hair too early, over and over.
+        Err(now + wait.max(Duration::from_millis(1)))
+    }
+
+    /// The API asked for fewer calls: pause as long as it said, or else halve the rate.
+    pub fn throttled(&mut self, now: Duration, retry_after: Option<Duration>) {
+        if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
+            self.paused_until = self.paused_until.max(now + pause);
+            return;
+        }
+        self.refill(now);
+        if self
+            .fell_at
+            .is_some_and(|fell_at| now < fell_at + FALL_ONCE_IN)
+        {
+            return;
+        }
+        self.rate = (self.rate / 2.0).max(FLOOR.min(self.full_rate));
+        self.tokens = self.tokens.min(burst(self.rate));
+        self.fell_at = Some(now);
+    }
+
+    fn refill(&mut self, now: Duration) {
+        let seconds = now.saturating_sub(self.updated_at).as_secs_f64();
+        self.tokens = (self.tokens + seconds * self.rate).min(burst(self.rate));
+        self.rate = (self.rate + seconds * RECOVERY * self.full_rate).min(self.full_rate);
+        self.updated_at = now;
+    }
+}
+
+fn burst(rate: f64) -> f64 {
+    (rate * BURST_SECONDS).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How many calls a caller who always has one ready gets in `seconds`.
+    fn calls_in(limiter: &mut Limiter, from: Duration, seconds: u64) -> u32 {
+        let (mut now, mut calls) = (from, 0);
+        while now < from + Duration::from_secs(seconds) {
+            match limiter.take(now) {
+                Ok(()) => calls += 1,
+                Err(at) => {
+                    assert!(at > now);
+                    now = at;
+                }
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn the_full_rate_holds_over_time() {
+        let mut limiter = Limiter::new(20.0, Duration::ZERO);
+        let calls = calls_in(&mut limiter, Duration::ZERO, 60);
+        assert!((1180..=1204).contains(&calls), "{calls}");
+    }
+
+    #[test]
+    fn throttling_halves_the_rate_once_and_it_recovers() {
+        let mut limiter = Limiter::new(20.0, Duration::ZERO);
+        let now = Duration::from_secs(1);
+        for _ in 0..50 {
+            limiter.throttled(now, None);
+        }
+        let calls = calls_in(&mut limiter, now, 1);
+        assert!((9..=13).contains(&calls), "{calls}");
+        let later = Duration::from_secs(120);
+        let calls = calls_in(&mut limiter, later, 10);
+        assert!((195..=204).contains(&calls), "{calls}");
+    }
+
+    #[test]
+    fn retry_after_pauses_for_its_length() {
+        let mut limiter = Limiter::new(20.0, Duration::ZERO);
+        limiter.throttled(Duration::from_secs(1), Some(Duration::from_secs(30)));
+        assert_eq!(
+            limiter.take(Duration::from_secs(2)),
+            Err(Duration::from_secs(31))
+        );
+        assert_eq!(limiter.take(Duration::from_secs(31)), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_history_lets_more_through_than_the_full_rate(
+            rate in 0.1_f64..500.0,
+            throttles in prop::collection::vec(0_u64..20, 0..20),
+        ) {
+            let mut limiter = Limiter::new(rate, Duration::ZERO);
+            let mut calls = 0;
+            for second in 0..20 {
+                let now = Duration::from_secs(second);
+                for _ in throttles.iter().filter(|at| **at == second) {
+                    limiter.throttled(now, None);
+                }
+                calls += calls_in(&mut limiter, now, 1);
+            }
+            prop_assert!(f64::from(calls) <= rate * 20.0 + burst(rate) + 1.0);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The call itself.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use reqwest::{
+    Client, Method, Request, Response, StatusCode,
+    header::{ACCEPT, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use rustls::crypto::CryptoProvider;
+use tracing::debug;
+
+use super::{
+    body::{parse_error_code, parse_task},
+    classify::classify,
+    credentials::{Credentials, CredentialsError, SharedCredentials},
+    endpoint::{Endpoints, Region},
+    sign::{self, sign},
+};
+use crate::core::{Outcome, Reason, Trouble};
+
+const ACTION: &str = "DescribeTaskInfo";
+const VERSION: &str = "2015-12-15";
+/// No task has a larger body.
+const BODY_MAX: usize = 1024 * 1024;
+/// An error's code stands well before this.
+const ERROR_BODY_MAX: usize = 64 * 1024;
+
+/// How the task API is called.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Where it is.
+    pub endpoints: Endpoints,
+    /// How long a call may take, from the connection to the body's end.
+    pub request_timeout: Duration,
+    /// What calls are signed with; unsigned without.
+    pub credentials: Option<SharedCredentials>,
+}
+
+/// A client of the task API. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct TaskApi {
+    http: Client,
+    endpoints: Endpoints,
+    credentials: Option<SharedCredentials>,
+}
+
+impl TaskApi {
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// Where the TLS library can't be set up, as without root certificates.
+    pub fn new(options: ClientOptions) -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .user_agent(concat!(
+                "scaleouttask-controller/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(options.request_timeout.min(Duration::from_secs(5)))
+            .timeout(options.request_timeout)
+            .build()?;
+        Ok(Self {
+            http,
+            endpoints: options.endpoints,
+            credentials: options.credentials,
+        })
+    }
+
+    /// Asks about one task.
+    pub async fn describe(&self, region: &Region, task_id: &str) -> Outcome {
+        match self.try_describe(region, task_id).await {
+            Ok(outcome) => outcome,
+            Err(trouble) => Outcome::Trouble(trouble),
+        }
+    }
+
+    async fn try_describe(&self, region: &Region, task_id: &str) -> Result<Outcome, Trouble> {
+        let url = self
+            .endpoints
+            .task_url(region, task_id)
+            .map_err(|error| explained(Reason::RequestRejected, error.to_string()))?;
+        let mut request = Request::new(Method::GET, url);
+        let accept = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(ACCEPT, accept);
+
+        let Some(shared) = &self.credentials else {
+            return self.send(request, task_id).await;
+        };
+        let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
+        sign_request(&mut request, &credentials)?;
+        let outcome = self.send(request, task_id).await;
+        if let Err(trouble) = &outcome
+            && trouble.reason == Reason::CredentialsInvalid
+        {
+            shared.invalidate(&credentials);
+        }
+        outcome
+    }
+
+    async fn send(&self, request: Request, task_id: &str) -> Result<Outcome, Trouble> {
+        let response = self
+            .http
+            .execute(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(refused(response).await);
+        }
+        let body = read(response, BODY_MAX).await?;
+        parse_task(&body, task_id)
+            .map(|task| Outcome::Answer(Box::new(task)))
+            .map_err(|error| {
+                debug!(task_id, %error, "task API answer refused");
+                Trouble::new(Reason::InvalidResponse)
+            })
+    }
+}
+
+fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), Trouble> {
+    let signed = sign(
+        &sign::Request {
+            method: request.method(),
+            url: request.url(),
+            action: ACTION,
+            version: VERSION,
+        },
+        credentials,
+        Timestamp::now(),
+        &nonce()?,
+    );
+    let headers =
+        signed.map_err(|error| explained(Reason::CredentialsInvalid, error.to_string()))?;
+    request.headers_mut().extend(headers);
+    Ok(())
+}
+
+/// 128 random bits in hex: the API refuses a nonce that it has seen.
+fn nonce() -> Result<String, Trouble> {
+    let mut bytes = [0_u8; 16];
+    let provider = CryptoProvider::get_default();
+    let filled = provider.is_some_and(|provider| provider.secure_random.fill(&mut bytes).is_ok());
+    if !filled {
+        return Err(Trouble::new(Reason::TaskApiUnavailable));
+    }
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+/// What an answer other than 200 means.
+async fn refused(response: Response) -> Trouble {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let body = read(response, ERROR_BODY_MAX).await.unwrap_or_default();
+    let code = parse_error_code(&body);
+    let trouble = classify(
+        status,
+        code.as_deref(),
+        retry_after.as_deref(),
+        Timestamp::now(),
+    );
+    debug!(
+        status = status.as_u16(),
+        code = trouble.code,
+        "task API refused the call"
+    );
+    trouble
+}
+
+/// Reads a body of at most `max` bytes, as they come: a length that a server claims is not trusted.
+async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, Trouble> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| unreachable(&error))?
+    {
+        if body.len() + chunk.len() > max {
+            return Err(Trouble::new(Reason::InvalidResponse));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The error's kind is logged, never its text: that may hold a URL with a token.
+fn unreachable(error: &reqwest::Error) -> Trouble {
+    debug!(
+        timeout = error.is_timeout(),
+        connect = error.is_connect(),
+        body = error.is_body() || error.is_decode(),
+        "task API unreachable"
+    );
+    Trouble::new(Reason::TaskApiUnavailable)
+}
+
+fn no_credentials(error: &CredentialsError) -> Trouble {
+    if error.is_transient() {
+        return Trouble::new(Reason::TaskApiUnavailable);
+    }
+    explained(Reason::CredentialsInvalid, error.to_string())
+}
+
+fn explained(reason: Reason, detail: String) -> Trouble {
+    Trouble {
+        detail: Some(detail),
+        ..Trouble::new(reason)
+    }
+}

@@ -1,0 +1,45 @@
+//! Credentials of the task API: the vendor's chain of sources, of which one is chosen by what
+//! is configured, behind a cache that all callers share.
+
+mod context;
+mod error;
+mod provider;
+mod shared;
+mod source;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+
+pub use error::CredentialsError;
+pub use shared::SharedCredentials;
+pub use source::CredentialSource;
+
+/// What a request is signed with. `Debug` shows neither the secret nor the token.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The access key's ID, which is no secret.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub access_key_secret: SecretString,
+    /// The token that belongs to temporary credentials.
+    pub security_token: Option<SecretString>,
+    /// When the API stops taking them; never, for a permanent key.
+    pub expires_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let credentials = Credentials {
+            access_key_id: "LTAI".to_owned(),
+            access_key_secret: "hunter2".into(),
+            security_token: Some("t0ken".into()),
+            expires_at: None,
+        };
+        let shown = format!("{credentials:?}");
+        assert!(shown.contains("LTAI") && !shown.contains("hunter2") && !shown.contains("t0ken"));
+    }
+}

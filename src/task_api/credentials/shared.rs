@@ -1,0 +1,520 @@
+//! One set of credentials for all callers: read once for all who wait, read anew before it
+//! expires, and with growing pauses while that fails.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::provider::Provider;
+use super::source::Environment;
+use super::{CredentialSource, Credentials, CredentialsError};
+
+/// How long before their end credentials are read anew, at most.
+const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
+/// The first pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// A source's answer may take several calls; this bounds them all.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Credentials that served for longer than this worked once: their refusal is news.
+const PROVEN_AFTER: Duration = Duration::from_mins(5);
+
+type Outcome = Result<Arc<Credentials>, CredentialsError>;
+type Flight = Shared<BoxFuture<'static, Outcome>>;
+type Fetch =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Credentials, CredentialsError>> + Send + Sync>;
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Credentials from one source, shared by all who need them. Clones share them too.
+#[derive(Clone)]
+pub struct SharedCredentials(Arc<Inner>);
+
+struct Inner {
+    fetch: Fetch,
+    clock: Clock,
+    source: Option<CredentialSource>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// The read under way, which goes on even if nobody waits for it any more.
+    flight: Option<Flight>,
+    pause: Option<Pause>,
+    /// Failed reads in a row.
+    failures: u32,
+    /// Credentials in a row that the API refused while they were fresh.
+    refusals: u32,
+}
+
+struct Current {
+    credentials: Arc<Credentials>,
+    refresh_at: Option<Timestamp>,
+    since: Instant,
+}
+
+/// No read before `until`: whoever asks meanwhile and can't be served gets `error`.
+struct Pause {
+    until: Instant,
+    error: CredentialsError,
+}
+
+impl fmt::Debug for SharedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedCredentials")
+            .field("source", &self.0.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SharedCredentials {
+    /// Credentials from the source that the process's environment configures. `allow_insecure`
+    /// lets an STS endpoint be plain http off loopback. Nothing is read yet; that no source is
+    /// configured shows in [`get`](Self::get).
+    ///
+    /// # Errors
+    /// Where the source needs an HTTP client and none can be made.
+    pub fn from_environment(allow_insecure: bool) -> Result<Self, CredentialsError> {
+        let provider = Provider::new(Environment::of_process(), allow_insecure)?;
+        Ok(Self::from_provider(provider, Timestamp::now))
+    }
+
+    /// Credentials that were read elsewhere, such as from a Secret.
+    #[must_use]
+    pub fn fixed(credentials: Credentials) -> Self {
+        let fetch = move || std::future::ready(Ok(credentials.clone()));
+        Self::new(None, fetch, Timestamp::now)
+    }
+
+    pub(super) fn from_provider(
+        provider: Provider,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        let source = provider.source();
+        let provider = Arc::new(provider);
+        let fetch = move || {
+            let provider = Arc::clone(&provider);
+            async move { provider.provide().await }
+        };
+        Self::new(source, fetch, clock)
+    }
+
+    fn new<F>(
+        source: Option<CredentialSource>,
+        fetch: impl Fn() -> F + Send + Sync + 'static,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Credentials, CredentialsError>> + Send + 'static,
+    {
+        Self(Arc::new(Inner {
+            fetch: Box::new(move || fetch().boxed()),
+            clock: Box::new(clock),
+            source,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The source that was chosen; none is where nothing is configured, and for fixed ones.
+    #[must_use]
+    pub fn source(&self) -> Option<CredentialSource> {
+        self.0.source
+    }
+
+    /// The credentials: those at hand while they are valid, else those of a read that all who
+    /// wait share. To be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Why they can't be read; during the pause after a failure, the failure.
+    pub async fn get(&self) -> Result<Arc<Credentials>, CredentialsError> {
+        let flight = {
+            let mut state = self.state();
+            let now = (self.0.clock)();
+            if let Some(current) = state.valid(now) {
+                let credentials = Arc::clone(&current.credentials);
+                let due = current.refresh_at.is_some_and(|at| at <= now);
+                if due && state.flight.is_none() && state.pausing().is_none() {
+                    let _in_background = self.start(&mut state);
+                }
+                return Ok(credentials);
+            }
+            match (&state.flight, state.pausing()) {
+                (Some(flight), _) => flight.clone(),
+                (None, Some(error)) => return Err(error.clone()),
+                (None, None) => self.start(&mut state),
+            }
+        };
+        flight.await
+    }
+
+    /// Drops credentials that the API refused, unless others have taken their place. If they
+    /// were fresh, the next read waits, the longer the more often this happens in a row.
+    pub fn invalidate(&self, refused: &Arc<Credentials>) {
+        let mut state = self.state();
+        let of_refused = |current: &mut Current| Arc::ptr_eq(&current.credentials, refused);
+        let Some(current) = state.current.take_if(of_refused) else {
+            return;
+        };
+        if current.since.elapsed() >= PROVEN_AFTER {
+            state.refusals = 0;
+            return;
+        }
+        state.refusals = state.refusals.saturating_add(1);
+        state.pause = Some(Pause {
+            until: Instant::now() + pause(state.refusals),
+            error: CredentialsError::RefusedByApi,
+        });
+    }
+
+    /// Starts a read in a task of its own, so that it outlives whoever waits for it.
+    fn start(&self, state: &mut State) -> Flight {
+        let shared = self.clone();
+        let task = tokio::spawn(async move {
+            let read = AssertUnwindSafe(async { (shared.0.fetch)().await }).catch_unwind();
+            let fetched = match tokio::time::timeout(FETCH_TIMEOUT, read).await {
+                Ok(Ok(fetched)) => fetched,
+                Ok(Err(_panic)) => Err(CredentialsError::Internal),
+                Err(_elapsed) => Err(shared.timed_out()),
+            };
+            shared.settle(fetched)
+        });
+        let flight = async { task.await.unwrap_or(Err(CredentialsError::Internal)) }
+            .boxed()
+            .shared();
+        state.flight = Some(flight.clone());
+        flight
+    }
+
+    fn timed_out(&self) -> CredentialsError {
+        self.0
+            .source
+            .map_or(CredentialsError::Internal, CredentialsError::Unreachable)
+    }
+
+    /// Takes in what a read brought.
+    fn settle(&self, fetched: Result<Credentials, CredentialsError>) -> Outcome {
+        let now = (self.0.clock)();
+        let fetched = fetched.and_then(|credentials| self.unexpired(credentials, now));
+        let mut state = self.state();
+        state.flight = None;
+        match fetched {
+            Ok(credentials) => {
+                let credentials = Arc::new(credentials);
+                tracing::debug!(expires_at = ?credentials.expires_at, "read credentials");
+                state.failures = 0;
+                state.pause = None;
+                state.current = Some(Current {
+                    refresh_at: refresh_at(&credentials, now),
+                    credentials: Arc::clone(&credentials),
+                    since: Instant::now(),
+                });
+                Ok(credentials)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't read credentials");
+                state.failures = state.failures.saturating_add(1);
+                state.pause = Some(Pause {
+                    until: Instant::now() + pause(state.failures),
+                    error: error.clone(),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    fn unexpired(
+        &self,
+        credentials: Credentials,
+        now: Timestamp,
+    ) -> Result<Credentials, CredentialsError> {
+        match self.0.source {
+            Some(source) if credentials.expires_at.is_some_and(|at| at <= now) => {
+                Err(CredentialsError::Expired(source))
+            }
+            _ => Ok(credentials),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn valid(&self, now: Timestamp) -> Option<&Current> {
+        let current = self.current.as_ref()?;
+        let expires_at = current.credentials.expires_at;
+        expires_at.is_none_or(|at| now < at).then_some(current)
+    }
+
+    fn pausing(&self) -> Option<&CredentialsError> {
+        let pause = self.pause.as_ref()?;
+        (Instant::now() < pause.until).then_some(&pause.error)
+    }
+}
+
+/// When to read credentials anew that were read at `now`: a quarter of their remaining life
+/// before its end, but no more than the margin.
+fn refresh_at(credentials: &Credentials, now: Timestamp) -> Option<Timestamp> {
+    let expires_at = credentials.expires_at?;
+    let margin = (expires_at.duration_since(now) / 4).min(REFRESH_MARGIN);
+    expires_at.checked_sub(margin).ok()
+}
+
+/// The pause after the `n`th failure in a row: exponential, of which half is left to chance, so
+/// that replicas don't move in step.
+fn pause(n: u32) -> Duration {
+    let doublings = n.saturating_sub(1).min(16);
+    let whole = FIRST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE);
+    let chance = RandomState::new().hash_one(n) % 1000;
+    whole.mul_f64(0.5 + f64::from(u16::try_from(chance).unwrap_or_default()) / 2000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const ERROR: CredentialsError = CredentialsError::Unreachable(CredentialSource::Oidc);
+    /// Longer than any pause.
+    const LONG: Duration = Duration::from_secs(61);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// What the source answers to its `n`th call, counted from 0.
+    type Script = fn(usize) -> Result<Option<Duration>, CredentialsError>;
+
+    /// Credentials whose source takes a second, on a wall clock that follows Tokio's; each is
+    /// named after the call that made it and lives as long as the script says.
+    fn scripted(script: Script) -> (SharedCredentials, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let start = Instant::now();
+        let clock = move || Timestamp::UNIX_EPOCH + start.elapsed();
+        let counter = Arc::clone(&calls);
+        let fetch = move || {
+            let n = counter.fetch_add(1, Ordering::SeqCst);
+            async move {
+                sleep(Duration::from_secs(1)).await;
+                Ok(Credentials {
+                    access_key_id: n.to_string(),
+                    access_key_secret: "secret".into(),
+                    security_token: None,
+                    expires_at: script(n)?.map(|life| clock() + life),
+                })
+            }
+        };
+        let shared = SharedCredentials::new(Some(CredentialSource::Oidc), fetch, clock);
+        (shared, calls)
+    }
+
+    fn count(calls: &AtomicUsize) -> usize {
+        calls.load(Ordering::SeqCst)
+    }
+
+    async fn id(shared: &SharedCredentials) -> Result<String, CredentialsError> {
+        Ok(shared.get().await?.access_key_id.clone())
+    }
+
+    /// Waits for the read under way, if any.
+    async fn landed(shared: &SharedCredentials) {
+        let flight = shared.state().flight.clone();
+        if let Some(flight) = flight {
+            let _ = flight.await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hundred_waiters_share_one_read() {
+        let (shared, calls) = scripted(|_| Ok(None));
+        let waiters = (0..100).map(|_| shared.get());
+        let got = futures::future::try_join_all(waiters).await.unwrap();
+        assert!(
+            got.iter()
+                .all(|credentials| Arc::ptr_eq(credentials, &got[0]))
+        );
+        assert_eq!(count(&calls), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_is_shared_and_not_repeated_at_once() {
+        let (shared, calls) = scripted(|_| Err(ERROR));
+        let waiters = (0..100).map(|_| shared.get());
+        for got in futures::future::join_all(waiters).await {
+            assert_eq!(got.unwrap_err(), ERROR);
+        }
+        assert_eq!(id(&shared).await, Err(ERROR));
+        assert_eq!(count(&calls), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_while_reads_fail_and_end_with_success() {
+        let (shared, calls) = scripted(|n| if n == 8 { Ok(None) } else { Err(ERROR) });
+        let start = Instant::now();
+        while id(&shared).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        // Nine reads of a second, and pauses of 1, 2, 4 … 60, 60 s, of which half is chance.
+        assert_eq!(count(&calls), 9);
+        let total = start.elapsed().as_secs();
+        assert!((9 + 91..=9 + 183 + 2).contains(&total), "{total}");
+        let got = shared.get().await.unwrap();
+        shared.invalidate(&got);
+        sleep(Duration::from_secs(1)).await;
+        // The next failure's pause is the first again.
+        assert_eq!(id(&shared).await, Err(ERROR));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(id(&shared).await, Err(ERROR));
+        assert_eq!(count(&calls), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_ones_are_read_before_the_old_expire_which_serve_meanwhile() {
+        let (shared, calls) = scripted(|_| Ok(Some(HOUR)));
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        advance(Duration::from_mins(45) - Duration::from_secs(1)).await;
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        assert_eq!(count(&calls), 1);
+        advance(Duration::from_secs(1)).await;
+        for _ in 0..10 {
+            assert_eq!(id(&shared).await.unwrap(), "0");
+        }
+        landed(&shared).await;
+        assert_eq!(count(&calls), 2);
+        assert_eq!(id(&shared).await.unwrap(), "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_lived_ones_are_read_anew_at_three_quarters_of_their_life() {
+        let (shared, calls) = scripted(|_| Ok(Some(Duration::from_mins(8))));
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        advance(Duration::from_secs(6 * 60 - 1)).await;
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        landed(&shared).await;
+        assert_eq!(count(&calls), 1);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        landed(&shared).await;
+        assert_eq!(id(&shared).await.unwrap(), "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_ones_serve_to_their_end_while_reads_fail_and_no_longer() {
+        let (shared, calls) = scripted(|n| if n == 0 { Ok(Some(HOUR)) } else { Err(ERROR) });
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        advance(Duration::from_mins(45)).await;
+        for _ in 0..14 {
+            assert_eq!(id(&shared).await.unwrap(), "0");
+            landed(&shared).await;
+            sleep(Duration::from_mins(1)).await;
+        }
+        assert!((14..=15).contains(&count(&calls)), "{}", count(&calls));
+        advance(LONG).await;
+        assert_eq!(id(&shared).await, Err(ERROR));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expired_ones_are_never_served() {
+        let (shared, calls) = scripted(|n| Ok(Some(if n < 2 { HOUR } else { Duration::ZERO })));
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        advance(HOUR).await;
+        assert_eq!(id(&shared).await.unwrap(), "1");
+        advance(HOUR).await;
+        let expired = CredentialsError::Expired(CredentialSource::Oidc);
+        assert_eq!(id(&shared).await, Err(expired));
+        assert_eq!(count(&calls), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_ones_that_had_served_are_replaced_at_once() {
+        let (shared, calls) = scripted(|_| Ok(None));
+        let old = shared.get().await.unwrap();
+        advance(HOUR).await;
+        shared.invalidate(&old);
+        assert_eq!(id(&shared).await.unwrap(), "1");
+        // A late refusal of the old ones leaves the new ones alone.
+        shared.invalidate(&old);
+        assert_eq!(id(&shared).await.unwrap(), "1");
+        assert_eq!(count(&calls), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_of_fresh_ones_over_and_over_makes_no_hot_loop() {
+        let (shared, calls) = scripted(|_| Ok(None));
+        let start = Instant::now();
+        while start.elapsed() < HOUR {
+            match shared.get().await {
+                Ok(refused) => shared.invalidate(&refused),
+                Err(error) => assert_eq!(error, CredentialsError::RefusedByApi),
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert!((58..=130).contains(&count(&calls)), "{}", count(&calls));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiter_that_gives_up_does_not_stop_the_read() {
+        let (shared, calls) = scripted(|_| Ok(None));
+        let impatient = tokio::time::timeout(Duration::from_millis(10), shared.get()).await;
+        assert!(impatient.is_err());
+        assert_eq!(id(&shared).await.unwrap(), "0");
+        assert_eq!(count(&calls), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn panic_of_the_source_is_an_error_and_passes() {
+        let (shared, _) = scripted(|n| if n == 0 { panic!("poison") } else { Ok(None) });
+        assert_eq!(id(&shared).await, Err(CredentialsError::Internal));
+        advance(LONG).await;
+        assert_eq!(id(&shared).await.unwrap(), "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn source_that_hangs_is_given_up() {
+        let shared = SharedCredentials::new(
+            Some(CredentialSource::Oidc),
+            std::future::pending::<Result<Credentials, CredentialsError>>,
+            Timestamp::now,
+        );
+        let start = Instant::now();
+        assert_eq!(id(&shared).await, Err(ERROR));
+        assert_eq!(start.elapsed().as_secs(), FETCH_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn fixed_ones_are_given_as_they_are_until_refused() {
+        let shared = SharedCredentials::fixed(Credentials {
+            access_key_id: "id".to_owned(),
+            access_key_secret: "secret".into(),
+            security_token: None,
+            expires_at: None,
+        });
+        let got = shared.get().await.unwrap();
+        assert_eq!(got.access_key_id, "id");
+        shared.invalidate(&got);
+        assert_eq!(id(&shared).await, Err(CredentialsError::RefusedByApi));
+    }
+
+    #[test]
+    fn pause_doubles_from_one_second_to_a_minute() {
+        for (n, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (u32::MAX, 60)] {
+            let longest = Duration::from_secs(seconds);
+            for _ in 0..100 {
+                let pause = pause(n);
+                assert!(pause >= longest / 2 && pause <= longest, "{n}: {pause:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Where the task API is: one URL for all regions, with the region in its host, or one of its
+//! own for a region.
+//!
+//! Regions come from objects that anyone in the cluster may write, and requests carry
+//! signatures and tokens. So a region may fill a placeholder in front of a domain that the
+//! operator has set, and nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+use super::sign::{encode, encode_path};
+
+const PLACEHOLDER: &str = "{region}";
+
+/// Stands for any region while a template is checked.
+const SAMPLE: &str = "xx-sample-0";
+
+/// A region's ID, such as `cn-hangzhou`: safe as a label of a host name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(String);
+
+impl Region {
+    /// The ID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not the ID of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a region is 1 to 32 lower-case letters, digits and inner hyphens, such as cn-hangzhou")]
+pub struct RegionError;
+
+impl FromStr for Region {
+    type Err = RegionError;
+
+    fn from_str(text: &str) -> Result<Self, RegionError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let ok = (1..=32).contains(&text.len())
+            && text.chars().all(allowed)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if ok {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(RegionError)
+        }
+    }
+}
+
+/// An endpoint that can't be used. Nothing of the URL is shown, for it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The endpoint for all regions.
+    #[error("the endpoint {0}")]
+    Template(EndpointProblem),
+    /// The endpoint for one region.
+    #[error("the endpoint for {0} {1}")]
+    ForRegion(Region, EndpointProblem),
+}
+
+/// What is wrong with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum EndpointProblem {
+    #[error("isn't a URL: write it as https://HOST or https://HOST/PREFIX")]
+    NotAUrl,
+    #[error("must begin with https://, or with http:// on loopback")]
+    Scheme,
+    #[error(
+        "is plain http to another machine: use https, a loopback address, or allow insecure \
+         endpoints"
+    )]
+    Insecure,
+    #[error("holds a user name or a password: take them out, requests are signed instead")]
+    UserInfo,
+    #[error("has a query: take out everything from the question mark on")]
+    Query,
+    #[error("has a fragment: take out everything from the number sign on")]
+    Fragment,
+    #[error("has braces other than {{region}}, which is the only placeholder")]
+    UnknownPlaceholder,
+    #[error(
+        "has {{region}} outside its host: move it there, as in https://cs.{{region}}.aliyuncs.com"
+    )]
+    PlaceholderOutsideHost,
+    #[error(
+        "lets the region choose the domain: end the host with a fixed one, as in \
+         https://cs.{{region}}.aliyuncs.com"
+    )]
+    PlaceholderInDomain,
+    #[error("is for one region and still has {{region}}: write the region itself")]
+    PlaceholderForOneRegion,
+    #[error("is given more than once: keep one")]
+    Duplicate,
+    #[error("makes no valid host name with this region: give the region an endpoint of its own")]
+    Expansion,
+    #[error("can't name this task: a task ID is not empty and not made of dots only")]
+    TaskId,
+}
+
+/// The task API's endpoints, checked.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    template: String,
+    for_region: BTreeMap<Region, Url>,
+}
+
+impl Endpoints {
+    /// Checks `template` (which may hold `{region}` in its host) and the endpoints of single
+    /// regions. Plain http is refused off loopback unless `allow_insecure`.
+    ///
+    /// # Errors
+    /// With the first endpoint that can't be used, and how to mend it.
+    pub fn new(
+        template: &str,
+        for_region: &[(Region, String)],
+        allow_insecure: bool,
+    ) -> Result<Self, EndpointError> {
+        check_template(template, allow_insecure).map_err(EndpointError::Template)?;
+        let mut urls = BTreeMap::new();
+        for (region, text) in for_region {
+            let fail = |problem| EndpointError::ForRegion(region.clone(), problem);
+            if text.contains(PLACEHOLDER) {
+                return Err(fail(EndpointProblem::PlaceholderForOneRegion));
+            }
+            let url = check_template(text, allow_insecure).map_err(fail)?;
+            if urls.insert(region.clone(), url).is_some() {
+                return Err(fail(EndpointProblem::Duplicate));
+            }
+        }
+        Ok(Self {
+            template: template.to_owned(),
+            for_region: urls,
+        })
+    }
+
+    /// The URL of a task, its path encoded just as the signature encodes it.
+    ///
+    /// # Errors
+    /// Where the region's name makes no valid host name (`xn--` is no region, but fits the
+    /// pattern), or the task ID no segment of a path.
+    pub fn task_url(&self, region: &Region, task_id: &str) -> Result<Url, EndpointError> {
+        let own = self.for_region.get(region);
+        let fail = |problem| match own {
+            Some(_) => EndpointError::ForRegion(region.clone(), problem),
+            None => EndpointError::Template(problem),
+        };
+        if task_id.is_empty() || matches!(task_id, "." | "..") {
+            return Err(fail(EndpointProblem::TaskId));
+        }
+        let mut url = match own {
+            Some(url) => url.clone(),
+            None => parse(&self.template, region.as_str())
+                .map_err(|_| fail(EndpointProblem::Expansion))?,
+        };
+        let prefix = encode_path(url.path());
+        let task = encode(task_id.as_bytes());
+        url.set_path(&format!("{}/tasks/{task}", prefix.trim_end_matches('/')));
+        Ok(url)
+    }
+}
+
+/// Whether a URL's host is this machine: a loopback address, `localhost` or a name under it.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+/// Checks an endpoint by its expansion for a sample region, which it returns.
+fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointProblem> {
+    if template.replace(PLACEHOLDER, "").contains(['{', '}']) {
+        return Err(EndpointProblem::UnknownPlaceholder);
+    }
+    let url = parse(template, SAMPLE)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(EndpointProblem::Scheme);
+    }
+    // An empty user name, as in `https://@host`, is gone after parsing.
+    if url.password().is_some() || authority(template).contains('@') {
+        return Err(EndpointProblem::UserInfo);
+    }
+    if url.query().is_some() {
+        return Err(EndpointProblem::Query);
+    }
+    if url.fragment().is_some() {
+        return Err(EndpointProblem::Fragment);
+    }
+    check_placeholders(template, &url)?;
+    if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
+        return Err(EndpointProblem::Insecure);
+    }
+    Ok(url)
+}
+
+/// Every placeholder is in the host, in front of a domain that no region can change.
+fn check_placeholders(template: &str, sample: &Url) -> Result<(), EndpointProblem> {
+    let host = sample.host_str().ok_or(EndpointProblem::NotAUrl)?;
+    if template.matches(PLACEHOLDER).count() != host.matches(SAMPLE).count() {
+        return Err(EndpointProblem::PlaceholderOutsideHost);
+    }
+    let last_label = host.trim_end_matches('.').rsplit('.').next();
+    if last_label.is_none_or(|label| label.contains(SAMPLE)) {
+        return Err(EndpointProblem::PlaceholderInDomain);
+    }
+    Ok(())
+}
+
+/// The part between `//` and the path.
+fn authority(template: &str) -> &str {
+    let rest = template.split_once("//").map_or(template, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Fills the placeholder in and parses. The parser forgives much (blanks, backslashes, missing
+/// or too many slashes) that would make another URL of it than the one a reader sees.
+fn parse(template: &str, region: &str) -> Result<Url, EndpointProblem> {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    if template.contains(strange)
+        || !template.contains("://")
+        || (is_http(template) && authority(template).is_empty())
+    {
+        return Err(EndpointProblem::NotAUrl);
+    }
+    Url::parse(&template.replace(PLACEHOLDER, region)).map_err(|_| EndpointProblem::NotAUrl)
+}
+
+fn is_http(template: &str) -> bool {
+    let (scheme, _) = template.split_once(':').unwrap_or_default();
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::EndpointProblem::{
+        Fragment, Insecure, NotAUrl, PlaceholderInDomain, PlaceholderOutsideHost, Query, Scheme,
+        UnknownPlaceholder, UserInfo,
+    };
+    use super::*;
+
+    fn region(text: &str) -> Region {
+        text.parse().unwrap()
+    }
+
+    fn task_url(template: &str) -> String {
+        Endpoints::new(template, &[], false)
+            .unwrap()
+            .task_url(&region("cn-hangzhou"), "T-1")
+            .unwrap()
+            .into()
+    }
+
+    #[test]
+    fn template_is_expanded() {
+        for (template, url) in [
+            (
+                "https://cs.{region}.aliyuncs.com",
+                "https://cs.cn-hangzhou.aliyuncs.com/tasks/T-1",
+            ),
+            (
+                "https://cs.{region}.aliyuncs.com/",
+                "https://cs.cn-hangzhou.aliyuncs.com/tasks/T-1",
+            ),
+            (
+                "https://cs-vpc.{region}.a.com:8443",
+                "https://cs-vpc.cn-hangzhou.a.com:8443/tasks/T-1",
+            ),
+            (
+                "https://{region}.x.{region}.com/a",
+                "https://cn-hangzhou.x.cn-hangzhou.com/a/tasks/T-1",
+            ),
+            (
+                "https://cs.aliyuncs.com",
+                "https://cs.aliyuncs.com/tasks/T-1",
+            ),
+            (
+                "HTTPS://CS.aliyuncs.com:443",
+                "https://cs.aliyuncs.com/tasks/T-1",
+            ),
+            ("https://a.com/p/q/", "https://a.com/p/q/tasks/T-1"),
+            (
+                "https://a.com/p%20q!/~r",
+                "https://a.com/p%20q%21/~r/tasks/T-1",
+            ),
+            ("https://a.com/p/@q", "https://a.com/p/%40q/tasks/T-1"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/tasks/T-1"),
+            ("http://127.9.9.9", "http://127.9.9.9/tasks/T-1"),
+            ("http://[::1]:8080/p", "http://[::1]:8080/p/tasks/T-1"),
+            ("http://localhost:1", "http://localhost:1/tasks/T-1"),
+            (
+                "http://{region}.localhost:1",
+                "http://cn-hangzhou.localhost:1/tasks/T-1",
+            ),
+        ] {
+            assert_eq!(task_url(template), url, "{template}");
+        }
+    }
+
+    #[test]
+    fn unusable_endpoints_are_refused() {
+        for (template, problem) in [
+            ("", NotAUrl),
+            ("cs.{region}.aliyuncs.com", NotAUrl),
+            ("https:cs.aliyuncs.com", NotAUrl),
+            ("https://", NotAUrl),
+            ("https:///cs.aliyuncs.com", NotAUrl),
+            ("https://:8080", NotAUrl),
+            ("https://a.com:port", NotAUrl),
+            ("https://a.com:{region}", NotAUrl),
+            ("https:\\\\a.com", NotAUrl),
+            ("https://a.com\\b", NotAUrl),
+            (" https://a.com", NotAUrl),
+            ("https://a.\tcom", NotAUrl),
+            ("https://a b.com", NotAUrl),
+            ("ftp://a.com", Scheme),
+            ("file:///etc/passwd", Scheme),
+            ("unix://{region}.a.com", Scheme),
+            ("https://me@a.com", UserInfo),
+            ("https://me:hunter2@a.com", UserInfo),
+            ("https://:hunter2@a.com", UserInfo),
+            ("https://@a.com", UserInfo),
+            ("https://{region}@a.com", UserInfo),
+            ("https://a.com?x=1", Query),
+            ("https://a.com/p?", Query),
+            ("https://a.com#f", Fragment),
+            ("https://a.com/{region}", PlaceholderOutsideHost),
+            ("https://{region}.a.com/{region}", PlaceholderOutsideHost),
+            ("https://cs.{Region}.a.com", UnknownPlaceholder),
+            ("https://cs.{zone}.a.com", UnknownPlaceholder),
+            ("https://cs.{region.a.com", UnknownPlaceholder),
+            ("https://cs.{{region}}.a.com", UnknownPlaceholder),
+            ("https://cs.a.com/{}", UnknownPlaceholder),
+            ("https://{region}", PlaceholderInDomain),
+            ("https://cs.{region}", PlaceholderInDomain),
+            ("https://cs.{region}.", PlaceholderInDomain),
+            ("https://cs.a{region}:443", PlaceholderInDomain),
+            ("http://a.com", Insecure),
+            ("http://cs.{region}.a.com", Insecure),
+            ("http://128.0.0.1", Insecure),
+            ("http://0.0.0.0", Insecure),
+            ("http://[::2]", Insecure),
+            ("http://localhost.a.com", Insecure),
+            ("http://notlocalhost", Insecure),
+            ("http://127.0.0.1.a.com", Insecure),
+        ] {
+            let error = Endpoints::new(template, &[], false).unwrap_err();
+            assert_eq!(error, EndpointError::Template(problem), "{template}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn plain_http_elsewhere_needs_the_operators_word() {
+        let endpoints = Endpoints::new("http://cs.{region}.a.com", &[], true).unwrap();
+        let url = endpoints.task_url(&region("x"), "T-1").unwrap();
+        assert_eq!(url.as_str(), "http://cs.x.a.com/tasks/T-1");
+    }
+
+    #[test]
+    fn region_may_have_an_endpoint_of_its_own() {
+        let own = [(region("eu-1"), "https://eu.a.com/p".to_owned())];
+        let endpoints = Endpoints::new("https://{region}.a.com", &own, false).unwrap();
+        for (name, url) in [
+            ("eu-1", "https://eu.a.com/p/tasks/T-1"),
+            ("eu-2", "https://eu-2.a.com/tasks/T-1"),
+        ] {
+            let got = endpoints.task_url(&region(name), "T-1").unwrap();
+            assert_eq!(got.as_str(), url);
+        }
+    }
+
+    #[test]
+    fn unusable_endpoint_of_a_region_names_the_region() {
+        let error = |own: &[&str]| {
+            let own: Vec<_> = own
+                .iter()
+                .map(|u| (region("eu"), (*u).to_owned()))
+                .collect();
+            Endpoints::new("https://a.com", &own, false)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(&["http://b.com"]).starts_with("the endpoint for eu is plain http"));
+        assert!(error(&["https://{region}.b.com"]).contains("write the region itself"));
+        assert!(error(&["https://b.com", "https://c.com"]).contains("more than once"));
+    }
+
+    #[test]
+    fn region_follows_the_pattern() {
+        for good in [
+            "a",
+            "7",
+            "cn-hangzhou",
+            "us-east-1",
+            "a--b",
+            &"a".repeat(32),
+        ] {
+            assert_eq!(region(good).as_str(), good);
+        }
+        for bad in [
+            "",
+            "-",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a_b",
+            "a/b",
+            "a@b",
+            "a:1",
+            "a#",
+            "é",
+            " a",
+            "a\n",
+            &"a".repeat(33),
+        ] {
+            assert_eq!(bad.parse::<Region>(), Err(RegionError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn region_that_is_no_host_label_is_an_error_and_no_panic() {
+        let endpoints = Endpoints::new("https://{region}.a.com", &[], false).unwrap();
+        let error = endpoints.task_url(&region("xn--0"), "T-1").unwrap_err();
+        assert_eq!(error, EndpointError::Template(EndpointProblem::Expansion));
+    }
+
+    #[test]
+    fn task_id_stays_one_segment() {
+        let endpoints = Endpoints::new("https://a.com/p", &[], false).unwrap();
+        for (id, path) in [
+            (
+                "T-5faa48fb31b6b8078d000006",
+                Some("/p/tasks/T-5faa48fb31b6b8078d000006"),
+            ),
+            (
+                "install-addons-c3.x_y",
+                Some("/p/tasks/install-addons-c3.x_y"),
+            ),
+            ("a/../b", Some("/p/tasks/a%2F..%2Fb")),
+            ("a?b#c", Some("/p/tasks/a%3Fb%23c")),
+            ("%2e%2e", Some("/p/tasks/%252e%252e")),
+            ("..", None),
+            (".", None),
+            ("", None),
+        ] {
+            let url = endpoints.task_url(&region("x"), id).ok();
+            assert_eq!(url.as_ref().map(Url::path), path, "{id}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_region_changes_the_rest_of_the_url(
+            name in "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?",
+            id in "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+        ) {
+            let region = region(&name);
+            for (template, before, after) in [
+                ("https://cs.{region}.aliyuncs.com/p", "cs.", ".aliyuncs.com"),
+                ("https://x{region}y.1.a1:8443/p", "x", "y.1.a1"),
+                ("https://{region}.localhost/p", "", ".localhost"),
+            ] {
+                let endpoints = Endpoints::new(template, &[], false).unwrap();
+                if let Ok(url) = endpoints.task_url(&region, &id) {
+                    prop_assert_eq!(url.host_str().unwrap(), format!("{before}{name}{after}"));
+                    prop_assert_eq!(url.path(), format!("/p/tasks/{id}"));
+                    prop_assert!(url.username().is_empty() && url.query().is_none());
+                } else {
+                    let label = format!("{before}{name}");
+                    prop_assert!(label.starts_with("xn--"), "{}", label);
+                }
+            }
+        }
+    }
+}
