@@ -1,8 +1,62 @@
 //! The controller's process.
 
-fn main() {
-    print!(
-        "{}",
-        scaleouttask_controller::api::crd_yaml().unwrap_or_default()
-    );
+use std::{
+    hash::{BuildHasher, RandomState},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use scaleouttask_controller::{
+    api,
+    cli::{Cli, Command, RunArgs},
+    controller, logging,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Crd => print_crd(),
+        Command::Run(args) => run(*args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
+    print!("{}", api::crd_yaml()?);
+    Ok(())
+}
+
+fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
+    // A process-wide number that differs at each start; scatter needs no better randomness.
+    let seed = RandomState::new().hash_one("seed");
+    let settings = args
+        .into_settings(seed)
+        .unwrap_or_else(|error| error.exit());
+    logging::init(settings.log_format, settings.log_filter.clone());
+    // One TLS provider for the API server and the task API; only a second call could fail.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stopped = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        controller::run(settings, stopped).await?;
+        Ok(())
+    })
 }

@@ -34,9 +34,10 @@ pub struct Situation {
 }
 
 /// Writes the situation into `status`, which then speaks of `generation`. Conditions of other types
-/// stay. The time of a condition moves only when its status does.
+/// stay. The time of a condition moves only when its status differs from the one `before`.
 pub fn set(
     status: &mut ScaleOutTaskStatus,
+    before: &ScaleOutTaskStatus,
     situation: &Situation,
     generation: i64,
     now: Timestamp,
@@ -47,7 +48,7 @@ pub fn set(
         reason: situation.reason.as_str().to_owned(),
         message: bounded(&situation.message, MESSAGE_CHARS).to_owned(),
         observed_generation: Some(generation),
-        last_transition_time: match condition(status, type_) {
+        last_transition_time: match condition(before, type_) {
             Some(before) if before.status == value => before.last_transition_time.clone(),
             _ => Time(now),
         },

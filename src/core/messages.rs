@@ -50,16 +50,12 @@ pub fn cluster_mismatch() -> Situation {
     )
 }
 
-pub fn timed_out(timeout: &str, state: Option<&str>) -> Situation {
-    let last = state.map_or_else(
-        || "nothing is known of it".to_owned(),
-        |state| format!("its last known state is {state:?}"),
-    );
+pub fn timed_out(timeout: &str) -> Situation {
     stall(
         Reason::TimedOut,
         format!(
-            "The task didn't end within {timeout} of this object's creation; {last}. Raise or \
-             remove spec.timeout to go on"
+            "The task didn't end within {timeout} of this object's creation; status.state is its \
+             last known state. Raise or remove spec.timeout to go on"
         ),
     )
 }

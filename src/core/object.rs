@@ -2,9 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 
-use super::{Reason, bounded, parse_duration};
+use super::{Reason, bounded, parse_duration, report::floor_to_second};
 use crate::api::{POLL_REQUESTED_AT, ScaleOutTask, ScaleOutTaskSpec, ScaleOutTaskStatus};
 
 /// How many characters of a poll request are compared and echoed.
@@ -109,17 +112,25 @@ impl Object {
         self.created_at.checked_add(timeout).ok()
     }
 
-    /// Whether nothing is left to do at `now` but to keep the record.
+    /// Whether nothing is left to do but to keep the record.
     ///
     /// A raised or removed timeout makes an object that timed out unfinished again.
     #[must_use]
-    pub fn is_finished(&self, now: Timestamp) -> bool {
+    pub fn is_finished(&self) -> bool {
         match self.reason() {
             Some(Reason::TimedOut) => {
                 let respecified = self.status.observed_generation != Some(self.generation);
-                !(respecified && self.deadline().is_none_or(|deadline| deadline > now))
+                !(respecified && self.has_time_again())
             }
             reason => reason.is_some_and(Reason::is_final),
+        }
+    }
+
+    /// Whether the deadline now lies after the time at which the object timed out.
+    fn has_time_again(&self) -> bool {
+        match (self.deadline(), &self.status.finished_at) {
+            (Some(deadline), Some(Time(finished_at))) => floor_to_second(deadline) > *finished_at,
+            _ => true,
         }
     }
 

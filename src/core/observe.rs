@@ -6,7 +6,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     Object, Outcome, Policy, Reason, Severity, Task, Trouble,
-    backoff::{phase, poll_delay, slow_delay, transient_delay},
+    backoff::{SLOW_RETRY, phase, poll_delay, slow_delay, transient_delay},
     conditions::{self, Situation},
     report,
 };
@@ -17,6 +17,7 @@ use crate::{api::ScaleOutTaskStatus, core::messages};
 pub const NOT_FOUND_GRACE: Duration = Duration::from_secs(120);
 /// How long a new object may be without an answer before it says [`Reason::Pending`].
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
+const NOTE_BYTES: usize = 1024;
 
 /// What just happened to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub enum Input {
 /// The little that is remembered between calls and may be lost at a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Calls without an answer about the task, in a row.
+    /// Calls that ended in transient trouble since the last answer about the task.
     pub failures: u32,
     /// When the API first said in this run that it knows no such task.
     pub not_found_since: Option<Timestamp>,
@@ -109,7 +110,7 @@ pub fn observe(
     };
     let next = if object.deleting {
         Some(Next::Rest)
-    } else if object.is_finished(now) {
+    } else if object.is_finished() {
         Some(decision.finished(input))
     } else {
         decision.unfinished(input)
@@ -132,8 +133,13 @@ fn notice(object: &Object, status: &ScaleOutTaskStatus) -> Option<Notice> {
     Some(Notice {
         severity: reason.severity()?,
         reason,
-        message: ready.message.clone(),
+        message: note(&ready.message).to_owned(),
     })
+}
+
+/// The API server refuses notes of Events over 1,024 bytes, where conditions count characters.
+fn note(message: &str) -> &str {
+    &message[..message.floor_char_boundary(NOTE_BYTES)]
 }
 
 /// A verdict in the making.
@@ -153,11 +159,8 @@ impl Decision<'_> {
             return Some(self.answered(task));
         }
         let expired = self.expired_at(self.now);
-        if self.object.is_suspended() {
-            return Some(self.held(expired, messages::suspended(self.kept_ready())));
-        }
-        if let Some(blocked) = self.blocked() {
-            return Some(self.held(expired, blocked));
+        if let Some(situation) = self.suspended().or_else(|| self.blocked()) {
+            return Some(self.held(expired, &situation, input));
         }
         match input {
             Input::Seen => Some(self.seen(expired)),
@@ -174,13 +177,29 @@ impl Decision<'_> {
         }
     }
 
-    /// No call is to be made, for the reason that `situation` tells.
-    fn held(&mut self, expired: bool, situation: Situation) -> Next {
+    /// No call is to be made, for the reason that `situation` tells. What a call that was already
+    /// under way brought is taken.
+    fn held(&mut self, expired: bool, situation: &Situation, input: &Input) -> Next {
+        if let Some(task) = self.own_task(input) {
+            self.echo(input);
+            report::fill(&mut self.status, task);
+        }
         if expired {
             return self.timed_out();
         }
-        self.show(&situation);
+        self.show(situation);
         self.until_deadline().map_or(Next::Rest, Next::Wait)
+    }
+
+    fn suspended(&self) -> Option<Situation> {
+        let never_polled = match self.object.reason() {
+            Some(Reason::RegionMissing) => self.object.status.state.is_none(),
+            _ => self.kept_ready() == "Unknown",
+        };
+        let ready = if never_polled { "Unknown" } else { "False" };
+        self.object
+            .is_suspended()
+            .then(|| messages::suspended(ready))
     }
 
     /// Why no call can be made at all.
@@ -201,9 +220,18 @@ impl Decision<'_> {
         let after = if at_once {
             Duration::ZERO
         } else {
-            phase(self.object.poll_interval(self.policy), &self.object.uid)
+            phase(self.usual_interval(), &self.object.uid)
         };
         self.call(after)
+    }
+
+    /// How long this object waits between calls at the most, as it is.
+    fn usual_interval(&self) -> Duration {
+        let interval = self.object.poll_interval(self.policy);
+        match self.object.reason() {
+            Some(Reason::TaskRunning | Reason::TaskPaused | Reason::TaskStateUnknown) => interval,
+            _ => interval.min(SLOW_RETRY),
+        }
     }
 
     fn waited(&mut self, expired: bool) -> Option<Next> {
@@ -243,11 +271,11 @@ impl Decision<'_> {
     }
 
     fn troubled(&mut self, trouble: &Trouble) -> Next {
-        self.memory.failures = self.memory.failures.saturating_add(1);
         if self.stalls(trouble.reason) {
             self.show(&messages::stalled(trouble));
             return self.call(slow_delay(self.seed));
         }
+        self.memory.failures = self.memory.failures.saturating_add(1);
         if self.memory.failures >= 2 {
             self.show(&messages::transient(trouble.reason, self.kept_ready()));
         }
@@ -285,9 +313,8 @@ impl Decision<'_> {
 
     fn timed_out(&mut self) -> Next {
         self.memory = Memory::default();
-        let state = self.status.state.clone();
-        let timeout = self.object.spec.timeout.clone().unwrap_or_default();
-        self.show(&messages::timed_out(&timeout, state.as_deref()));
+        let timeout = self.object.spec.timeout.as_deref().unwrap_or_default();
+        self.show(&messages::timed_out(timeout));
         self.finish(Reason::TimedOut)
     }
 
@@ -305,8 +332,9 @@ impl Decision<'_> {
             let timed_out = self.object.reason() == Some(Reason::TimedOut);
             if let Some(task) = self.own_task(input)
                 && (!timed_out || report::is_final(task))
+                && let Some(next) = self.unfinished(input)
             {
-                return self.answered(task);
+                return next;
             }
         }
         self.after_the_end()
@@ -365,7 +393,14 @@ impl Decision<'_> {
         if !situation.reason.is_final() {
             self.status.finished_at = None;
         }
-        conditions::set(&mut self.status, situation, self.object.generation, now);
+        let before = &self.object.status;
+        conditions::set(
+            &mut self.status,
+            before,
+            situation,
+            self.object.generation,
+            now,
+        );
     }
 
     fn echo(&mut self, input: &Input) {

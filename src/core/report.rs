@@ -60,43 +60,43 @@ fn situation(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Situation {
             "False",
             Beside::Reconciling,
             Reason::TaskRunning,
-            "The task is running".into(),
+            "The task is running",
         ),
         "paused" => (
             "False",
             Beside::Reconciling,
             Reason::TaskPaused,
-            "The task is paused".into(),
+            "The task is paused",
         ),
         "success" if counts.failed > 0 => (
             "False",
             Beside::Stalled,
             Reason::InstancesFailed,
-            "The task ended, but not for every instance".into(),
+            "The task ended, but not for every instance",
         ),
         "success" => (
             "True",
             Beside::Nothing,
             Reason::TaskSucceeded,
-            "The task succeeded".into(),
+            "The task succeeded",
         ),
         "fail" => (
             "False",
             Beside::Stalled,
             Reason::TaskFailed,
-            "The task failed".into(),
+            "The task failed",
         ),
         "canceled" | "cancelled" => (
             "False",
             Beside::Stalled,
             Reason::TaskCanceled,
-            "The task was canceled".into(),
+            "The task was canceled",
         ),
-        other => (
+        _ => (
             "False",
             Beside::Reconciling,
             Reason::TaskStateUnknown,
-            format!("The task is in state {other:?}, which this controller takes for not ended"),
+            "The task is in a state that this controller doesn't know and takes for not ended",
         ),
     };
     Situation {
@@ -107,8 +107,8 @@ fn situation(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Situation {
     }
 }
 
-fn sentence(lead: String, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> String {
-    let mut message = lead;
+fn sentence(lead: &str, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> String {
+    let mut message = lead.to_owned();
     if counts.total > 0 {
         message += &format!(
             ": {} of {} instances succeeded",

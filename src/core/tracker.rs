@@ -173,6 +173,18 @@ struct Trigger {
     finished: bool,
 }
 
+impl Trigger {
+    /// A poll request that was acted on or removed is no news.
+    fn is_news_after(&self, before: &Self) -> bool {
+        let request_is_new =
+            self.poll_request.is_some() && self.poll_request != before.poll_request;
+        request_is_new
+            || self.generation != before.generation
+            || self.deleting != before.deleting
+            || self.finished != before.finished
+    }
+}
+
 /// A status that is being written, or waits to be.
 #[derive(Debug)]
 struct Pending {
@@ -382,13 +394,13 @@ impl Tracker {
         {
             return;
         }
-        let trigger = entry.trigger_at(now.wall);
-        let changed = trigger != entry.trigger;
+        let trigger = entry.trigger();
+        let changed = trigger.is_news_after(&entry.trigger);
+        entry.trigger = trigger;
         if let Some(pending) = entry.pending.take() {
             // The API server answers again: no need to wait for the retry.
             self.decide(id, pending.input, now);
         } else if changed {
-            entry.trigger = trigger;
             self.decide(id, Input::Seen, now);
         }
     }
@@ -494,7 +506,7 @@ impl Tracker {
         };
         entry.memory = memory;
         // The end was decided here: it is no news when the watch brings it.
-        entry.trigger.finished = entry.object.is_finished(now.wall);
+        entry.trigger.finished = entry.object.is_finished();
         if let Some(at) = entry.overdue_at.take_if(|_| entry.object.ready().is_some()) {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
@@ -626,12 +638,12 @@ impl Tracker {
 }
 
 impl Entry {
-    fn trigger_at(&self, now: Timestamp) -> Trigger {
+    fn trigger(&self) -> Trigger {
         Trigger {
             generation: self.object.generation,
-            poll_request: self.object.poll_request.clone(),
+            poll_request: self.object.pending_poll_request().map(str::to_owned),
             deleting: self.object.deleting,
-            finished: self.object.is_finished(now),
+            finished: self.object.is_finished(),
         }
     }
 

@@ -1,0 +1,310 @@
+//! The command line, and the settings that follow from it.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+use crate::{
+    core::{self, LaneLimits, Policy, parse_duration},
+    task_api::endpoint::{Endpoints, Region},
+};
+
+/// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
+#[derive(Debug, Parser)]
+#[command(name = "scaleouttask-controller", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller until it is told to stop.
+    Run(Box<RunArgs>),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// Where the credentials for the task API come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CredentialsArg {
+    /// The vendor's chain: environment, OIDC (RRSA), CLI profile, credentials file, ECS RAM role,
+    /// credentials URI.
+    Default,
+    /// None: calls are not signed, as for a simulated task API.
+    None,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The flags of `run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Region of the objects that name none, such as cn-hangzhou
+    #[arg(long, env = "SCALEOUTTASK_REGION")]
+    region: Option<Region>,
+
+    /// Where the task API is; {region} in the host stands for an object's region
+    // A plain string: clap shows a value that it refuses, and a URL may hold a password.
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_ENDPOINT",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "https://cs.{region}.aliyuncs.com"
+    )]
+    endpoint: String,
+
+    /// Where the task API of one region is; may be repeated
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_ENDPOINT_FOR",
+        hide_env_values = true,
+        value_name = "REGION=URL",
+        value_delimiter = ','
+    )]
+    endpoint_for: Vec<String>,
+
+    /// Take plain-http endpoints off this machine too: credentials can be read on the way
+    #[arg(long, env = "SCALEOUTTASK_ALLOW_INSECURE_ENDPOINT")]
+    allow_insecure_endpoint: bool,
+
+    /// Where the credentials for the task API come from
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_CREDENTIALS",
+        value_enum,
+        default_value = "default"
+    )]
+    credentials: CredentialsArg,
+
+    /// Watch this namespace only; may be repeated [default: all]
+    #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',')]
+    namespace: Vec<String>,
+
+    /// How often to ask about an object that doesn't say, from 1s to 1h
+    #[arg(long, env = "SCALEOUTTASK_POLL_INTERVAL", value_parser = poll_interval, default_value = "15s")]
+    poll_interval: Duration,
+
+    /// Most calls a second for each account and region
+    #[arg(long, env = "SCALEOUTTASK_REQUESTS_PER_SECOND", value_parser = rate, default_value = "20")]
+    requests_per_second: f64,
+
+    /// Most calls under way at the same time for each account and region
+    #[arg(long, env = "SCALEOUTTASK_CONCURRENCY", default_value = "32")]
+    concurrency: NonZeroUsize,
+
+    /// How long one call may take
+    #[arg(long, env = "SCALEOUTTASK_REQUEST_TIMEOUT", value_parser = timeout, default_value = "10s")]
+    request_timeout: Duration,
+
+    /// Show tasks of this cluster only; may be repeated [default: all]
+    #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',')]
+    allowed_cluster_id: Vec<String>,
+
+    /// Where /livez, /readyz and /metrics are served
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_ADMIN_ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
+    admin_address: SocketAddr,
+
+    /// How log lines look
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_LOG_FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+
+    /// What to log, such as debug or scaleouttask_controller=debug,kube=info [env: also RUST_LOG]
+    #[arg(long, env = "SCALEOUTTASK_LOG_FILTER")]
+    log_filter: Option<String>,
+}
+
+/// What `run` runs with: checked, and in the types that the parts want.
+#[derive(Debug)]
+pub struct Settings {
+    /// How objects are decided about.
+    pub tracker: core::Config,
+    /// Where the task API is.
+    pub endpoints: Endpoints,
+    /// How long a call may take.
+    pub request_timeout: Duration,
+    /// Whether calls are signed.
+    pub credentials: CredentialsArg,
+    /// Whether credentials may be fetched by plain http.
+    pub allow_insecure: bool,
+    /// The namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// Where health and metrics are served.
+    pub admin_address: SocketAddr,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What to log.
+    pub log_filter: tracing_subscriber::EnvFilter,
+}
+
+impl RunArgs {
+    /// Checks what clap can't.
+    ///
+    /// # Errors
+    /// As clap's own: it names the flag and exits with 2.
+    pub fn into_settings(self, seed: u64) -> Result<Settings, clap::Error> {
+        let for_region = self
+            .endpoint_for
+            .iter()
+            .map(|pair| region_and_url(pair))
+            .collect::<Result<Vec<_>, _>>()?;
+        let endpoints = Endpoints::new(&self.endpoint, &for_region, self.allow_insecure_endpoint)
+            .map_err(|error| usage_error(&error.to_string()))?;
+        let tracker = core::Config {
+            policy: Policy {
+                has_default_region: self.region.is_some(),
+                poll_interval: self.poll_interval,
+                allowed_cluster_ids: self.allowed_cluster_id,
+                secret_credentials: false,
+            },
+            default_region: self.region.map(|region| region.to_string()),
+            limits: LaneLimits {
+                requests_per_second: self.requests_per_second,
+                concurrency: self.concurrency.get(),
+            },
+            seed,
+        };
+        Ok(Settings {
+            tracker,
+            endpoints,
+            request_timeout: self.request_timeout,
+            credentials: self.credentials,
+            allow_insecure: self.allow_insecure_endpoint,
+            namespaces: self.namespace,
+            admin_address: self.admin_address,
+            log_format: self.log_format,
+            log_filter: log_filter(self.log_filter)?,
+        })
+    }
+}
+
+fn region_and_url(pair: &str) -> Result<(Region, String), clap::Error> {
+    let parsed = pair
+        .split_once('=')
+        .and_then(|(region, url)| Some((region.trim().parse().ok()?, url.trim().to_owned())));
+    parsed.ok_or_else(|| {
+        usage_error("--endpoint-for takes REGION=URL, such as cn-beijing=https://cs.cn-beijing.aliyuncs.com")
+    })
+}
+
+fn log_filter(flag: Option<String>) -> Result<tracing_subscriber::EnvFilter, clap::Error> {
+    let text = flag
+        .or_else(|| std::env::var("RUST_LOG").ok())
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "info".to_owned());
+    text.parse().map_err(|error| {
+        usage_error(&format!("--log-filter {text:?} can't be read: {error}; write such as info or scaleouttask_controller=debug"))
+    })
+}
+
+fn usage_error(message: &str) -> clap::Error {
+    Cli::command().error(ErrorKind::ValueValidation, message)
+}
+
+fn poll_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval) {
+        return Ok(interval);
+    }
+    Err("must be from 1s to 1h".to_owned())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if (Duration::from_millis(1)..=Duration::from_secs(300)).contains(&timeout) {
+        return Ok(timeout);
+    }
+    Err("must be from 1ms to 5m".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=1_000_000.0).contains(&rate) => Ok(rate),
+        _ => Err("must be a number from 0.01 to 1000000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(args: &[&str]) -> Result<Settings, clap::Error> {
+        let program = ["scaleouttask-controller", "run"];
+        let cli = Cli::try_parse_from(program.iter().chain(args))?;
+        match cli.command {
+            Command::Run(args) => args.into_settings(0),
+            Command::Crd => panic!("not run"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_code_2_and_names_the_flag() {
+        let rows: [(&[&str], &str); 13] = [
+            (&["--region", "CN"], "--region"),
+            (&["--endpoint", "ftp://cs.aliyuncs.com"], "--endpoint"),
+            (&["--endpoint", "http://cs.aliyuncs.com"], "--endpoint"),
+            (&["--endpoint-for", "cn-beijing"], "--endpoint-for"),
+            (&["--endpoint-for", "cn-beijing=nonsense"], "--endpoint-for"),
+            (&["--poll-interval", "500ms"], "--poll-interval"),
+            (&["--poll-interval", "15"], "--poll-interval"),
+            (&["--requests-per-second", "0"], "--requests-per-second"),
+            (&["--requests-per-second", "NaN"], "--requests-per-second"),
+            (&["--concurrency", "0"], "--concurrency"),
+            (&["--request-timeout", "-1s"], "--request-timeout"),
+            (&["--admin-address", "8080"], "--admin-address"),
+            (&["--log-filter", "a=b=c"], "--log-filter"),
+        ];
+        for (args, flag) in rows {
+            let error = settings(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            let message = error.to_string();
+            assert!(message.contains(flag), "{args:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_refused_endpoint_does_not_show_its_password() {
+        let error = settings(&["--endpoint", "https://user:hunter2@cs.aliyuncs.com"]).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(
+            settings.tracker.policy.poll_interval,
+            Duration::from_secs(15)
+        );
+        assert_eq!(settings.tracker.default_region, None);
+        assert_eq!(settings.request_timeout, Duration::from_secs(10));
+        assert_eq!(settings.admin_address.to_string(), "0.0.0.0:8080");
+    }
+}

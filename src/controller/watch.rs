@@ -1,0 +1,146 @@
+//! Watching the objects: one watch for each namespace, or one for all.
+
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use futures::{Stream, StreamExt, stream};
+use kube::{
+    Api, Client, Resource,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, watcher},
+    },
+};
+use tracing::{info, warn};
+
+use crate::{
+    api::ScaleOutTask,
+    core::{Event, Object, ObjectKey},
+};
+
+/// Pages of the first list: small, so that its memory doesn't grow with the cluster.
+const PAGE_SIZE: u32 = 500;
+
+/// All watches together, as events of the tracker. Never ends; what fails is said and tried again.
+pub fn watch(client: &Client, namespaces: &[String]) -> impl Stream<Item = Event> + Send + use<> {
+    let apis: Vec<Api<DeserializeGuard<ScaleOutTask>>> = if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        let namespaced = |namespace: &String| Api::namespaced(client.clone(), namespace);
+        namespaces.iter().map(namespaced).collect()
+    };
+    stream::select_all(
+        apis.into_iter()
+            .enumerate()
+            .map(|(id, api)| watch_one(id, api).boxed()),
+    )
+}
+
+/// How many watches there are: so many lists must be done before all objects are known.
+pub fn count(namespaces: &[String]) -> usize {
+    namespaces.len().max(1)
+}
+
+fn watch_one(
+    id: usize,
+    api: Api<DeserializeGuard<ScaleOutTask>>,
+) -> impl Stream<Item = Event> + Send {
+    let config = watcher::Config::default().page_size(PAGE_SIZE);
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times();
+    let mut trouble = Trouble::default();
+    watcher(api, config)
+        .backoff(watcher::ExponentialBackoff::from(backoff))
+        .filter_map(move |result| {
+            let event = match result {
+                Ok(event) => {
+                    trouble.over();
+                    Some(translate(id, event))
+                }
+                Err(error) => {
+                    trouble.tell(&error);
+                    None
+                }
+            };
+            async { event }
+        })
+}
+
+fn translate(id: usize, event: watcher::Event<DeserializeGuard<ScaleOutTask>>) -> Event {
+    match event {
+        watcher::Event::Init => Event::Relisting(id),
+        watcher::Event::InitDone => Event::ListingDone(id),
+        watcher::Event::InitApply(guard) => read(guard, |object| Event::Listed(id, object)),
+        watcher::Event::Apply(guard) => read(guard, |object| Event::Applied(id, object)),
+        watcher::Event::Delete(guard) => Event::Gone(key(&guard)),
+    }
+}
+
+/// An object that can't be read is left alone until it can.
+fn read(guard: DeserializeGuard<ScaleOutTask>, event: impl FnOnce(Box<Object>) -> Event) -> Event {
+    let key = key(&guard);
+    match guard.0 {
+        Ok(task) => event(Box::new(Object::from(task))),
+        Err(invalid) => {
+            let ObjectKey { namespace, name } = &key;
+            warn!(namespace, name, error = %invalid, "the object can't be read and is left alone: is the CRD of another version?");
+            Event::Gone(key)
+        }
+    }
+}
+
+fn key(guard: &DeserializeGuard<ScaleOutTask>) -> ObjectKey {
+    let meta = guard.meta();
+    ObjectKey {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Says what is wrong once, not at every attempt.
+#[derive(Default)]
+struct Trouble {
+    told: Option<String>,
+}
+
+impl Trouble {
+    fn tell(&mut self, error: &watcher::Error) {
+        let text = error.to_string();
+        if self.told.as_ref() == Some(&text) {
+            return;
+        }
+        let hint = match status_code(error) {
+            Some(404) => "apply crds/scaleouttasks.yaml",
+            Some(401) => "check the kubeconfig's or service account's credentials",
+            Some(403) => "grant list and watch on scaleouttasks.scaleout.dev",
+            // The version is compacted away: the watcher lists anew.
+            Some(410) => return,
+            _ => "is the API server up?",
+        };
+        warn!(
+            error = text,
+            hint, "can't watch ScaleOutTasks; trying again"
+        );
+        self.told = Some(text);
+    }
+
+    fn over(&mut self) {
+        if self.told.take().is_some() {
+            info!("watching ScaleOutTasks again");
+        }
+    }
+}
+
+fn status_code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}

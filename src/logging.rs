@@ -1,0 +1,21 @@
+//! Log lines, on standard error.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::cli::LogFormat;
+
+/// Sets up logging for the process. A second call changes nothing.
+pub fn init(format: LogFormat, filter: EnvFilter) {
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let set = match format {
+        LogFormat::Text => lines
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .with_target(false)
+            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    // Whoever set it up first goes on.
+    drop(set);
+}
