@@ -1,1 +1,41 @@
-//! A simulated ACK task API, scripted in YAML.
+//! A simulated ACK task API, scripted in YAML: a library for tests, a binary for people.
+//!
+//! It answers `GET /tasks/{task_id}` on loopback with tasks that move along their timelines, and
+//! can be told to misbehave: any status, hangs, resets, slow, cut, endless and garbled bodies,
+//! throttling. Given access keys it checks `ACS3-HMAC-SHA256` signatures; a simulated STS trades
+//! OIDC tokens for temporary keys. It counts and records every request.
+//!
+//! ```
+//! use simulator::{Script, Simulator};
+//!
+//! let script: Script = "tasks: [{id: T-1, duration: 2s, outcome: fail}]".parse()?;
+//! let simulator = Simulator::start(script)?;
+//! assert!(simulator.url().starts_with("http://127.0.0.1:"));
+//! assert_eq!(simulator.requests("T-1"), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod acs3;
+mod body;
+mod decision;
+mod fault;
+mod keys;
+mod limit;
+mod percent;
+mod record;
+mod reply;
+mod script;
+mod server;
+mod state;
+mod sts;
+mod task;
+mod timeline;
+mod values;
+
+pub use fault::{Fault, Kind, Requests, Slow};
+pub use limit::{Per, RateLimit};
+pub use record::Request;
+pub use script::{Credentials, DEMONSTRATION, Script, ScriptError};
+pub use server::Simulator;
+pub use sts::{Exchange, Sts};
+pub use task::{Entry, Format, Instance, ResultShape, Stage, Start, Step, Task, TaskError};

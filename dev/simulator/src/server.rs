@@ -1,0 +1,360 @@
+//! The server on loopback, and the handle to it.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::pending,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    runtime::{self, Runtime},
+    sync::oneshot,
+};
+use tracing::{debug, info};
+
+use crate::{
+    acs3::Received,
+    decision::{self, Decision, Ticket},
+    fault::{Fault, Kind, Scope},
+    limit::{Limiter, RateLimit},
+    percent,
+    record::Request,
+    reply::Body,
+    script::{Credentials, Script},
+    state::{Shared, State, lock},
+    sts::{self, Exchange},
+    task::Task,
+};
+
+/// A running simulator. It serves from a thread of its own, so it works from sync and async code
+/// alike, and stops when it is dropped.
+///
+/// Every method is cheap and may be called from any thread at any time.
+pub struct Simulator {
+    address: SocketAddr,
+    shared: Shared,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Starts on a free port of 127.0.0.1. Fails where the system has no port or thread to give.
+    pub fn start(script: Script) -> io::Result<Self> {
+        Self::start_on(script, (Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Starts on this address. Fails too where it is in use, or not the machine's.
+    pub fn start_on(script: Script, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let shared = Arc::new(Mutex::new(State::new(script)));
+        let (stop, stopped) = oneshot::channel();
+        let served = shared.clone();
+        let thread = thread::Builder::new()
+            .name("simulator".to_owned())
+            .spawn(move || serve(&runtime, listener, &served, stopped))?;
+        Ok(Self {
+            address,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint of the task API: `http://127.0.0.1:PORT`. Any path may follow before `/tasks/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The endpoint of the simulated STS: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn sts_url(&self) -> String {
+        self.url()
+    }
+
+    /// How many requests there were for this task, in all regions, faulty ones included.
+    #[must_use]
+    pub fn requests(&self, task_id: &str) -> usize {
+        lock(&self.shared).record.count(task_id)
+    }
+
+    /// How many requests there were for the task API.
+    #[must_use]
+    pub fn total_requests(&self) -> usize {
+        lock(&self.shared).record.total
+    }
+
+    /// The newest 200,000 requests for the task API, oldest first.
+    #[must_use]
+    pub fn request_log(&self) -> Vec<Request> {
+        lock(&self.shared).record.log()
+    }
+
+    /// How many requests are being answered now, hung ones included.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        lock(&self.shared).record.in_flight()
+    }
+
+    /// The most requests that were being answered at the same time.
+    #[must_use]
+    pub fn max_in_flight(&self) -> usize {
+        lock(&self.shared).record.max_in_flight(None)
+    }
+
+    /// The most requests to this region that were being answered at the same time.
+    #[must_use]
+    pub fn max_in_flight_in(&self, region: &str) -> usize {
+        lock(&self.shared).record.max_in_flight(Some(region))
+    }
+
+    /// Adds a task, or replaces it; its clock and its faults begin anew.
+    pub fn set_task(&self, task: Task) {
+        lock(&self.shared).set_task(task);
+    }
+
+    /// Forgets a task, in all regions; its requests stay counted.
+    pub fn remove_task(&self, task_id: &str) {
+        lock(&self.shared).remove_task(task_id);
+    }
+
+    /// Sets the fault of a task, in place of those it had; requests count from now. (Where tasks of
+    /// one ID are in several regions, it goes before the faults of each.)
+    pub fn set_fault(&self, task_id: &str, fault: Fault) {
+        self.set_faults(Scope::Task(None, task_id.to_owned()), vec![fault]);
+    }
+
+    /// Sets the fault of all tasks (in one region, by [`Fault::in_region`]), in place of those set
+    /// for all before. A task's own go first.
+    pub fn set_fault_for_all(&self, fault: Fault) {
+        self.set_faults(Scope::AllTasks, vec![fault]);
+    }
+
+    /// Sets the fault of the simulated STS, in place of those it had.
+    pub fn set_sts_fault(&self, fault: Fault) {
+        self.set_faults(Scope::Sts, vec![fault]);
+    }
+
+    /// Removes all faults. What hangs already stays hung.
+    pub fn clear_faults(&self) {
+        lock(&self.shared).faults.clear();
+    }
+
+    fn set_faults(&self, scope: Scope, faults: Vec<Fault>) {
+        lock(&self.shared).faults.set(scope, faults, Instant::now());
+    }
+
+    /// Sets the rate limit, or lifts it. Its buckets begin full.
+    pub fn set_rate_limit(&self, limit: Option<RateLimit>) {
+        lock(&self.shared).limiter = limit.map(Limiter::new);
+    }
+
+    /// Adds an access key, or replaces it; from then on requests must be signed.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        lock(&self.shared).keys.add(credentials);
+    }
+
+    /// Forgets an access key, also one that the simulated STS gave.
+    pub fn revoke(&self, access_key_id: &str) {
+        lock(&self.shared).keys.remove(access_key_id);
+    }
+
+    /// Sets how long the credentials are good that the simulated STS gives from now on.
+    pub fn set_sts_lifetime(&self, lifetime: Duration) {
+        lock(&self.shared).sts_lifetime = lifetime;
+    }
+
+    /// All exchanges of an OIDC token, oldest first.
+    #[must_use]
+    pub fn sts_exchanges(&self) -> Vec<Exchange> {
+        lock(&self.shared).exchanges.clone()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It can only have panicked, and then has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves until the handle is dropped; every connection ends with the runtime.
+fn serve(
+    runtime: &Runtime,
+    listener: TcpListener,
+    shared: &Shared,
+    stopped: oneshot::Receiver<Infallible>,
+) {
+    runtime.block_on(async {
+        tokio::select! {
+            _ = stopped => {}
+            error = accept(listener, shared) => tracing::error!(%error, "the server ended"),
+        }
+    });
+}
+
+async fn accept(listener: TcpListener, shared: &Shared) -> io::Error {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return error,
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, shared.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: some will be given back.
+                debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Shared) {
+    // Without it, small answers in pieces wait for acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Resettable {
+        stream,
+        reset: reset.clone(),
+    });
+    let service = service_fn(|request| respond(request, &shared, &reset));
+    if let Err(error) = http1::Builder::new().serve_connection(io, service).await {
+        debug!(%error, "a connection ended");
+    }
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    shared: &Shared,
+    reset: &AtomicBool,
+) -> io::Result<Response<Body>> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, 1 << 20)
+        .collect()
+        .await
+        .map_err(io::Error::other)?
+        .to_bytes();
+    let received = Received {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body: &body,
+    };
+    let (
+        Decision {
+            reply,
+            told,
+            trouble,
+        },
+        ticket,
+    ) = decide(shared, received);
+    if !reply.delay.is_zero() {
+        tokio::time::sleep(reply.delay).await;
+    }
+    let (task_id, region, fault) = (ticket.task_id(), ticket.region(), trouble.as_deref());
+    match reply.kind {
+        Some(Kind::Hang) => {
+            info!(task_id, region, fault, "not answered");
+            pending().await
+        }
+        Some(Kind::Reset) => {
+            info!(task_id, region, fault, "connection reset");
+            reset.store(true, Ordering::Relaxed);
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+        _ => {
+            let (status, state) = (reply.status.as_u16(), told.as_deref());
+            info!(task_id, region, status, state, fault, "answered");
+            ticket.answered(status);
+            Ok(reply.into_response(ticket))
+        }
+    }
+}
+
+/// The task API, unless the parameters are those of STS.
+fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Ticket) {
+    let form = String::from_utf8_lossy(received.body);
+    let pairs = percent::form(received.query).chain(percent::form(&form));
+    let parameters: HashMap<_, _> = pairs.collect();
+    if !received.path.contains("/tasks/") && sts::asked(&parameters) {
+        decision::exchange(shared, &parameters)
+    } else {
+        decision::decide(shared, received)
+    }
+}
+
+/// A connection that can end in a reset.
+struct Resettable {
+    stream: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Resettable {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            // Closing without lingering sends RST in place of FIN.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Resettable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Resettable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,115 @@
+//! The simulated STS: `AssumeRoleWithOIDC`, answered as the real one does.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{acs3::Refusal, fault::Fault, keys::Issued, values};
+
+/// How the simulated STS behaves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sts {
+    /// How long the credentials it gives are good.
+    #[serde(deserialize_with = "values::duration")]
+    pub lifetime: Duration,
+    /// How it fails, counted over its exchanges.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Sts {
+    fn default() -> Self {
+        Self {
+            lifetime: Duration::from_hours(1),
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// One call of `AssumeRoleWithOIDC`.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// When it came.
+    pub at: Instant,
+    /// `OIDCToken`, as all that follow empty where it was missing.
+    pub oidc_token: String,
+    /// `OIDCProviderArn`.
+    pub oidc_provider_arn: String,
+    /// `RoleArn`.
+    pub role_arn: String,
+    /// `RoleSessionName`.
+    pub role_session_name: String,
+    /// The access key ID given, where one was.
+    pub access_key_id: Option<String>,
+    /// The status answered, once the answer began.
+    pub answered: Option<u16>,
+}
+
+/// Whether the parameters ask for an exchange.
+pub(crate) fn asked(parameters: &HashMap<String, String>) -> bool {
+    let action = parameters.get("Action");
+    action.is_some_and(|action| action == "AssumeRoleWithOIDC")
+}
+
+impl Exchange {
+    /// An exchange by its parameters, of the query or of the form.
+    pub(crate) fn new(parameters: &HashMap<String, String>) -> Self {
+        let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
+        Self {
+            at: Instant::now(),
+            oidc_token: value("OIDCToken"),
+            oidc_provider_arn: value("OIDCProviderArn"),
+            role_arn: value("RoleArn"),
+            role_session_name: value("RoleSessionName"),
+            access_key_id: None,
+            answered: None,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let parts = [
+            ("OIDCToken", &self.oidc_token),
+            ("OIDCProviderArn", &self.oidc_provider_arn),
+            ("RoleArn", &self.role_arn),
+            ("RoleSessionName", &self.role_session_name),
+        ];
+        match parts.into_iter().find(|(_, value)| value.is_empty()) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let message = format!("The parameter {name} is missing.");
+                Err(Refusal::new(400, "MissingParameter", message))
+            }
+        }
+    }
+}
+
+/// The body of a good answer.
+pub(crate) fn body(exchange: &Exchange, issued: &Issued, request_id: &str) -> String {
+    let expiration = Timestamp::now()
+        .saturating_add(issued.lifetime)
+        .unwrap_or(Timestamp::MAX);
+    let role = &exchange.role_arn;
+    let session = &exchange.role_session_name;
+    json!({
+        "RequestId": request_id,
+        "OIDCTokenInfo": {
+            "Subject": "simulated", "Issuer": "simulated", "ClientIds": "sts.aliyuncs.com",
+        },
+        "AssumedRoleUser": {
+            "AssumedRoleId": format!("300000000000000000:{session}"),
+            "Arn": format!("{role}/{session}"),
+        },
+        "Credentials": {
+            "AccessKeyId": issued.access_key_id,
+            "AccessKeySecret": issued.access_key_secret,
+            "SecurityToken": issued.security_token,
+            "Expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        },
+    })
+    .to_string()
+}

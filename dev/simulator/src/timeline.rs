@@ -1,0 +1,276 @@
+//! What a task tells at a moment.
+
+use std::{borrow::Cow, time::Duration};
+
+use jiff::{Timestamp, tz};
+
+use crate::{
+    body::{self, Fields, Node, object},
+    task::{Entry, Format, Instance, ResultShape, Step, Task, TaskError},
+};
+
+/// Where a task stands: its clock, and its steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// When the task's clock started.
+    pub(crate) started: Timestamp,
+    /// How long ago that was.
+    pub(crate) elapsed: Duration,
+    /// How many of its steps were reached, and when the last of them was.
+    pub(crate) steps: usize,
+    pub(crate) stepped: Duration,
+}
+
+/// A healthy answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) state: String,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+/// What a task tells, before it is put into words.
+#[derive(Default)]
+struct Told {
+    state: String,
+    results: Vec<Entry>,
+    stage: Option<String>,
+    stages: Vec<Node>,
+    error: Option<TaskError>,
+    changed: Duration,
+}
+
+/// How many steps are reached: each needs those before it.
+pub(crate) fn steps_reached(task: &Task, elapsed: Duration, earlier_requests: u64) -> usize {
+    let reached = |step: &&Step| {
+        step.after.is_none_or(|after| elapsed >= after)
+            && step
+                .after_requests
+                .is_none_or(|count| earlier_requests >= count)
+    };
+    task.steps.iter().take_while(reached).count()
+}
+
+/// The answer of a task, under this ID (its own unless a fault says otherwise).
+pub(crate) fn answer(task: &Task, clock: Clock, task_id: Option<&str>) -> Answer {
+    let (now, told) = if task.steps.is_empty() {
+        (Cow::Borrowed(task), along_timeline(task, clock))
+    } else {
+        let (now, told) = by_steps(task, clock);
+        (Cow::Owned(now), told)
+    };
+    let usual_type = match now.format {
+        Format::Json => "application/json",
+        Format::Xml => "application/xml",
+    };
+    let body = now.body.clone().unwrap_or_else(|| {
+        let fields = fields(&now, &told, clock, task_id.unwrap_or(&now.id));
+        match now.format {
+            Format::Json => body::json(&fields),
+            Format::Xml => body::xml(&fields),
+        }
+    });
+    let content_type = now.content_type.as_deref().unwrap_or(usual_type).to_owned();
+    Answer {
+        state: told.state,
+        content_type,
+        body,
+    }
+}
+
+fn along_timeline(task: &Task, clock: Clock) -> Told {
+    let last = task
+        .instances
+        .iter()
+        .filter_map(|instance| instance.after)
+        .max();
+    let duration = task.duration.or(last).unwrap_or_default();
+    let finished = clock.elapsed >= duration;
+    let ends = task
+        .instances
+        .iter()
+        .map(|instance| instance.after.unwrap_or(duration));
+    let begun: Vec<_> = task
+        .stages
+        .iter()
+        .take_while(|stage| clock.elapsed >= stage.after)
+        .collect();
+    let changed = ends
+        .chain(begun.iter().map(|stage| stage.after))
+        .chain([duration])
+        .filter(|moment| *moment <= clock.elapsed)
+        .max();
+    Told {
+        state: if finished {
+            task.outcome.clone()
+        } else {
+            "running".to_owned()
+        },
+        results: task
+            .instances
+            .iter()
+            .map(|one| entry(one, duration, clock.elapsed))
+            .collect(),
+        stage: begun.last().map(|stage| stage.name.clone()),
+        stages: stages(task, clock, finished.then_some(duration)),
+        error: task.error.clone().filter(|_| finished),
+        changed: changed.unwrap_or_default(),
+    }
+}
+
+fn entry(instance: &Instance, duration: Duration, elapsed: Duration) -> Entry {
+    let finished = elapsed >= instance.after.unwrap_or(duration);
+    let (status, usual) = if finished {
+        (&instance.status, "success")
+    } else {
+        (&instance.pending, "initail")
+    };
+    let status = status.clone().unwrap_or_else(|| usual.to_owned());
+    Entry {
+        data: instance.id.clone(),
+        status,
+    }
+}
+
+/// The stages begun so far; each ends with the next, the last with the task.
+fn stages(task: &Task, clock: Clock, finished: Option<Duration>) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for (position, stage) in task.stages.iter().enumerate() {
+        if clock.elapsed < stage.after {
+            break;
+        }
+        let next = task.stages.get(position + 1).map(|next| next.after);
+        let end = next.filter(|next| clock.elapsed >= *next).or(finished);
+        let last = next.is_none_or(|next| clock.elapsed < next);
+        let state = match end {
+            None => "running",
+            Some(_) if last => &task.outcome,
+            Some(_) => "success",
+        };
+        let time = |moment| plain_time(clock.started, moment);
+        nodes.push(object([
+            ("state", state.into()),
+            ("start_time", time(stage.after).as_str().into()),
+            (
+                "end_time",
+                end.map(time).unwrap_or_default().as_str().into(),
+            ),
+            (
+                "message",
+                stage.message.as_deref().unwrap_or_default().into(),
+            ),
+        ]));
+    }
+    nodes
+}
+
+/// Lays the steps reached so far on top of each other.
+fn by_steps(task: &Task, clock: Clock) -> (Task, Told) {
+    let mut now = Task {
+        steps: Vec::new(),
+        ..task.clone()
+    };
+    let mut told = Told {
+        state: "running".to_owned(),
+        changed: clock.stepped,
+        ..Told::default()
+    };
+    for step in task.steps.iter().take(clock.steps).cloned() {
+        let set = |field: &mut String, value: Option<String>| {
+            if let Some(value) = value {
+                *field = value;
+            }
+        };
+        set(&mut told.state, step.state);
+        set(&mut now.id, step.task_id);
+        set(&mut now.cluster_id, step.cluster_id);
+        set(&mut now.task_type, step.task_type);
+        told.results = step.task_result.unwrap_or(told.results);
+        told.stage = step.current_stage.or(told.stage);
+        told.error = step.error.or(told.error);
+        now.created = step.created.or(now.created);
+        now.updated = step.updated.or(now.updated);
+        now.omit = step.omit.unwrap_or(now.omit);
+        now.extra.extend(step.extra);
+        now.body = step.body.or_else(|| task.body.clone());
+        now.content_type = step.content_type.or_else(|| task.content_type.clone());
+    }
+    (now, told)
+}
+
+/// The fields of a body, in the order of the API's sample; the newer ones follow.
+fn fields(task: &Task, told: &Told, clock: Clock, task_id: &str) -> Fields {
+    let time = |written: &Option<String>, moment| match written {
+        Some(written) => written.clone(),
+        None => offset_time(clock.started, moment),
+    };
+    let sample = [
+        ("cluster_id", task.cluster_id.as_str().into()),
+        ("task_id", task_id.into()),
+        ("created", time(&task.created, Duration::ZERO).into()),
+        ("updated", time(&task.updated, told.changed).into()),
+        ("state", told.state.as_str().into()),
+        ("task_type", task.task_type.as_str().into()),
+        ("task_result", results(task.task_result_as, &told.results)),
+    ];
+    let stage = told.stage.as_deref().map(Node::from);
+    let stages = Some(&told.stages).filter(|stages| !stages.is_empty());
+    let newer = [
+        ("current_stage", stage),
+        ("error", told.error.as_ref().map(error)),
+        ("stages", stages.map(|stages| Node::List(stages.clone()))),
+    ];
+    let newer = newer
+        .into_iter()
+        .filter_map(|(name, node)| Some((name, node?)));
+    let mut fields: Fields = sample
+        .into_iter()
+        .chain(newer)
+        .map(|(name, node)| (name.to_owned(), node))
+        .collect();
+    for (name, value) in &task.extra {
+        fields.retain(|(there, _)| there != name);
+        fields.push((name.clone(), value.into()));
+    }
+    fields.retain(|(name, _)| !task.omit.contains(name));
+    fields
+}
+
+fn results(shape: ResultShape, entries: &[Entry]) -> Node {
+    let mut nodes = entries.iter().map(|entry| {
+        object([
+            ("data", entry.data.as_str().into()),
+            ("status", entry.status.as_str().into()),
+        ])
+    });
+    let first = (shape == ResultShape::Object).then(|| nodes.next());
+    first
+        .flatten()
+        .unwrap_or_else(|| Node::List(nodes.collect()))
+}
+
+fn error(error: &TaskError) -> Node {
+    object([
+        ("code", error.code.as_str().into()),
+        ("message", error.message.as_str().into()),
+    ])
+}
+
+/// As `created` and `updated` are written: `2020-11-10T16:02:04+08:00`.
+fn offset_time(started: Timestamp, moment: Duration) -> String {
+    zoned(started, moment)
+        .strftime("%Y-%m-%dT%H:%M:%S%:z")
+        .to_string()
+}
+
+/// As the times of stages are written: `2022-12-15 23:00:00`, without a zone.
+fn plain_time(started: Timestamp, moment: Duration) -> String {
+    zoned(started, moment)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+fn zoned(started: Timestamp, moment: Duration) -> jiff::Zoned {
+    let time = started.saturating_add(moment).unwrap_or(Timestamp::MAX);
+    time.to_zoned(tz::offset(8).to_time_zone())
+}
