@@ -1,0 +1,116 @@
+//! What can go wrong, each with what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why the control plane could not be built, started or restarted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `KUBEBUILDER_ASSETS` is set, but lacks a program.
+    #[error(
+        "KUBEBUILDER_ASSETS is {}, which holds no {program}: put etcd, kube-apiserver and kubectl there, or unset it",
+        directory.display()
+    )]
+    AssetMissing {
+        /// The variable's value.
+        directory: PathBuf,
+        /// The first program that is not there.
+        program: &'static str,
+    },
+
+    /// No directory is known to build into.
+    #[error(
+        "there is no cache directory to build the test control plane in: set HOME, XDG_CACHE_HOME or SCALEOUTTASK_CACHE_DIR"
+    )]
+    NoCacheDirectory,
+
+    /// There is no Go toolchain on `PATH`.
+    #[error("Go {minimum} or newer is needed to build the test control plane: {GET_GO}")]
+    GoMissing {
+        /// The oldest version that will do.
+        minimum: String,
+    },
+
+    /// The Go toolchain on `PATH` is too old.
+    #[error(
+        "Go {minimum} or newer is needed to build the test control plane, and this is {found}: {GET_GO}"
+    )]
+    GoTooOld {
+        /// The oldest version that will do.
+        minimum: String,
+        /// What `go` says of itself.
+        found: String,
+    },
+
+    /// `go build` failed.
+    #[error(
+        "go could not build {program}; its last words:\n{output}\nCheck the network and the free disk space, then start again: what is built already is kept"
+    )]
+    GoBuild {
+        /// The program that was being built.
+        program: &'static str,
+        /// The last lines that Go wrote.
+        output: String,
+    },
+
+    /// A file, directory or process could not be used.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        action: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+
+    /// A certificate or key could not be made.
+    #[error("cannot make the test control plane's certificates: {0}")]
+    Certificate(#[from] rcgen::Error),
+
+    /// A process ended by itself.
+    #[error("{name} ended by itself ({status}); the end of its log:\n{log}")]
+    Exited {
+        /// The program.
+        name: String,
+        /// How it ended.
+        status: String,
+        /// The last lines of its log.
+        log: String,
+    },
+
+    /// The API server did not become ready.
+    #[error("the API server was not ready within {} s: is the machine overloaded? The end of its log:\n{log}", waited.as_secs())]
+    NotReady {
+        /// How long it was given.
+        waited: Duration,
+        /// The last lines of its log.
+        log: String,
+    },
+}
+
+const GET_GO: &str = "install it from your system's packages or go.dev, \
+    or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl";
+
+impl Error {
+    /// For `map_err`: names what was tried.
+    pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Io { action, source }
+    }
+
+    /// Whether a process failed because something else took its port.
+    pub(crate) fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Exited { log, .. } if log.contains("address already in use"))
+    }
+}
+
+/// Writes a file of the plane.
+pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, contents).map_err(Error::io(format!("write {}", path.display())))
+}
+
+/// Makes a directory and its parents.
+pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(path).map_err(Error::io(format!("make {}", path.display())))
+}

@@ -1,0 +1,140 @@
+//! What a person sees while the binaries are being built.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/// How often a line is repeated where it cannot be redrawn in place.
+const REPEAT: Duration = Duration::from_secs(15);
+
+/// Is told how the build of the binaries goes.
+pub trait Progress {
+    /// Another process builds them; this one waits for it. Told once.
+    fn waiting(&mut self);
+    /// The build starts; what it makes goes to `directory`. Told once.
+    fn started(&mut self, directory: &Path);
+    /// `program` is being built. Told about ten times a second.
+    fn building(&mut self, program: &str);
+    /// `program` is built.
+    fn built(&mut self, program: &str);
+}
+
+/// Writes to standard error, also inside tests (whose output is captured elsewhere).
+#[derive(Debug, Default)]
+pub struct StderrProgress {
+    indent: &'static str,
+    line: Option<StatusLine>,
+}
+
+impl StderrProgress {
+    /// Puts `indent` before each line.
+    #[must_use]
+    pub fn indented(indent: &'static str) -> Self {
+        Self { indent, line: None }
+    }
+
+    fn say(&self, text: &str) {
+        draw(&format!("{}{text}\n", self.indent));
+    }
+}
+
+impl Progress for StderrProgress {
+    fn waiting(&mut self) {
+        self.say("Waiting for another process that builds the test control plane.");
+    }
+
+    fn started(&mut self, directory: &Path) {
+        self.say("Building etcd, kube-apiserver and kubectl from source. This happens once and");
+        self.say(&format!(
+            "takes 5 to 10 minutes; they go to {}",
+            directory.display()
+        ));
+    }
+
+    fn building(&mut self, program: &str) {
+        let indent = self.indent;
+        self.line
+            .get_or_insert_with(|| StatusLine::new(indent, &format!("building {program}")))
+            .tick();
+    }
+
+    fn built(&mut self, program: &str) {
+        if let Some(line) = self.line.take() {
+            line.finish(&format!("built {program}"));
+        }
+    }
+}
+
+/// One line on standard error for something that takes a while, with the time it took so far. On
+/// a terminal it is redrawn in place, elsewhere it is repeated every 15 s.
+#[derive(Debug)]
+pub struct StatusLine {
+    indent: &'static str,
+    label: String,
+    started: Instant,
+    repeated: Instant,
+    terminal: bool,
+}
+
+impl StatusLine {
+    /// Starts the line's clock; nothing is drawn before the first [`tick`](Self::tick).
+    #[must_use]
+    pub fn new(indent: &'static str, label: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            indent,
+            label: label.to_owned(),
+            started: now,
+            repeated: now,
+            terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Brings the line up to date; to be called about ten times a second.
+    pub fn tick(&mut self) {
+        let elapsed = self.started.elapsed();
+        let (indent, label, time) = (self.indent, &self.label, duration(elapsed));
+        if self.terminal {
+            let frame = usize::try_from(elapsed.as_millis() / 100).unwrap_or_default();
+            let frame = FRAMES[frame % FRAMES.len()];
+            draw(&format!("\r{indent}{frame} {label} ({time})\x1b[K"));
+        } else if self.repeated.elapsed() >= REPEAT {
+            self.repeated = Instant::now();
+            draw(&format!("{indent}… {label} ({time})\n"));
+        }
+    }
+
+    /// Ends the line: `done` and the time it took.
+    pub fn finish(mut self, done: &str) {
+        let start = if self.terminal { "\r\x1b[K" } else { "" };
+        let (indent, time) = (self.indent, duration(self.started.elapsed()));
+        draw(&format!("{start}{indent}✓ {done} ({time})\n"));
+        self.terminal = false;
+    }
+}
+
+impl Drop for StatusLine {
+    /// An unfinished line makes room for the error that follows.
+    fn drop(&mut self) {
+        if self.terminal {
+            draw("\r\x1b[K");
+        }
+    }
+}
+
+fn duration(elapsed: Duration) -> String {
+    match elapsed.as_secs() {
+        s @ 0..60 => format!("{s} s"),
+        s => format!("{} min {:02} s", s / 60, s % 60),
+    }
+}
+
+/// Not by `eprint!`, which tests capture.
+fn draw(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
+}
