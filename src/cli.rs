@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{
     core::{self, LaneLimits, Policy, parse_duration},
-    task_api::endpoint::{Endpoints, Region},
+    task_api::endpoint::{EndpointError, Endpoints, Region},
 };
 
 /// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
@@ -168,7 +168,7 @@ impl RunArgs {
             .map(|pair| region_and_url(pair))
             .collect::<Result<Vec<_>, _>>()?;
         let endpoints = Endpoints::new(&self.endpoint, &for_region, self.allow_insecure_endpoint)
-            .map_err(|error| usage_error(&error.to_string()))?;
+            .map_err(|error| usage_error(&endpoint_problem(&error)))?;
         let tracker = core::Config {
             policy: Policy {
                 has_default_region: self.region.is_some(),
@@ -216,8 +216,21 @@ fn log_filter(flag: Option<String>) -> Result<tracing_subscriber::EnvFilter, cla
     })
 }
 
+fn endpoint_problem(error: &EndpointError) -> String {
+    match error {
+        EndpointError::Template(_) => format!("--endpoint: {error}"),
+        EndpointError::ForRegion(..) => format!("--endpoint-for: {error}"),
+    }
+}
+
+/// As clap's own errors about `run`.
 fn usage_error(message: &str) -> clap::Error {
-    Cli::command().error(ErrorKind::ValueValidation, message)
+    let mut program = Cli::command();
+    program.build();
+    match program.find_subcommand_mut("run") {
+        Some(run) => run.error(ErrorKind::ValueValidation, message),
+        None => program.error(ErrorKind::ValueValidation, message),
+    }
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {

@@ -1,0 +1,133 @@
+//! What a person sees and types.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::world::{World, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_wait_returns_when_the_task_succeeds() {
+    let mut world = World::new("wait").await;
+    world.add_task("{id: T-1, duration: 4s, instances: [{id: i-1, after: 2s}]}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    let began = Instant::now();
+    let said = world.kubectl_text(&["wait", "sot/one", "--for=condition=Ready", "--timeout=60s"]);
+    assert!(said.contains("condition met"), "{said}");
+    assert!(began.elapsed().as_secs() >= 2, "before the task ended");
+    assert_eq!(
+        world.get("one").await.status.state.as_deref(),
+        Some("success")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_get_shows_the_columns() {
+    let mut world = World::new("columns").await;
+    world.add_task("{id: T-1, clusterId: c-1, instances: [{id: i-1}, {id: i-2}]}");
+    world.add_task("{id: T-2, duration: 1h, clusterId: c-1, stages: [{name: joining}], instances: [{id: i-1}]}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.create("two", json!({ "taskId": "T-2" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    world.until_reason("two", "TaskRunning").await;
+
+    let table = world.kubectl_text(&["get", "sot"]);
+    let rows = cells(&table);
+    assert_eq!(
+        rows[0],
+        ["NAME", "STATE", "PROGRESS", "READY", "REASON", "AGE"]
+    );
+    assert_eq!(
+        rows[1][..5],
+        ["one", "success", "2/2", "True", "TaskSucceeded"]
+    );
+    assert_eq!(
+        rows[2][..5],
+        ["two", "running", "0/1", "False", "TaskRunning"]
+    );
+    assert_eq!(
+        world.kubectl_text(&["get", "scaleout"]).lines().count(),
+        3,
+        "by category"
+    );
+
+    let wide = world.kubectl_text(&["get", "scaleouttasks", "-o", "wide"]);
+    let rows = cells(&wide);
+    assert_eq!(
+        rows[0][5..],
+        [
+            "AGE", "TASK", "TYPE", "CLUSTER", "STAGE", "UPDATED", "MESSAGE"
+        ]
+    );
+    assert_eq!(
+        rows[2][6..10],
+        ["T-2", "cluster_scaleout", "c-1", "joining"]
+    );
+    assert!(
+        wide.contains("The task succeeded: 2 of 2 instances succeeded"),
+        "{wide}"
+    );
+
+    let found = world.kubectl_text(&[
+        "get",
+        "sot",
+        "--field-selector",
+        "spec.taskId=T-2",
+        "-o",
+        "name",
+    ]);
+    assert_eq!(found.trim(), "scaleouttask.scaleout.dev/two");
+}
+
+/// A table's cells: kubectl parts them by three blanks or more.
+fn cells(table: &str) -> Vec<Vec<&str>> {
+    table
+        .lines()
+        .map(|line| {
+            line.split("   ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_explain_describes_every_field() {
+    let world = World::new("explain").await;
+    let fields = [
+        ("taskId", "ID of the task to track"),
+        ("region", "Region whose task API knows the task"),
+        ("clusterId", "Cluster the task is expected to belong to"),
+        ("credentialsSecretRef", "Secret in the same namespace"),
+        ("pollInterval", "How often to ask"),
+        ("timeout", "Stop tracking this long after"),
+        ("suspend", "the task API is not asked"),
+        (
+            "ttlSecondsAfterFinished",
+            "Delete this object so many seconds after it finished",
+        ),
+    ];
+    let mut spec = String::new();
+    // The API server publishes a new CRD's schema a moment after it serves the kind.
+    eventually("the schema to be published", || {
+        let output = world.kubectl(&["explain", "scaleouttask.spec"]);
+        spec = String::from_utf8(output.stdout).unwrap();
+        let published = output.status.success();
+        async move { published }
+    })
+    .await;
+    for (field, description) in fields {
+        assert!(
+            spec.contains(field) && spec.contains(description),
+            "{field}: {spec}"
+        );
+    }
+    let status = world.kubectl_text(&["explain", "scaleouttask.status"]);
+    assert!(
+        status.contains("When the controller saw the task finish"),
+        "{status}"
+    );
+}

@@ -1,0 +1,168 @@
+//! The process: how it starts, what it says of itself, and how it ends.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::world::{World, eventually, free_port};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_tell_of_the_objects() {
+    let mut world = World::new("admin").await;
+    world.add_task("{id: T-1}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    assert_eq!(world.admin("/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(world.admin("/readyz").await, (200, "ok\n".to_owned()));
+    let expected = [
+        r#"scaleouttask_task_api_requests_total{region="cn-hangzhou",outcome="success"} 1"#,
+        r#"scaleouttask_status_writes_total{outcome="written"} 1"#,
+        r#"scaleouttask_tasks_by_reason{reason="TaskSucceeded"} 1"#,
+        r#"scaleouttask_tasks_finished_total{reason="TaskSucceeded"} 1"#,
+        r#"scaleouttask_tasks{state="success"} 1"#,
+        "scaleouttask_poll_lag_seconds_count 1",
+        "scaleouttask_build_info{version=",
+    ];
+    eventually("all metrics", || async {
+        let metrics = world.admin("/metrics").await.1;
+        expected.iter().all(|line| metrics.contains(line))
+    })
+    .await;
+    let kinds = world.events("one").await;
+    eventually("the Event", || async {
+        !world.events("one").await.is_empty()
+    })
+    .await;
+    assert!(kinds.len() <= 1, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_it_with_0_in_time_though_a_call_hangs() {
+    let mut world = World::new("sigterm").await;
+    world.add_task("{id: T-1, faults: [{kind: hang}]}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    eventually("a hanging call", || async {
+        world.simulator.in_flight() == 1
+    })
+    .await;
+    let (code, took) = world.stop();
+    assert_eq!(code, 0, "{}", world.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panicking_or_undecodable_object_stops_no_other() {
+    let mut world = World::new("poison").await;
+    world.add_task("{id: T-good}");
+    world.add_task("{id: T-bad, body: '{\"state\": 5}'}");
+    world.start();
+    world.create("bad", json!({ "taskId": "T-bad" })).await;
+    world.until_reason("bad", "InvalidResponse").await;
+    world.create("good", json!({ "taskId": "T-good" })).await;
+    world.until_reason("good", "TaskSucceeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_logs_are_json_and_tell_each_change_once() {
+    let mut world = World::new("json").await;
+    world.add_task("{id: T-1}");
+    let args = [
+        "--credentials",
+        "none",
+        "--log-format",
+        "json",
+        "--log-filter",
+        "info",
+    ];
+    world.start_with(&args, &[]);
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    eventually("the line", || async {
+        world.log().contains("TaskSucceeded")
+    })
+    .await;
+    let lines: Vec<serde_json::Value> = world
+        .log()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told = lines
+        .iter()
+        .filter(|line| line["reason"] == "TaskSucceeded")
+        .collect::<Vec<_>>();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["task_id"], "T-1");
+    assert_eq!(told[0]["name"], "one");
+    assert_eq!(told[0]["namespace"], world.namespace.as_str());
+}
+
+/// Runs the binary to its end and returns its code and what it said.
+fn run_to_end(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"))
+        .args(args)
+        .env_remove("KUBECONFIG")
+        .env("HOME", "/nonexistent")
+        .envs(env.iter().copied())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn exit_codes_tell_wrong_usage_from_a_failed_start() {
+    let (code, error) = run_to_end(&["run", "--endpoint", "ftp://x"], &[]);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("--endpoint"), "{error}");
+
+    let (code, error) = run_to_end(&["run"], &[("KUBECONFIG", "/nonexistent/kubeconfig")]);
+    assert_eq!(code, Some(1), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("KUBECONFIG"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_is_one_line_and_exit_code_1() {
+    let world = World::new("inuse").await;
+    let port = free_port();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let kubeconfig = world.plane.kubeconfig().to_str().unwrap().to_owned();
+    let address = format!("127.0.0.1:{port}");
+    let args = ["run", "--credentials", "none", "--admin-address", &address];
+    let (code, error) = run_to_end(&args, &[("KUBECONFIG", &kubeconfig)]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&address), "{error}");
+}
+
+#[test]
+fn the_committed_crd_is_the_one_the_program_prints() {
+    let output = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"))
+        .arg("crd")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/scaleouttasks.yaml");
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        printed == committed,
+        "crds/scaleouttasks.yaml is stale: cargo run --bin scaleouttask-controller -- crd > crds/scaleouttasks.yaml"
+    );
+    assert!(!printed.contains("format: uint"));
+}
