@@ -65,8 +65,11 @@ impl<'a> Form<'a> {
     fn of(body: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let text = text.trim_start_matches('\u{feff}').trim();
-        if !text.starts_with('<') {
+        if text.starts_with('{') {
             return Some(Self::Json(text));
+        }
+        if !text.starts_with('<') {
+            return None;
         }
         let declaration = text
             .strip_prefix("<?xml")
@@ -181,21 +184,31 @@ impl From<XmlTask> for Task {
             state: text_of(wire.state).unwrap_or_default(),
             created: time_of(wire.created.as_deref()),
             updated: time_of(wire.updated.as_deref()),
-            results: wire.task_result.into_iter().filter_map(instance).collect(),
+            results: wire
+                .task_result
+                .into_iter()
+                .filter(WireInstance::says_something)
+                .map(Instance::from)
+                .collect(),
             error: error.filter(|error| error != &(None, None)),
         }
     }
 }
 
-/// An entry that says nothing is none: `<task_result/>` is how XML writes an empty array.
-fn instance(wire: WireInstance) -> Option<Instance> {
-    if wire.data.is_none() && wire.status.is_none() {
-        return None;
+impl WireInstance {
+    /// An entry that says nothing is none: `<task_result/>` is how XML writes an empty array.
+    fn says_something(&self) -> bool {
+        self.data.is_some() || self.status.is_some()
     }
-    Some(Instance {
-        id: text_of(wire.data).unwrap_or_default(),
-        status: text_of(wire.status).unwrap_or_default(),
-    })
+}
+
+impl From<WireInstance> for Instance {
+    fn from(wire: WireInstance) -> Self {
+        Self {
+            id: text_of(wire.data).unwrap_or_default(),
+            status: text_of(wire.status).unwrap_or_default(),
+        }
+    }
 }
 
 /// Blank is as good as missing.
@@ -327,13 +340,47 @@ impl<'de> Visitor<'de> for Instances {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut instances = Vec::new();
-        while let Some(instance) = seq.next_element::<Option<WireInstance>>()? {
-            instances.extend(instance);
+        while let Some(Entry(instance)) = seq.next_element()? {
+            // Empty ones are dropped here already: a body of them would take much memory.
+            instances.extend(instance.filter(WireInstance::says_something));
         }
         Ok(instances)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        WireInstance::deserialize(MapAccessDeserializer::new(map)).map(|instance| vec![instance])
+        Entry::from_map(map).map(|entry| entry.0.into_iter().collect())
+    }
+}
+
+/// An object or null. Serde's own reading of a struct would take an array of its fields too.
+struct Entry(Option<WireInstance>);
+
+impl Entry {
+    fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        WireInstance::deserialize(MapAccessDeserializer::new(map)).map(|entry| Self(Some(entry)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOrNull;
+
+        impl<'de> Visitor<'de> for ObjectOrNull {
+            type Value = Entry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an instance")
+            }
+
+            fn visit_unit<E>(self) -> Result<Entry, E> {
+                Ok(Entry(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
+                Entry::from_map(map)
+            }
+        }
+
+        deserializer.deserialize_any(ObjectOrNull)
     }
 }

@@ -6,10 +6,17 @@ use crate::fixtures::{Story, answer, describes, next_call, task, trouble};
 
 const MARKER: &str = "LEAK";
 
+/// The cluster that is expected, those that are allowed, the task's, and whether it is shown.
+type Row = (
+    Option<&'static str>,
+    &'static [&'static str],
+    Option<&'static str>,
+    bool,
+);
+
 #[test]
 fn a_task_is_shown_only_if_its_cluster_is_expected_and_allowed() {
-    let rows: [(Option<&str>, &[&str], Option<&str>, bool); 13] = [
-        // expected, allowed, the task's, shown
+    let rows: [Row; 13] = [
         (None, &[], None, true),
         (None, &[], Some("c-1"), true),
         (Some("c-1"), &[], Some("c-1"), true),

@@ -85,7 +85,7 @@ fn only_the_ttl_deletes_and_only_after_the_end() {
         // ttl, now, what follows; it finished at 1
         (None, 10, Next::Rest),
         (Some(0), 1, Next::Delete(Duration::ZERO)),
-        (Some(60), 1, Next::Delete(Duration::from_secs(60))),
+        (Some(60), 1, Next::Delete(Duration::from_mins(1))),
         (Some(60), 31, Next::Delete(Duration::from_secs(30))),
         (Some(60), 61, Next::Delete(Duration::ZERO)),
         (Some(60), 1_000, Next::Delete(Duration::ZERO)),
@@ -124,7 +124,7 @@ fn a_ttl_given_after_the_end_counts_from_the_end() {
     story.edit(|spec| spec.ttl_seconds_after_finished = Some(100));
     assert_eq!(
         story.seen(41).next,
-        Some(Next::Delete(Duration::from_secs(60)))
+        Some(Next::Delete(Duration::from_mins(1)))
     );
 }
 

@@ -86,7 +86,7 @@ fn no_call_is_put_off_beyond_the_deadline() {
         answer("running"),
         trouble(Reason::AccessDenied).into(),
         scaleouttask_controller::core::Trouble {
-            retry_after: Some(Duration::from_secs(300)),
+            retry_after: Some(Duration::from_mins(5)),
             ..trouble(Reason::Throttled)
         }
         .into(),
@@ -126,10 +126,7 @@ fn a_suspended_object_times_out_without_a_call() {
 fn an_object_that_cannot_be_called_times_out_without_a_call() {
     let mut story = with_timeout("1m");
     story.policy.has_default_region = false;
-    assert_eq!(
-        story.seen(0).next,
-        Some(Next::Wait(Duration::from_secs(60)))
-    );
+    assert_eq!(story.seen(0).next, Some(Next::Wait(Duration::from_mins(1))));
     story.waited(60);
     assert_eq!(story.shows(), "False Stalled TimedOut");
 }

@@ -1,0 +1,321 @@
+//! What the task API may answer, and what is read of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use k8s_openapi::jiff::Timestamp;
+use peak_alloc::PeakAlloc;
+use proptest::prelude::*;
+use scaleouttask_controller::{
+    core::{Instance, Task},
+    task_api::{BodyError, parse_task},
+};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const ID: &str = "T-5faa48fb31b6b8078d000006";
+const JSON: &str = include_str!("fixtures/running.json");
+const XML: &str = include_str!("fixtures/running.xml");
+/// The client reads no more than this.
+const BODY_MAX: usize = 1024 * 1024;
+
+fn parse(body: &str) -> Result<Task, BodyError> {
+    parse_task(body.as_bytes(), ID)
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+fn instances(pairs: &[(&str, &str)]) -> Vec<Instance> {
+    pairs
+        .iter()
+        .map(|(id, status)| Instance {
+            id: (*id).to_owned(),
+            status: (*status).to_owned(),
+        })
+        .collect()
+}
+
+#[test]
+fn both_sample_bodies_are_the_same_task() {
+    let task = parse(JSON).unwrap();
+    assert_eq!(task, parse(XML).unwrap());
+    let expected = Task {
+        task_id: Some(ID.to_owned()),
+        cluster_id: Some("c78592bfe92244365b3c3ad47f1de****".to_owned()),
+        task_type: Some("cluster_scaleout".to_owned()),
+        state: "running".to_owned(),
+        created: time("2020-11-10T16:02:04+08:00"),
+        updated: time("2020-11-10T16:03:06+08:00"),
+        results: instances(&[("i-xxx", "success")]),
+        ..Task::default()
+    };
+    assert_eq!(task, expected);
+}
+
+#[test]
+fn what_the_wild_adds_is_read() {
+    let task = parse(
+        r#"{
+            "task_id": null, "cluster_id": "c1", "state": "paused", "unknown": [1, {"a": []}],
+            "task_result": [{"data": "i-1", "status": "initail", "extra": 1}, null, {}, {"data": "i-2"}],
+            "created": "2022-12-15T23:00:00.123456789+08:00", "updated": "2022-12-15 23:00:00",
+            "current_stage": "join", "error": {"code": "Quota", "message": "none left", "more": {}},
+            "stages": [{"state": "x", "start_time": "2022-12-15 23:00:00", "outputs": {}}],
+            "events": [{"timestamp": "1671116400000"}], "parameters": {"password": "secret"},
+            "target": {"id": "np", "type": "nodepool"}, "outputs": {}
+        }"#,
+    )
+    .unwrap();
+    assert_eq!(task.state, "paused");
+    assert_eq!(task.results, instances(&[("i-1", "initail"), ("i-2", "")]));
+    assert_eq!(task.created, time("2022-12-15T15:00:00.123456789Z"));
+    assert_eq!(task.updated, None, "a time without a zone means nothing");
+    assert_eq!(task.current_stage.as_deref(), Some("join"));
+    assert_eq!(
+        task.error,
+        Some((Some("Quota".to_owned()), Some("none left".to_owned())))
+    );
+}
+
+#[test]
+fn task_result_is_an_array_an_object_or_nothing() {
+    let rows = [
+        (
+            r#"{"state":"s","task_result":{"data":"i-1","status":"success"}}"#,
+            instances(&[("i-1", "success")]),
+        ),
+        (r#"{"state":"s","task_result":[]}"#, vec![]),
+        (r#"{"state":"s","task_result":null}"#, vec![]),
+        (r#"{"state":"s"}"#, vec![]),
+        ("<state>s</state>", vec![]),
+        ("<state>s</state><task_result/>", vec![]),
+        (
+            "<task_result><data>a</data></task_result><state>s</state><task_result><status>fail</status></task_result>",
+            instances(&[("a", ""), ("", "fail")]),
+        ),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(parse(body).unwrap().results, expected, "{body}");
+    }
+}
+
+#[test]
+fn a_field_that_decides_nothing_may_have_any_type() {
+    for odd in ["5", "true", "[1]", "{\"a\":1}", "1.5", "null", "\"\""] {
+        for field in [
+            "created",
+            "updated",
+            "current_stage",
+            "task_type",
+            "error",
+            "stages",
+        ] {
+            let body = format!("{{\"state\":\"running\",\"{field}\":{odd}}}");
+            assert_eq!(parse(&body).unwrap().state, "running", "{body}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_refused() {
+    let rows = [
+        ("", BodyError::Malformed),
+        ("null", BodyError::Malformed),
+        ("[]", BodyError::Malformed),
+        ("{", BodyError::Malformed),
+        ("<html><body>Bad gateway</body></html>", BodyError::NoState),
+        ("<state>running", BodyError::Malformed),
+        (r#"{"state":5}"#, BodyError::Malformed),
+        (
+            r#"{"state":"running","task_result":"none"}"#,
+            BodyError::Malformed,
+        ),
+        (
+            r#"{"state":"running","task_result":[5]}"#,
+            BodyError::Malformed,
+        ),
+        (
+            r#"{"state":"running","cluster_id":5}"#,
+            BodyError::Malformed,
+        ),
+        (r#"["id","c","running"]"#, BodyError::Malformed),
+        (
+            r#"{"state":"s","task_result":[["i-1","success"]]}"#,
+            BodyError::Malformed,
+        ),
+        ("{}", BodyError::NoState),
+        (r#"{"state":null}"#, BodyError::NoState),
+        (r#"{"state":""}"#, BodyError::NoState),
+        (r#"{"state":" "}"#, BodyError::NoState),
+        ("<state></state>", BodyError::NoState),
+        (
+            r#"{"state":"running","task_id":"T-other"}"#,
+            BodyError::OtherTask,
+        ),
+        (
+            "<task_id>T-other</task_id><state>running</state>",
+            BodyError::OtherTask,
+        ),
+    ];
+    for (body, error) in rows {
+        assert_eq!(parse(body), Err(error), "{body}");
+    }
+    assert_eq!(
+        parse_task(b"{\"state\":\"\xff\"}", ID),
+        Err(BodyError::Malformed)
+    );
+}
+
+#[test]
+fn a_declaration_or_a_byte_order_mark_does_not_matter() {
+    let declared = format!("\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{XML}");
+    assert_eq!(parse(&declared), parse(XML));
+    assert_eq!(parse(&format!("\u{feff} \n{JSON}")), parse(JSON));
+}
+
+/// Bodies of 1 MiB that ask for as much memory as they can.
+fn greedy_bodies() -> Vec<String> {
+    let repeat = |head: &str, part: &str, tail: &str| {
+        let times = (BODY_MAX - head.len() - tail.len()) / part.len();
+        format!("{head}{}{tail}", part.repeat(times))
+    };
+    vec![
+        "[".repeat(BODY_MAX),
+        repeat(r#"{"error":"#, "[", ""),
+        repeat(r#"{"error":"#, r#"{"a":"#, ""),
+        repeat(r#"{"state":"s","task_result":["#, "{},", "{}]}"),
+        repeat(r#"{"state":"s","task_result":["#, r#"{"data":""},"#, "{}]}"),
+        repeat(
+            r#"{"state":"s","task_result":["#,
+            r#"{"data":"i","status":"x"},"#,
+            "{}]}",
+        ),
+        repeat(r#"{"state":"s","stages":["#, "1,", "1]}"),
+        repeat(r#"{"state":""#, "\\u0000", r#""}"#),
+        repeat("", "<task_result/>", "<state>s</state>"),
+        repeat(
+            "",
+            "<task_result><data>i</data></task_result>",
+            "<state>s</state>",
+        ),
+        repeat("", "<a>", ""),
+        repeat("<state>s</state>", "<stages/><task_result/>", ""),
+        repeat("<state>", "&amp;", "</state>"),
+    ]
+}
+
+#[test]
+fn a_body_takes_memory_in_proportion_to_its_size() {
+    for body in greedy_bodies() {
+        ALLOCATOR.reset_peak_usage();
+        let before = ALLOCATOR.current_usage();
+        let parsed = parse(&body);
+        let peak = ALLOCATOR.peak_usage() - before;
+        let start = &body[..40];
+        // Measured: at most 13 times the body.
+        assert!(
+            peak < 16 * BODY_MAX,
+            "{peak} bytes for {start}… ({:?})",
+            parsed.map(|task| task.state)
+        );
+    }
+}
+
+/// One of the sample bodies with parts of it removed, doubled or replaced.
+fn mutated_sample() -> impl Strategy<Value = Vec<u8>> {
+    let sample = prop_oneof![Just(JSON), Just(XML)];
+    let edit = (
+        any::<prop::sample::Index>(),
+        0_usize..40,
+        prop::collection::vec(any::<u8>(), 0..6),
+    );
+    (sample, prop::collection::vec(edit, 1..6)).prop_map(|(sample, edits)| {
+        let mut body = sample.as_bytes().to_vec();
+        for (at, length, insert) in edits {
+            let start = at.index(body.len() + 1);
+            let end = (start + length).min(body.len());
+            body.splice(start..end, insert);
+        }
+        body
+    })
+}
+
+/// Texts put together from what both forms are made of.
+fn almost_a_body() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\"state\"",
+        "\"running\"",
+        "\"task_result\"",
+        "\"data\"",
+        "null",
+        "1e999",
+        "-",
+        "\\u",
+        "\\ud800",
+        "<",
+        ">",
+        "/",
+        "<state>",
+        "</state>",
+        "<task_result>",
+        "</task_result>",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "]]>",
+        "<!DOCTYPE a [<!ENTITY b 'c'>]>",
+        "&b;",
+        "&#x110000;",
+        "<?xml",
+        "?>",
+        "</body>",
+        "<body>",
+        "xsi:nil=\"true\"",
+        " ",
+        "\0",
+        "é",
+    ]);
+    prop::collection::vec(part, 0..60).prop_map(|parts| parts.concat().into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_body_makes_the_parser_panic(
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..400),
+            mutated_sample(),
+            almost_a_body(),
+        ]
+    ) {
+        if let Ok(task) = parse_task(&body, ID) {
+            prop_assert!(!task.state.trim().is_empty());
+            prop_assert!(task.task_id.is_none_or(|id| id == ID));
+        }
+    }
+
+    #[test]
+    fn json_and_xml_of_the_same_task_are_read_alike(
+        state in "[a-z]{1,10}", cluster in "[a-z0-9]{0,10}",
+        pairs in prop::collection::vec(("[a-z0-9-]{1,10}", "[a-z]{1,8}"), 0..5),
+    ) {
+        let entries: Vec<_> = pairs.iter()
+            .map(|(id, status)| serde_json::json!({ "data": id, "status": status }))
+            .collect();
+        let json = serde_json::json!({ "state": state, "cluster_id": cluster, "task_result": entries });
+        let mut xml = format!("<state>{state}</state><cluster_id>{cluster}</cluster_id>");
+        for (id, status) in &pairs {
+            xml += &format!("<task_result><data>{id}</data><status>{status}</status></task_result>");
+        }
+        prop_assert_eq!(parse(&json.to_string()).unwrap(), parse(&xml).unwrap());
+    }
+}
