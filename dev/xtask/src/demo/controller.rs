@@ -1,0 +1,73 @@
+//! The controller: built by cargo, run as a user would.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use controlplane::{ControlPlane, Process};
+
+use super::error::Error;
+use super::{interrupt, screen};
+
+const NAME: &str = "scaleouttask-controller";
+
+/// The region of the simulated tasks.
+const REGION: &str = "cn-hangzhou";
+
+/// Builds the controller; cargo shows its own progress. Gives the program's path.
+pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    // In the directory that we were started in: a relative target directory is then the same.
+    build
+        .args(["build", "--bin", NAME, "--manifest-path"])
+        .arg(repository.join("Cargo.toml"));
+    // What `cargo run` told us of ourselves would have build scripts run again.
+    for (name, _) in std::env::vars_os() {
+        let ours = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+        if ours
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
+        {
+            build.env_remove(name);
+        }
+    }
+    let status = build.status().map_err(Error::io("start cargo"))?;
+    // A Ctrl-C ends cargo too, perhaps before we know of it.
+    if status.signal().is_some() {
+        return Err(Error::Interrupted);
+    }
+    interrupt::check()?;
+    if !status.success() {
+        return Err(Error::Build);
+    }
+    // Cargo put it beside this very program.
+    let us = std::env::current_exe().map_err(Error::io("find the target directory"))?;
+    let program = us.with_file_name(NAME);
+    screen::done(format!("in {}", program.display()));
+    Ok(program)
+}
+
+/// Starts the controller against the control plane and the task API.
+pub(crate) fn start(program: &Path, plane: &ControlPlane, api: &str) -> Result<Process, Error> {
+    let log = plane.directory().join("controller.log");
+    let mut command = Command::new(program);
+    command.env("KUBECONFIG", plane.kubeconfig()).args([
+        "run",
+        "--region",
+        REGION,
+        "--endpoint",
+        api,
+        "--credentials",
+        "none",
+        "--poll-interval",
+        "1s",
+        "--admin-address",
+        "127.0.0.1:0",
+        "--log-format",
+        "text",
+    ]);
+    let process = Process::spawn(NAME, &command, &log)?;
+    screen::done(format!("its log is {}", log.display()));
+    Ok(process)
+}

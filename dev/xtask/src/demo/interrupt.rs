@@ -1,0 +1,57 @@
+//! Ctrl-C: stop in an orderly way, and soon.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::Error;
+
+/// The exit code of an interrupted program.
+pub(crate) const EXIT_CODE: u8 = 130;
+
+/// How long an orderly stop may take.
+const GRACE: Duration = Duration::from_secs(4);
+
+static ORDERLY: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C (and `SIGTERM`) ends the demo with its own exit code. Children and files go
+/// with the process, however it ends.
+pub(crate) fn install() -> Result<(), Error> {
+    let on_signal = || {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        eprintln!("\nStopping …");
+        if ORDERLY.load(Ordering::Relaxed) {
+            thread::sleep(GRACE);
+        }
+        std::process::exit(EXIT_CODE.into());
+    };
+    ctrlc::set_handler(on_signal).map_err(|error| match error {
+        ctrlc::Error::System(source) => Error::io("handle Ctrl-C")(source),
+        other => Error::io("handle Ctrl-C")(std::io::Error::other(other)),
+    })
+}
+
+/// From now on Ctrl-C does not end the process at once: [`check`] and [`sleep`] fail instead, and
+/// the controller is stopped first.
+pub(crate) fn stop_in_order() {
+    ORDERLY.store(true, Ordering::Relaxed);
+}
+
+/// Fails once Ctrl-C was pressed.
+pub(crate) fn check() -> Result<(), Error> {
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    Ok(())
+}
+
+/// Sleeps, or fails as soon as Ctrl-C is pressed.
+pub(crate) fn sleep(length: Duration) -> Result<(), Error> {
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        check()?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    check()
+}

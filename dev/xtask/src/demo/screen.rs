@@ -1,0 +1,120 @@
+//! What a person reads. Where standard output is no terminal, it is plain appended lines.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+/// Before each line that belongs to a step.
+pub(crate) const INDENT: &str = "      ";
+
+const BOLD: &str = "1";
+const GREEN: &str = "32";
+
+/// The steps of the demo.
+const STEPS: u8 = 6;
+
+/// Announces a step.
+pub(crate) fn step(number: u8, title: &str) {
+    say(&paint(BOLD, format!("[{number}/{STEPS}] {title}")));
+}
+
+/// A step, or a part of it, succeeded.
+pub(crate) fn done(text: impl Display) {
+    say(&format!("{INDENT}{} {text}", paint(GREEN, "✓")));
+}
+
+/// A command that the reader could type.
+pub(crate) fn command(text: impl Display) {
+    say(&format!("\n{}", paint(BOLD, format!("$ {text}"))));
+}
+
+/// Lines as they are. A closed output is no reason to stop.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// The table of tasks: how wide each column but the last is, so that rows of different moments
+/// stand in line.
+const WIDTHS: [usize; 5] = [13, 10, 11, 10, 18];
+
+/// A table that changes.
+#[derive(Default)]
+pub(crate) struct Table {
+    shown: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Redraws kubectl's table in place, or appends the rows that changed.
+    pub(crate) fn show(&mut self, text: &str) {
+        let rows = cells(text);
+        if is_terminal() && !self.shown.is_empty() {
+            let _ = write!(std::io::stdout(), "\x1b[{}A\x1b[J", self.shown.len());
+            self.shown.clear();
+        }
+        for row in &rows {
+            // The age alone is no change.
+            let seen = |shown: &Vec<String>| state(shown) == state(row);
+            if !self.shown.iter().any(seen) {
+                say(&aligned(row));
+            }
+        }
+        self.shown = rows;
+    }
+}
+
+/// The cells of kubectl's table, whose columns begin where those of its first line do.
+fn cells(text: &str) -> Vec<Vec<String>> {
+    let header = text.lines().next().unwrap_or_default();
+    let begins = |(at, c): (usize, char)| c != ' ' && (at == 0 || header[..at].ends_with(' '));
+    let columns: Vec<usize> = header
+        .char_indices()
+        .filter(|at| begins(*at))
+        .map(|at| at.0)
+        .collect();
+    let row = |line: &str| {
+        let ends = columns.iter().skip(1).copied().chain([line.len()]);
+        let cell = |(begin, end): (&usize, usize)| {
+            line.get(*begin..end).unwrap_or_default().trim().to_owned()
+        };
+        columns.iter().zip(ends).map(cell).collect()
+    };
+    text.lines().map(row).collect()
+}
+
+fn aligned(row: &[String]) -> String {
+    let pad = |(cell, width): (&String, usize)| format!("{cell:<width$}");
+    let widths = WIDTHS.iter().copied().chain([0]);
+    row.iter().zip(widths).map(pad).collect::<Vec<_>>().concat()
+}
+
+/// A row without its last cell, the age.
+fn state(row: &[String]) -> &[String] {
+    row.split_last().map_or(row, |(_, state)| state)
+}
+
+fn paint(style: &str, text: impl Display) -> String {
+    if is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        return format!("\x1b[{style}m{text}\x1b[0m");
+    }
+    text.to_string()
+}
+
+fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_different_moments_stand_in_line() {
+        let early = cells("NAME   STATE   READY   AGE\nweb                    0s\n");
+        assert_eq!(
+            early,
+            [["NAME", "STATE", "READY", "AGE"], ["web", "", "", "0s"]]
+        );
+        let late = cells("NAME   STATE     READY   AGE\nweb    running   False   3s\n");
+        assert_eq!(late[1], ["web", "running", "False", "3s"]);
+        assert_eq!(aligned(&early[1]).find("0s"), aligned(&late[1]).find("3s"));
+    }
+}
