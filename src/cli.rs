@@ -1,4 +1,5 @@
 //! The command line, and the settings that follow from it.
+#![expect(clippy::doc_markdown, reason = "the comments are what `--help` shows")]
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
@@ -235,7 +236,7 @@ fn usage_error(message: &str) -> clap::Error {
 
 fn poll_interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
-    if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval) {
+    if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&interval) {
         return Ok(interval);
     }
     Err("must be from 1s to 1h".to_owned())
@@ -243,7 +244,7 @@ fn poll_interval(text: &str) -> Result<Duration, String> {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = duration(text)?;
-    if (Duration::from_millis(1)..=Duration::from_secs(300)).contains(&timeout) {
+    if (Duration::from_millis(1)..=Duration::from_mins(5)).contains(&timeout) {
         return Ok(timeout);
     }
     Err("must be from 1ms to 5m".to_owned())

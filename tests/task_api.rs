@@ -22,8 +22,8 @@ fn parse(body: &str) -> Result<Task, BodyError> {
     parse_task(body.as_bytes(), ID)
 }
 
-fn time(text: &str) -> Option<Timestamp> {
-    Some(text.parse().unwrap())
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
 
 fn instances(pairs: &[(&str, &str)]) -> Vec<Instance> {
@@ -45,8 +45,8 @@ fn both_sample_bodies_are_the_same_task() {
         cluster_id: Some("c78592bfe92244365b3c3ad47f1de****".to_owned()),
         task_type: Some("cluster_scaleout".to_owned()),
         state: "running".to_owned(),
-        created: time("2020-11-10T16:02:04+08:00"),
-        updated: time("2020-11-10T16:03:06+08:00"),
+        created: Some(time("2020-11-10T16:02:04+08:00")),
+        updated: Some(time("2020-11-10T16:03:06+08:00")),
         results: instances(&[("i-xxx", "success")]),
         ..Task::default()
     };
@@ -69,7 +69,7 @@ fn what_the_wild_adds_is_read() {
     .unwrap();
     assert_eq!(task.state, "paused");
     assert_eq!(task.results, instances(&[("i-1", "initail"), ("i-2", "")]));
-    assert_eq!(task.created, time("2022-12-15T15:00:00.123456789Z"));
+    assert_eq!(task.created, Some(time("2022-12-15T15:00:00.123456789Z")));
     assert_eq!(task.updated, None, "a time without a zone means nothing");
     assert_eq!(task.current_stage.as_deref(), Some("join"));
     assert_eq!(
@@ -312,10 +312,13 @@ proptest! {
             .map(|(id, status)| serde_json::json!({ "data": id, "status": status }))
             .collect();
         let json = serde_json::json!({ "state": state, "cluster_id": cluster, "task_result": entries });
-        let mut xml = format!("<state>{state}</state><cluster_id>{cluster}</cluster_id>");
-        for (id, status) in &pairs {
-            xml += &format!("<task_result><data>{id}</data><status>{status}</status></task_result>");
-        }
+        let entries: String = pairs
+            .iter()
+            .map(|(id, status)| {
+                ["<task_result><data>", id, "</data><status>", status, "</status></task_result>"].concat()
+            })
+            .collect();
+        let xml = format!("<state>{state}</state><cluster_id>{cluster}</cluster_id>{entries}");
         prop_assert_eq!(parse(&json.to_string()).unwrap(), parse(&xml).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition as it is installed.
+//! The `CustomResourceDefinition` as it is installed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps,

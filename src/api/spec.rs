@@ -1,4 +1,9 @@
 //! The user's side of a `ScaleOutTask`. The API server enforces every rule stated here.
+#![expect(
+    clippy::duplicated_attributes,
+    clippy::doc_markdown,
+    reason = "columns look alike to the lint; the comments are what `kubectl explain` shows"
+)]
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};

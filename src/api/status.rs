@@ -1,4 +1,8 @@
 //! The controller's side of a `ScaleOutTask`. Every string in it is bounded.
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments are what `kubectl explain` shows"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;

@@ -32,7 +32,7 @@ const API_CONCURRENCY: usize = 32;
 const DRAIN: Duration = Duration::from_secs(3);
 const DRAIN_NOTICES: Duration = Duration::from_secs(1);
 /// Nothing to wait for is waited for that long.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// Everything the loop works with.
 pub struct Engine {
@@ -122,10 +122,11 @@ impl Engine {
                 } if calling => {
                     let client = self.client.clone();
                     self.writes.spawn(async move {
-                        match writes::delete(&client, &key, uid, resource_version).await {
+                        if writes::delete(&client, &key, uid, resource_version).await {
                             // The watch tells.
-                            true => Event::Tick,
-                            false => Event::DeleteFailed(entry),
+                            Event::Tick
+                        } else {
+                            Event::DeleteFailed(entry)
                         }
                     });
                 }

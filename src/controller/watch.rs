@@ -27,8 +27,9 @@ pub fn watch(client: &Client, namespaces: &[String]) -> impl Stream<Item = Event
     let apis: Vec<Api<DeserializeGuard<ScaleOutTask>>> = if namespaces.is_empty() {
         vec![Api::all(client.clone())]
     } else {
-        let namespaced = |namespace: &String| Api::namespaced(client.clone(), namespace);
-        namespaces.iter().map(namespaced).collect()
+        let each = namespaces.iter();
+        each.map(|name| Api::namespaced(client.clone(), name))
+            .collect()
     };
     stream::select_all(
         apis.into_iter()

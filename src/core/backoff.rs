@@ -6,12 +6,12 @@ use std::{
 };
 
 /// The longest pause that a `Retry-After` can ask for.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
-pub const SLOW_RETRY: Duration = Duration::from_secs(300);
+pub const SLOW_RETRY: Duration = Duration::from_mins(5);
 
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
+const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
 /// Exponential backoff with full jitter: anything up to 1 s after the first failure, doubling up to
 /// 5 min. `failures` counts from 1.

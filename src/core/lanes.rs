@@ -35,7 +35,7 @@ struct Lane {
 pub struct Lanes {
     limits: LaneLimits,
     by_region: HashMap<String, LaneId>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
 }
 
 impl Lanes {
@@ -43,7 +43,7 @@ impl Lanes {
         Self {
             limits,
             by_region: HashMap::new(),
-            lanes: Vec::new(),
+            all: Vec::new(),
         }
     }
 
@@ -52,21 +52,21 @@ impl Lanes {
         if let Some(lane) = self.by_region.get(region) {
             return *lane;
         }
-        self.lanes.push(Lane {
+        self.all.push(Lane {
             limiter: Limiter::new(self.limits.requests_per_second, now),
             in_flight: 0,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             open_at: Duration::ZERO,
         });
-        let id = self.lanes.len() - 1;
+        let id = self.all.len() - 1;
         self.by_region.insert(region.to_owned(), id);
         id
     }
 
     /// Puts an entry at the end of a lane; urgent ones go before all others.
     pub fn push(&mut self, lane: LaneId, entry: u64, urgent: bool) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(lane) {
             let queue = if urgent {
                 &mut lane.urgent
             } else {
@@ -80,7 +80,7 @@ impl Lanes {
     /// entry still waits.
     pub fn pop(&mut self, now: Duration, waits: impl Fn(u64) -> bool) -> Option<(LaneId, u64)> {
         let concurrency = self.limits.concurrency;
-        self.lanes.iter_mut().enumerate().find_map(|(id, lane)| {
+        self.all.iter_mut().enumerate().find_map(|(id, lane)| {
             if lane.in_flight >= concurrency {
                 return None;
             }
@@ -100,21 +100,21 @@ impl Lanes {
 
     /// A call of that lane ended.
     pub fn ended(&mut self, lane: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(lane) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
         }
     }
 
     /// The API asked that lane for fewer calls.
     pub fn throttled(&mut self, lane: LaneId, now: Duration, retry_after: Option<Duration>) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(lane) {
             lane.limiter.throttled(now, retry_after);
         }
     }
 
     /// When a waiting entry's lane opens next.
     pub fn next_opening(&self) -> Option<Duration> {
-        self.lanes
+        self.all
             .iter()
             .filter(|lane| !lane.is_empty() && lane.in_flight < self.limits.concurrency)
             .map(|lane| lane.open_at)

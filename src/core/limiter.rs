@@ -119,7 +119,7 @@ mod tests {
         }
         let calls = calls_in(&mut limiter, now, 1);
         assert!((9..=13).contains(&calls), "{calls}");
-        let later = Duration::from_secs(120);
+        let later = Duration::from_mins(2);
         let calls = calls_in(&mut limiter, later, 10);
         assert!((195..=204).contains(&calls), "{calls}");
     }

@@ -145,7 +145,7 @@ impl Object {
     /// How often to ask. A spec that the API server would refuse counts as not set.
     #[must_use]
     pub fn poll_interval(&self, policy: &Policy) -> Duration {
-        let bounds = Duration::from_secs(1)..=Duration::from_secs(3600);
+        let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
         self.spec
             .poll_interval
             .as_deref()

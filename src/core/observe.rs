@@ -14,7 +14,7 @@ use crate::{api::ScaleOutTaskStatus, core::messages};
 
 /// How long a task may be unknown to the API before the object stalls: a new task's ID may be known
 /// to the caller before the API finds it.
-pub const NOT_FOUND_GRACE: Duration = Duration::from_secs(120);
+pub const NOT_FOUND_GRACE: Duration = Duration::from_mins(2);
 /// How long a new object may be without an answer before it says [`Reason::Pending`].
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 const NOTE_BYTES: usize = 1024;
@@ -158,10 +158,10 @@ impl Decision<'_> {
             self.echo(input);
             return Some(self.answered(task));
         }
-        let expired = self.expired_at(self.now);
-        if let Some(situation) = self.suspended().or_else(|| self.blocked()) {
-            return Some(self.held(expired, &situation, input));
+        if let Some(next) = self.held(input) {
+            return Some(next);
         }
+        let expired = self.expired_at(self.now);
         match input {
             Input::Seen => Some(self.seen(expired)),
             Input::Waited => self.waited(expired),
@@ -177,18 +177,21 @@ impl Decision<'_> {
         }
     }
 
-    /// No call is to be made, for the reason that `situation` tells. What a call that was already
-    /// under way brought is taken.
-    fn held(&mut self, expired: bool, situation: &Situation, input: &Input) -> Next {
+    /// What follows where no call is to be made. What a call that was already under way brought is
+    /// taken all the same.
+    fn held(&mut self, input: &Input) -> Option<Next> {
+        let mut situation = self.suspended().or_else(|| self.blocked())?;
         if let Some(task) = self.own_task(input) {
             self.echo(input);
+            self.memory = Memory::default();
             report::fill(&mut self.status, task);
+            situation.ready = "False";
         }
-        if expired {
-            return self.timed_out();
+        if self.expired_at(self.now) {
+            return Some(self.timed_out());
         }
-        self.show(situation);
-        self.until_deadline().map_or(Next::Rest, Next::Wait)
+        self.show(&situation);
+        Some(self.until_deadline().map_or(Next::Rest, Next::Wait))
     }
 
     fn suspended(&self) -> Option<Situation> {
@@ -332,16 +335,22 @@ impl Decision<'_> {
             let timed_out = self.object.reason() == Some(Reason::TimedOut);
             if let Some(task) = self.own_task(input)
                 && (!timed_out || report::is_final(task))
-                && let Some(next) = self.unfinished(input)
             {
-                return next;
+                let held = if report::is_final(task) {
+                    None
+                } else {
+                    self.held(input)
+                };
+                return held.unwrap_or_else(|| self.answered(task));
             }
         }
         self.after_the_end()
     }
 
     fn finish(&mut self, reason: Reason) -> Next {
-        if self.status.finished_at.is_none() || self.object.reason() != Some(reason) {
+        // A word that confirms the end doesn't move its time.
+        let confirmed = self.object.is_finished() && self.object.reason() == Some(reason);
+        if self.status.finished_at.is_none() || !confirmed {
             self.status.finished_at = Some(Time(report::floor_to_second(self.now)));
         }
         self.after_the_end()

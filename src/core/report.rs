@@ -108,25 +108,29 @@ fn situation(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Situation {
 }
 
 fn sentence(lead: &str, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> String {
-    let mut message = lead.to_owned();
-    if counts.total > 0 {
-        message += &format!(
-            ": {} of {} instances succeeded",
-            counts.succeeded, counts.total
-        );
-        if counts.failed > 0 {
-            message += &format!(", {} failed", counts.failed);
-        }
-    }
-    if usize::try_from(counts.total).is_ok_and(|total| total > MAX_RESULTS) {
-        message += &format!("; taskResult lists the first {MAX_RESULTS}");
-    }
-    if let Some(error) = &status.error {
+    let InstanceCounts {
+        total,
+        succeeded,
+        failed,
+        ..
+    } = counts;
+    let when = |condition: bool, text: String| if condition { text } else { String::new() };
+    let cut = usize::try_from(total).is_ok_and(|total| total > MAX_RESULTS);
+    let error = status.error.as_ref().map(|error| {
         let parts = [error.code.as_deref(), error.message.as_deref()];
-        let error = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
-        message += &format!(". {error}");
-    }
-    message
+        parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+    });
+    [
+        lead.to_owned(),
+        when(
+            total > 0,
+            format!(": {succeeded} of {total} instances succeeded"),
+        ),
+        when(failed > 0, format!(", {failed} failed")),
+        when(cut, format!("; taskResult lists the first {MAX_RESULTS}")),
+        error.map(|error| format!(". {error}")).unwrap_or_default(),
+    ]
+    .concat()
 }
 
 fn count(task: &Task) -> InstanceCounts {

@@ -277,7 +277,7 @@ impl Tracker {
                 }
             }
             Event::WriteEnded(entry, result) => self.write_ended(entry, result, now),
-            Event::DeleteFailed(entry) => self.schedule(entry, Next::Delete(RETRY_MAX), now),
+            Event::DeleteFailed(entry) => self.delete_failed(entry, now),
             Event::Tick => {}
         }
         self.fire_timers(now);
@@ -438,6 +438,13 @@ impl Tracker {
             return self.settle(id, verdict.memory, verdict.next, now);
         }
         let object = entry.object.clone();
+        if verdict.next.is_some() {
+            // What was planned before is no longer so, whether or not the write succeeds.
+            self.unschedule(id);
+        }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         entry.pending = Some(Pending {
             input,
             memory: verdict.memory,
@@ -515,14 +522,31 @@ impl Tracker {
         }
     }
 
+    /// The object may have changed since: later it is decided anew whether to delete it.
+    fn delete_failed(&mut self, id: EntryId, now: Now) {
+        let idle = self
+            .entries
+            .get(&id)
+            .is_some_and(|entry| entry.turn.is_none());
+        if idle {
+            self.schedule(id, Next::Wait(RETRY_MAX), now);
+        }
+    }
+
+    fn unschedule(&mut self, id: EntryId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.queued_at = None;
+            if let Some((at, _)) = entry.turn.take() {
+                self.timers.remove(&(at, id, Timer::Turn));
+            }
+        }
+    }
+
     fn schedule(&mut self, id: EntryId, next: Next, now: Now) {
+        self.unschedule(id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        entry.queued_at = None;
-        if let Some((at, _)) = entry.turn.take() {
-            self.timers.remove(&(at, id, Timer::Turn));
-        }
         let (after, turn) = match next {
             Next::Rest => return,
             Next::Wait(after) => (after, Turn::Wait),

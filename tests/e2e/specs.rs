@@ -11,6 +11,7 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 /// Bad specs, the field that the message names, and a part of its mend.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_specs() -> Vec<(Value, &'static str, &'static str)> {
     let secret = |name: &str| json!({ "name": name });
     vec![

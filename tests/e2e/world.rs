@@ -42,7 +42,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// Nothing that a test waits for takes longer, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What the controller is known by to RBAC.
 const USER: &str = "scaleouttask-controller";
 
