@@ -292,7 +292,7 @@ mod tests {
             (&["--requests-per-second", "0"], "--requests-per-second"),
             (&["--requests-per-second", "NaN"], "--requests-per-second"),
             (&["--concurrency", "0"], "--concurrency"),
-            (&["--request-timeout", "-1s"], "--request-timeout"),
+            (&["--request-timeout=-1s"], "--request-timeout"),
             (&["--admin-address", "8080"], "--admin-address"),
             (&["--log-filter", "a=b=c"], "--log-filter"),
         ];

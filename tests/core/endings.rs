@@ -165,7 +165,6 @@ fn trouble_that_comes_during_suspension_changes_nothing() {
 }
 
 #[test]
-#[ignore = "finding 13"]
 fn an_answer_that_comes_during_suspension_counts_as_a_poll() {
     let mut story = Story::plain();
     story.waited(2);

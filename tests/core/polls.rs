@@ -275,7 +275,6 @@ fn a_finished_object_that_runs_again_is_not_called_while_suspended() {
 }
 
 #[test]
-#[ignore = "finding 14"]
 fn the_word_of_a_requested_call_is_taken_also_after_the_deadline() {
     let mut story = Story::new(|spec| spec.timeout = Some("1m".into()));
     story.called(10, answer("fail"));

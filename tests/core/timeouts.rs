@@ -238,7 +238,6 @@ fn a_raised_timeout_that_ran_out_unseen_has_its_last_call() {
 }
 
 #[test]
-#[ignore = "finding 12"]
 fn an_object_that_times_out_again_finishes_anew() {
     let mut in_trouble = timed_out();
     in_trouble.edit(|spec| spec.timeout = Some("2m".into()));
