@@ -47,7 +47,7 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopped = async move {
@@ -58,5 +58,8 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
         };
         controller::run(settings, stopped).await?;
         Ok(())
-    })
+    });
+    // A look-up of a name that hangs must not hold up the end.
+    runtime.shutdown_background();
+    done
 }

@@ -72,6 +72,8 @@ async fn connect() -> Result<Client, StartError> {
         .map_err(|error| StartError::Cluster(error.into()))?;
     // Retries here would be unbounded and unseen: the engine has its own.
     config.default_retry = false;
+    // An API server that takes a connection and never answers is found out.
+    config.read_timeout = Some(watch::SILENCE_MAX);
     Client::try_from(config).map_err(|error| StartError::Cluster(error.into()))
 }
 

@@ -9,6 +9,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
+        utils::{Backoff, ResetTimerBackoff},
         watcher::{self, watcher},
     },
 };
@@ -19,6 +20,10 @@ use crate::{
     core::{Event, Object, ObjectKey},
 };
 
+/// A silence on a connection that is longer than this is a failure.
+pub const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// A watch is ended and taken up again before it can be silent for so long, in seconds.
+const WATCH_SECONDS: u32 = 40;
 /// Pages of the first list: small, so that its memory doesn't grow with the cluster.
 const PAGE_SIZE: u32 = 500;
 
@@ -47,19 +52,19 @@ fn watch_one(
     id: usize,
     api: Api<DeserializeGuard<ScaleOutTask>>,
 ) -> impl Stream<Item = Event> + Send {
-    let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_jitter()
-        .without_max_times();
+    let config = watcher::Config::default()
+        .page_size(PAGE_SIZE)
+        .timeout(WATCH_SECONDS);
     let mut trouble = Trouble::default();
     watcher(api, config)
-        .backoff(watcher::ExponentialBackoff::from(backoff))
+        .backoff(Patience::default())
         .filter_map(move |result| {
             let event = match result {
                 Ok(event) => {
-                    trouble.over();
+                    // `Init` only announces another attempt.
+                    if !matches!(event, watcher::Event::Init) {
+                        trouble.over();
+                    }
                     Some(translate(id, event))
                 }
                 Err(error) => {
@@ -100,6 +105,36 @@ fn key(guard: &DeserializeGuard<ScaleOutTask>) -> ObjectKey {
         namespace: meta.namespace.clone().unwrap_or_default(),
         name: meta.name.clone().unwrap_or_default(),
     }
+}
+
+/// Grows with failures, and starts anew only after some time without any: the watcher's `Init`
+/// before each attempt to list counts as a success elsewhere.
+struct Patience(ResetTimerBackoff<watcher::ExponentialBackoff>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(5))
+            .with_jitter()
+            .without_max_times();
+        Self(ResetTimerBackoff::new(
+            backoff.into(),
+            Duration::from_secs(30),
+        ))
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
 }
 
 /// Says what is wrong once, not at every attempt.

@@ -37,6 +37,17 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// What to decide on instead once the object has changed: an answer still counts, a wait that
+    /// ended doesn't.
+    pub(super) fn or_seen(self) -> Self {
+        match self {
+            Self::Called { .. } => self,
+            Self::Seen | Self::Waited => Self::Seen,
+        }
+    }
+}
+
 /// The little that is remembered between calls and may be lost at a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {

@@ -399,7 +399,12 @@ impl Tracker {
         entry.trigger = trigger;
         if let Some(pending) = entry.pending.take() {
             // The API server answers again: no need to wait for the retry.
-            self.decide(id, pending.input, now);
+            let input = if changed {
+                pending.input.or_seen()
+            } else {
+                pending.input
+            };
+            self.decide(id, input, now);
         } else if changed {
             self.decide(id, Input::Seen, now);
         }
@@ -466,7 +471,7 @@ impl Tracker {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let Some(mut pending) = entry.pending.take() else {
+        let Some(pending) = entry.pending.take() else {
             return;
         };
         match result {
@@ -480,12 +485,14 @@ impl Tracker {
             }
             WriteResult::Conflict(object) => {
                 self.accept(id, *object);
-                self.decide(id, pending.meanwhile.unwrap_or(pending.input), now);
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.pending = Some(pending.reopened());
+                }
+                self.reconsider(id, now);
             }
             WriteResult::Gone => self.forget(id),
             WriteResult::Failed => {
-                pending.in_flight = false;
-                pending.input = pending.meanwhile.take().unwrap_or(pending.input);
+                let mut pending = pending.reopened();
                 let wait = RETRY_FIRST * 2_u32.pow(pending.attempts.min(8));
                 pending.attempts += 1;
                 let at = now.monotonic + wait.min(RETRY_MAX);
@@ -657,6 +664,18 @@ impl Tracker {
         {
             self.lanes
                 .throttled(lane, now.monotonic, trouble.retry_after);
+        }
+    }
+}
+
+impl Pending {
+    /// To be decided again: on a call that ended meanwhile, if one did.
+    fn reopened(self) -> Self {
+        Self {
+            input: self.meanwhile.unwrap_or(self.input),
+            meanwhile: None,
+            in_flight: false,
+            ..self
         }
     }
 }

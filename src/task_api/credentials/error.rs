@@ -36,12 +36,6 @@ pub enum CredentialsError {
     /// The source's credentials had expired when they came.
     #[error("{0}: the credentials had expired on arrival; check this machine's clock")]
     Expired(CredentialSource),
-    /// The task API refused credentials that were fresh from their source.
-    #[error(
-        "the task API refused the credentials: check that the access key exists, is enabled and \
-         has its right secret"
-    )]
-    RefusedByApi,
     /// No answer. Passes, or is a matter of network policy.
     #[error("{0} can't be reached or does not answer in time; trying again")]
     Unreachable(CredentialSource),
