@@ -10,6 +10,9 @@ use crate::{
     task_api::endpoint::{EndpointError, Endpoints, Region},
 };
 
+/// The libraries beneath tell every failed attempt; what follows from it is told here, once.
+const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=off";
+
 /// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
 #[derive(Debug, Parser)]
 #[command(name = "scaleouttask-controller", version, about)]
@@ -89,7 +92,7 @@ pub struct RunArgs {
     credentials: CredentialsArg,
 
     /// Watch this namespace only; may be repeated [default: all]
-    #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',')]
+    #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     namespace: Vec<String>,
 
     /// How often to ask about an object that doesn't say, from 1s to 1h
@@ -109,7 +112,7 @@ pub struct RunArgs {
     request_timeout: Duration,
 
     /// Show tasks of this cluster only; may be repeated [default: all]
-    #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',')]
+    #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',', value_parser = cluster_id)]
     allowed_cluster_id: Vec<String>,
 
     /// Where /livez, /readyz and /metrics are served
@@ -211,7 +214,7 @@ fn log_filter(flag: Option<String>) -> Result<tracing_subscriber::EnvFilter, cla
     let text = flag
         .or_else(|| std::env::var("RUST_LOG").ok())
         .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| "info".to_owned());
+        .unwrap_or_else(|| LOG_FILTER.to_owned());
     text.parse().map_err(|error| {
         usage_error(&format!("--log-filter {text:?} can't be read: {error}; write such as info or scaleouttask_controller=debug"))
     })
@@ -232,6 +235,22 @@ fn usage_error(message: &str) -> clap::Error {
         Some(run) => run.error(ErrorKind::ValueValidation, message),
         None => program.error(ErrorKind::ValueValidation, message),
     }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let inner = !text.starts_with('-') && !text.ends_with('-');
+    if (1..=63).contains(&text.len()) && text.bytes().all(plain) && inner {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 63 lower-case letters, digits and inner dashes".to_owned())
+}
+
+fn cluster_id(text: &str) -> Result<String, String> {
+    if (1..=64).contains(&text.chars().count()) && !text.contains(char::is_whitespace) {
+        return Ok(text.to_owned());
+    }
+    Err("must be the ID of a cluster, 1 to 64 characters".to_owned())
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {
@@ -281,7 +300,10 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused_with_code_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 13] = [
+        let rows: [(&[&str], &str); 16] = [
+            (&["--namespace", ""], "--namespace"),
+            (&["--namespace", "../secrets"], "--namespace"),
+            (&["--allowed-cluster-id", ""], "--allowed-cluster-id"),
             (&["--region", "CN"], "--region"),
             (&["--endpoint", "ftp://cs.aliyuncs.com"], "--endpoint"),
             (&["--endpoint", "http://cs.aliyuncs.com"], "--endpoint"),

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    io::Write,
     process::ExitCode,
 };
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
-    print!("{}", api::crd_yaml()?);
+    std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?;
     Ok(())
 }
 

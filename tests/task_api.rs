@@ -79,6 +79,22 @@ fn what_the_wild_adds_is_read() {
 }
 
 #[test]
+fn a_time_that_the_api_server_would_refuse_counts_as_absent() {
+    let rows = [
+        ("0001-01-01T00:00:00Z", true),
+        ("0001-01-01T00:00:00+00:01", false),
+        ("0000-01-01T00:00:00Z", false),
+        ("-000001-01-01T00:00:00Z", false),
+        ("soon", false),
+        ("", false),
+    ];
+    for (text, read) in rows {
+        let task = parse(&format!(r#"{{"state":"running","created":"{text}"}}"#)).unwrap();
+        assert_eq!(task.created.is_some(), read, "{text}");
+    }
+}
+
+#[test]
 fn task_result_is_an_array_an_object_or_nothing() {
     let rows = [
         (

@@ -24,7 +24,7 @@ pub fn crd() -> CustomResourceDefinition {
         else {
             continue;
         };
-        forbid_null(root);
+        tidy(root);
         if let Some(status) = root
             .properties
             .as_mut()
@@ -44,17 +44,21 @@ pub fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
     ))
 }
 
-fn forbid_null(schema: &mut JSONSchemaProps) {
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    // The lines of a comment are no lines of a description.
+    if let Some(description) = &mut schema.description {
+        *description = description.replace('\n', " ");
+    }
     let properties = schema
         .properties
         .iter_mut()
         .flat_map(|map| map.values_mut());
-    properties.for_each(forbid_null);
+    properties.for_each(tidy);
     if let Some(
         k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items),
     ) = &mut schema.items
     {
-        forbid_null(items);
+        tidy(items);
     }
 }

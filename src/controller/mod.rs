@@ -11,13 +11,15 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use kube::{Client, Config};
 use thiserror::Error;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     admin::{self, Health},
     cli::{CredentialsArg, Settings},
     metrics::Metrics,
-    task_api::{ClientOptions, TaskApi, credentials::SharedCredentials},
+    task_api::{
+        ClientOptions, TaskApi, credentials::SharedCredentials, endpoint::is_loopback_host,
+    },
 };
 
 /// The name that Events and the API server know this program by.
@@ -30,7 +32,7 @@ pub enum StartError {
     #[error(
         "no cluster to work with: set KUBECONFIG to a readable kubeconfig, or run in a pod ({0})"
     )]
-    Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Cluster(String),
     /// The admin address is taken or isn't this machine's.
     #[error("can't listen on --admin-address {0}: {1}; choose another address")]
     Admin(SocketAddr, #[source] io::Error),
@@ -67,14 +69,34 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
 
 /// The cluster is found as kubectl finds it.
 async fn connect() -> Result<Client, StartError> {
-    let mut config = Config::infer()
-        .await
-        .map_err(|error| StartError::Cluster(error.into()))?;
+    let inferred = Config::infer().await;
+    let mut config = inferred.map_err(|error| StartError::Cluster(first_line(&error)))?;
+    // As Go's clients do: a proxy stands between machines.
+    if config.cluster_url.host().is_some_and(is_loopback_host) {
+        config.proxy_url = None;
+    }
     // Retries here would be unbounded and unseen: the engine has its own.
     config.default_retry = false;
-    // An API server that takes a connection and never answers is found out.
+    // An API server that takes a connection and never answers is found out …
     config.read_timeout = Some(watch::SILENCE_MAX);
-    Client::try_from(config).map_err(|error| StartError::Cluster(error.into()))
+    // … and one that wasn't asked anything for a while is not taken for silent.
+    config.reset_reader_on_write = true;
+    Client::try_from(config).map_err(|error| {
+        StartError::Cluster(match error {
+            // Their text holds the proxy's URL, and that may hold a password.
+            kube::Error::ProxyProtocolUnsupported { .. }
+            | kube::Error::ProxyProtocolDisabled { .. } => {
+                "the proxy's protocol isn't supported: name an http:// or https:// one".to_owned()
+            }
+            error => first_line(&error),
+        })
+    })
+}
+
+/// What follows the first line of an error about a kubeconfig may be a part of that file.
+fn first_line(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
@@ -83,11 +105,15 @@ fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
         CredentialsArg::Default => {
             let shared = SharedCredentials::from_environment(settings.allow_insecure)
                 .map_err(|error| StartError::Credentials(error.to_string()))?;
-            info!(source = ?shared.source(), "credentials chosen");
+            if let Some(source) = shared.source() {
+                info!(%source, "credentials chosen");
+            } else {
+                warn!("no credentials are configured: calls will fail until they are");
+            }
             Some(shared)
         }
     };
-    TaskApi::new(ClientOptions {
+    TaskApi::new(&ClientOptions {
         endpoints: settings.endpoints.clone(),
         request_timeout: settings.request_timeout,
         credentials,

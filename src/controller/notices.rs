@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// So many may wait; what comes then is dropped, for the status says it too.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 10_000;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Publishes notices in order.

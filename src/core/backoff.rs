@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
+
 /// The longest pause that a `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
@@ -31,12 +33,17 @@ pub fn poll_delay(interval: Duration, seed: u64) -> Duration {
     interval.mul_f64(1.0 - 0.05 * unit(seed))
 }
 
-/// Where within its interval an object is first polled after a restart: spread by UID, so that not
-/// all are due at once.
-pub fn phase(interval: Duration, uid: &str) -> Duration {
+/// How long until an object is polled that was polled before a restart: each has its moment within
+/// its interval, spread by UID, so that not all are due at once. The moment is one of the calendar,
+/// so that no number of restarts puts it off.
+pub fn phase(interval: Duration, uid: &str, now: Timestamp) -> Duration {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
-    interval.mul_f64(unit(hasher.finish()))
+    let moment = interval.mul_f64(unit(hasher.finish())).as_nanos();
+    let since_epoch = u128::try_from(now.as_nanosecond()).unwrap_or_default();
+    let interval = interval.as_nanos().max(1);
+    let wait = (moment + interval - since_epoch % interval) % interval;
+    Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
 }
 
 /// `seed` as a number in [0, 1), well scattered also for neighbouring seeds (`SplitMix64`).
@@ -70,7 +77,12 @@ mod tests {
             let interval = Duration::from_secs(secs);
             let delay = poll_delay(interval, seed);
             prop_assert!(delay <= interval && delay >= interval.mul_f64(0.949));
-            prop_assert!(phase(interval, &seed.to_string()) < interval);
+            let now = Timestamp::from_second(i64::from(failures)).unwrap();
+            let wait = phase(interval, &seed.to_string(), now);
+            prop_assert!(wait < interval);
+            // A restart shortly before the moment doesn't put it off.
+            let half = phase(interval, &seed.to_string(), now + wait / 2);
+            prop_assert!(half + wait / 2 == wait);
         }
     }
 }

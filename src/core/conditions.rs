@@ -5,7 +5,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Reason, bounded, object::condition};
+use super::{Reason, bounded};
 use crate::api::ScaleOutTaskStatus;
 
 /// How many characters a condition's message has at most.
@@ -33,6 +33,12 @@ pub struct Situation {
     pub message: String,
 }
 
+/// The condition of that type.
+pub fn find<'a>(status: &'a ScaleOutTaskStatus, type_: &str) -> Option<&'a Condition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|condition| condition.type_ == type_)
+}
+
 /// Writes the situation into `status`, which then speaks of `generation`. Conditions of other types
 /// stay. The time of a condition moves only when its status differs from the one `before`.
 pub fn set(
@@ -42,13 +48,14 @@ pub fn set(
     generation: i64,
     now: Timestamp,
 ) {
+    let message = printable(bounded(&situation.message, MESSAGE_CHARS));
     let build = |type_: &str, value: &str| Condition {
         type_: type_.to_owned(),
         status: value.to_owned(),
         reason: situation.reason.as_str().to_owned(),
-        message: bounded(&situation.message, MESSAGE_CHARS).to_owned(),
+        message: message.clone(),
         observed_generation: Some(generation),
-        last_transition_time: match condition(before, type_) {
+        last_transition_time: match find(before, type_) {
             Some(before) if before.status == value => before.last_transition_time.clone(),
             _ => Time(now),
         },
@@ -66,6 +73,17 @@ pub fn set(
     conditions.extend(foreign);
     status.conditions = conditions;
     status.observed_generation = Some(generation);
+}
+
+/// The task's own error may be in a message: whatever would forge lines or turn text around in a
+/// log or a terminal becomes a blank.
+fn printable(message: &str) -> String {
+    let harmful =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    message
+        .chars()
+        .map(|c| if harmful(c) { ' ' } else { c })
+        .collect()
 }
 
 /// Makes an otherwise unchanged status speak of `generation`.

@@ -15,6 +15,7 @@ mod observe;
 mod reason;
 mod report;
 mod task;
+mod time;
 mod tracker;
 
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY};

@@ -7,7 +7,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Reason, bounded, parse_duration, report::floor_to_second};
+use super::{Reason, bounded, conditions, parse_duration, time::floor_to_second};
 use crate::api::{POLL_REQUESTED_AT, ScaleOutTask, ScaleOutTaskSpec, ScaleOutTaskStatus};
 
 /// How many characters of a poll request are compared and echoed.
@@ -96,7 +96,7 @@ impl Object {
     /// The `Ready` condition, if the object has one.
     #[must_use]
     pub fn ready(&self) -> Option<&Condition> {
-        condition(&self.status, "Ready")
+        conditions::find(&self.status, "Ready")
     }
 
     /// The reason of `Ready`.
@@ -159,12 +159,4 @@ impl Object {
     pub fn is_suspended(&self) -> bool {
         self.spec.suspend.unwrap_or(false)
     }
-}
-
-/// The condition of that type.
-pub(super) fn condition<'a>(status: &'a ScaleOutTaskStatus, type_: &str) -> Option<&'a Condition> {
-    status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == type_)
 }

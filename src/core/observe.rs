@@ -9,6 +9,7 @@ use super::{
     backoff::{SLOW_RETRY, phase, poll_delay, slow_delay, transient_delay},
     conditions::{self, Situation},
     report,
+    time::{elapsed, floor_to_second},
 };
 use crate::{api::ScaleOutTaskStatus, core::messages};
 
@@ -136,7 +137,7 @@ pub fn observe(
 
 /// An Event is owed when the reason of `Ready` changes.
 fn notice(object: &Object, status: &ScaleOutTaskStatus) -> Option<Notice> {
-    let ready = super::object::condition(status, "Ready")?;
+    let ready = conditions::find(status, "Ready")?;
     let reason = Reason::parse(&ready.reason)?;
     if object.reason() == Some(reason) {
         return None;
@@ -234,7 +235,7 @@ impl Decision<'_> {
         let after = if at_once {
             Duration::ZERO
         } else {
-            phase(self.usual_interval(), &self.object.uid)
+            phase(self.usual_interval(), &self.object.uid, self.now)
         };
         self.call(after)
     }
@@ -307,7 +308,7 @@ impl Decision<'_> {
             | Reason::RequestRejected => true,
             Reason::TaskNotFound => {
                 let since = *self.memory.not_found_since.get_or_insert(self.now);
-                let stalled = super::object::condition(&self.status, "Stalled");
+                let stalled = conditions::find(&self.status, "Stalled");
                 let already = stalled.is_some_and(|stalled| stalled.reason == reason.as_str());
                 already || elapsed(since, self.now) >= NOT_FOUND_GRACE
             }
@@ -362,7 +363,7 @@ impl Decision<'_> {
         // A word that confirms the end doesn't move its time.
         let confirmed = self.object.is_finished() && self.object.reason() == Some(reason);
         if self.status.finished_at.is_none() || !confirmed {
-            self.status.finished_at = Some(Time(report::floor_to_second(self.now)));
+            self.status.finished_at = Some(Time(floor_to_second(self.now)));
         }
         self.after_the_end()
     }
@@ -409,7 +410,7 @@ impl Decision<'_> {
     }
 
     fn show(&mut self, situation: &Situation) {
-        let now = report::floor_to_second(self.now);
+        let now = floor_to_second(self.now);
         if !situation.reason.is_final() {
             self.status.finished_at = None;
         }
@@ -465,9 +466,4 @@ impl Decision<'_> {
         let request = self.object.poll_request.as_deref();
         request.is_some() && request != self.status.last_handled_poll_request.as_deref()
     }
-}
-
-/// How long from `since` to `now`; zero where the clock ran backwards.
-fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     Reason, Task, bounded,
     conditions::{Beside, Situation},
+    time::floor_to_second,
 };
 use crate::api::{InstanceCounts, ScaleOutTaskStatus, TaskError, TaskResult};
 
@@ -190,12 +191,6 @@ fn word(text: Option<&str>) -> Option<String> {
     Some(bounded(text, WORD_CHARS).to_owned())
 }
 
-/// Kubernetes' times have whole seconds: a fraction would never compare equal again.
 fn whole_seconds(time: Timestamp) -> Time {
     Time(floor_to_second(time))
-}
-
-/// The second that `time` lies in.
-pub fn floor_to_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -221,9 +221,12 @@ fn text_of(text: Option<String>) -> Option<String> {
     Some(trimmed.to_owned()).filter(|text| !text.is_empty())
 }
 
-/// A time with its offset from UTC; one without means nothing.
+/// A time with its offset from UTC; one without means nothing, and one before the year 1 can't be
+/// written as RFC 3339.
 fn time_of(text: Option<&str>) -> Option<Timestamp> {
-    text?.trim().parse().ok()
+    const YEAR_1: i64 = -62_135_596_800;
+    let time: Timestamp = text?.trim().parse().ok()?;
+    (time.as_second() >= YEAR_1).then_some(time)
 }
 
 /// A text, or nothing where the API sends another type.

@@ -14,7 +14,10 @@ pub fn classify(
     retry_after: Option<&str>,
     now: Timestamp,
 ) -> Trouble {
-    let reason = code.and_then(by_code).unwrap_or_else(|| by_status(status));
+    // Only an error has an error's code: 202 or 304 mean nothing here, whatever their body says.
+    let is_error = status.is_client_error() || status.is_server_error();
+    let by_code = code.filter(|_| is_error).and_then(by_code);
+    let reason = by_code.unwrap_or_else(|| by_status(status));
     let asks_to_wait = matches!(reason, Reason::Throttled | Reason::TaskApiUnavailable);
     Trouble {
         reason,
@@ -130,7 +133,8 @@ mod tests {
             (201, None, Reason::InvalidResponse),
             (204, None, Reason::InvalidResponse),
             (302, None, Reason::InvalidResponse),
-            (304, Some("NotThrottling"), Reason::InvalidResponse),
+            (202, Some("Throttling"), Reason::InvalidResponse),
+            (304, Some("Forbidden.RAM"), Reason::InvalidResponse),
         ];
         for (status, code, reason) in rows {
             let status = StatusCode::from_u16(status).unwrap();

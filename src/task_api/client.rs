@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
-    Client, Method, Request, Response, StatusCode,
+    Client, ClientBuilder, Method, Request, Response, StatusCode,
     header::{ACCEPT, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -15,7 +15,7 @@ use super::{
     body::{parse_error_code, parse_task},
     classify::classify,
     credentials::{Credentials, CredentialsError, SharedCredentials},
-    endpoint::{Endpoints, Region},
+    endpoint::{Endpoints, Region, is_loopback},
     sign::{self, sign},
 };
 use crate::core::{Outcome, Reason, Trouble};
@@ -42,6 +42,8 @@ pub struct ClientOptions {
 #[derive(Clone, Debug)]
 pub struct TaskApi {
     http: Client,
+    /// Never by a proxy: what is meant for this machine may be unencrypted, so it must not leave.
+    direct: Client,
     endpoints: Endpoints,
     credentials: Option<SharedCredentials>,
 }
@@ -51,8 +53,18 @@ impl TaskApi {
     ///
     /// # Errors
     /// Where the TLS library can't be set up, as without root certificates.
-    pub fn new(options: ClientOptions) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
+    pub fn new(options: &ClientOptions) -> Result<Self, reqwest::Error> {
+        let builder = || Self::builder(options);
+        Ok(Self {
+            http: builder().build()?,
+            direct: builder().no_proxy().build()?,
+            endpoints: options.endpoints.clone(),
+            credentials: options.credentials.clone(),
+        })
+    }
+
+    fn builder(options: &ClientOptions) -> ClientBuilder {
+        Client::builder()
             .user_agent(concat!(
                 "scaleouttask-controller/",
                 env!("CARGO_PKG_VERSION")
@@ -60,12 +72,6 @@ impl TaskApi {
             .redirect(redirect::Policy::none())
             .connect_timeout(options.request_timeout.min(Duration::from_secs(5)))
             .timeout(options.request_timeout)
-            .build()?;
-        Ok(Self {
-            http,
-            endpoints: options.endpoints,
-            credentials: options.credentials,
-        })
     }
 
     /// Asks about one task.
@@ -100,8 +106,12 @@ impl TaskApi {
     }
 
     async fn send(&self, request: Request, task_id: &str) -> Result<Outcome, Trouble> {
-        let response = self
-            .http
+        let http = if is_loopback(request.url()) {
+            &self.direct
+        } else {
+            &self.http
+        };
+        let response = http
             .execute(request)
             .await
             .map_err(|error| unreachable(&error))?;

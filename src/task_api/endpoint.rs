@@ -172,9 +172,14 @@ impl Endpoints {
     }
 }
 
-/// Whether a URL's host is this machine: a loopback address, `localhost` or a name under it.
+/// Whether a URL's host is this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether a host is this machine: a loopback address, `localhost` or a name under it.
+#[must_use]
+pub fn is_loopback_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     match address.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),

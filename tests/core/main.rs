@@ -11,5 +11,6 @@ mod fixtures;
 mod histories;
 mod polls;
 mod properties;
+mod simulation;
 mod timeouts;
 mod trouble;

@@ -19,13 +19,13 @@ use scaleouttask_controller::{
 };
 
 const NAMESPACES: [&str; 2] = ["a", "b"];
-const NAMES: [&str; 3] = ["x", "y", "z"];
+const NAMES: [&str; 2] = ["x", "y"];
 const CONCURRENCY: usize = 2;
 /// How often a world goes wild, for so many steps, and calms down again.
 const ROUNDS: usize = 10;
 const STEPS: usize = 150;
 /// Longer than any delay that trouble leaves behind, twice.
-const CALM: Duration = Duration::from_secs(1500);
+const CALM: Duration = Duration::from_mins(25);
 /// Longer than the longest delay of an object that is left alone.
 const WATCHED: Duration = Duration::from_secs(400);
 
@@ -65,8 +65,42 @@ enum Truth {
     Task(&'static str),
 }
 
+/// What a world does often, seldom or never: rare meetings of events are common in some world.
+struct Habits {
+    actions: Vec<u8>,
+    edits: Vec<u8>,
+    waits: Vec<u64>,
+    failing_calls: usize,
+    failing_writes: usize,
+}
+
+impl Habits {
+    fn new(chance: &mut Chance) -> Self {
+        let mut often = |kinds: u8| -> Vec<u8> {
+            let weigh = |kind| vec![kind; [0, 1, 1, 3, 10][chance.below(5)]];
+            (0..kinds).flat_map(weigh).collect()
+        };
+        let (mut actions, mut edits) = (often(8), often(14));
+        // Without these there is nothing to see.
+        actions.extend([0, 3, 4, 5, 7]);
+        edits.push(13);
+        Self {
+            actions,
+            edits,
+            waits: vec![
+                1,
+                chance.of(&[1, 100, 1000]),
+                chance.of(&[100, 5000, 20_000]),
+            ],
+            failing_calls: chance.of(&[0, 10, 35, 90]),
+            failing_writes: chance.of(&[0, 10, 30, 60]),
+        }
+    }
+}
+
 struct World {
     chance: Chance,
+    habits: Habits,
     tracker: Tracker,
     monotonic: Duration,
     /// The API server.
@@ -103,8 +137,10 @@ impl World {
             },
             seed,
         };
+        let mut chance = Chance(seed);
         Self {
-            chance: Chance(seed),
+            habits: Habits::new(&mut chance),
+            chance,
             tracker: Tracker::new(config),
             monotonic: Duration::ZERO,
             stored: BTreeMap::new(),
@@ -230,12 +266,14 @@ impl World {
     fn interfere(&mut self) {
         let key = self.some_key();
         if !self.stored.contains_key(&key) {
-            return self.create(key);
+            return self.create(&key);
         }
         let version = self.next_version();
-        let choice = self.chance.below(16);
+        let choice = self.chance.of(&self.habits.edits);
         let interval = self.chance.of(&[None, Some("5s"), Some("30s")]);
-        let timeout = self.chance.of(&[None, Some("5s"), Some("1m"), Some("1000h")]);
+        let timeout = self
+            .chance
+            .of(&[None, Some("5s"), Some("1m"), Some("1000h")]);
         let ttl = self.chance.of(&[None, None, Some(0), Some(20)]);
         let cluster = self.chance.of(&[None, Some("c"), Some("other")]);
         let request = self.chance.of(&["1", "2", "3", "4"]);
@@ -243,10 +281,10 @@ impl World {
         let before = stored.object.spec.clone();
         let spec = &mut stored.object.spec;
         match choice {
-            0..=3 => spec.suspend = Some(!spec.suspend.unwrap_or(false)),
-            4 => spec.poll_interval = interval.map(str::to_owned),
+            0..=2 => spec.suspend = Some(!spec.suspend.unwrap_or(false)),
+            3 | 4 => spec.poll_interval = interval.map(str::to_owned),
             5 | 6 => spec.timeout = timeout.map(str::to_owned),
-            7 | 14 | 15 => spec.ttl_seconds_after_finished = ttl,
+            7 => spec.ttl_seconds_after_finished = ttl,
             8 => spec.cluster_id = cluster.map(str::to_owned),
             9 | 10 => stored.object.poll_request = Some(request.to_owned()),
             11 => stored.object.poll_request = None,
@@ -263,7 +301,7 @@ impl World {
         self.tell_of(&key);
     }
 
-    fn create(&mut self, key: ObjectKey) {
+    fn create(&mut self, key: &ObjectKey) {
         self.last_uid += 1;
         let task_id = format!("T-{}", self.last_uid);
         let spec = ScaleOutTaskSpec {
@@ -294,12 +332,14 @@ impl World {
             held: self.chance.percent(20),
             readable: true,
         };
-        let truth = self
-            .chance
-            .of(&[Truth::Missing, Truth::Task("running"), Truth::Task("paused")]);
+        let truth = self.chance.of(&[
+            Truth::Missing,
+            Truth::Task("running"),
+            Truth::Task("paused"),
+        ]);
         self.tasks.insert(task_id, truth);
         self.stored.insert(key.clone(), stored);
-        self.tell_of(&key);
+        self.tell_of(key);
     }
 
     /// The cloud goes on: a task that ended stays so.
@@ -325,7 +365,7 @@ impl World {
         }
         let index = self.chance.below(self.calls.len());
         let call = self.calls.swap_remove(index);
-        let outcome = if !self.calm && self.chance.percent(35) {
+        let outcome = if !self.calm && self.chance.percent(self.habits.failing_calls) {
             self.trouble()
         } else {
             match &self.tasks[&call.task_id] {
@@ -372,16 +412,23 @@ impl World {
         }
         let index = self.chance.below(self.writes.len());
         let write = self.writes.swap_remove(index);
-        let (arrives, is_heard) = match self.calm {
-            true => (true, true),
-            false => (self.chance.percent(85), self.chance.percent(90)),
+        let failing = if self.calm {
+            0
+        } else {
+            self.habits.failing_writes
         };
+        let arrives = !self.chance.percent(failing);
+        let is_heard = !self.chance.percent(failing);
         let result = if arrives {
             self.apply(&write)
         } else {
             WriteResult::Failed
         };
-        let result = if is_heard { result } else { WriteResult::Failed };
+        let result = if is_heard {
+            result
+        } else {
+            WriteResult::Failed
+        };
         self.feed(Event::WriteEnded(write.entry, result));
     }
 
@@ -455,22 +502,22 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.chance.below(100) {
-            0..8 => self.interfere(),
-            8..12 => self.turn_tasks(),
-            12..13 => {
+        match self.chance.of(&self.habits.actions) {
+            0 => self.interfere(),
+            1 => self.turn_tasks(),
+            2 => {
                 let watch = self.chance.below(2);
                 self.relist(watch);
             }
-            13..35 => {
+            3 => {
                 let watch = self.chance.below(2);
                 self.hear(watch);
             }
-            35..50 => self.end_a_call(),
-            50..65 => self.end_a_write(),
-            65..70 => self.end_a_deletion(),
+            4 => self.end_a_call(),
+            5 => self.end_a_write(),
+            6 => self.end_a_deletion(),
             _ => {
-                let millis = self.chance.of(&[1, 100, 1000, 5000, 20_000]);
+                let millis = self.chance.of(&self.habits.waits);
                 self.wait(Duration::from_millis(millis));
             }
         }
@@ -495,7 +542,7 @@ impl World {
         let end = self.monotonic + time;
         self.catch_up();
         while self.monotonic < end {
-            self.wait(end - self.monotonic);
+            self.wait(end.saturating_sub(self.monotonic));
             self.catch_up();
         }
     }

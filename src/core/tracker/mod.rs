@@ -3,6 +3,9 @@
 //! The tracker does no I/O and reads no clock. The shell feeds it what happened
 //! ([`Tracker::handle`]) and carries out what it asks for.
 
+mod entry;
+mod message;
+
 use std::{
     collections::{BTreeSet, HashMap},
     mem,
@@ -10,208 +13,18 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
 use tracing::error;
 
+use self::entry::{Entry, Pending, Timer, Trigger, Turn};
+pub use self::message::{Call, Command, Config, EntryId, Event, Now, Write, WriteResult};
 use super::{
-    Input, LaneId, LaneLimits, Memory, Next, Notice, OVERDUE_AFTER, Object, ObjectKey, Outcome,
-    Policy, Reason, SLOW_RETRY, Verdict, census::Census, lanes::Lanes, observe,
+    Input, LaneId, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Outcome, Policy, Reason,
+    SLOW_RETRY, Verdict, census::Census, lanes::Lanes, observe,
 };
-use crate::api::ScaleOutTaskStatus;
-
-/// One object over its life; another object of the same name has another.
-pub type EntryId = u64;
 
 /// How long a failed write or deletion waits before it is tried again, doubling from the first.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// The time, of both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// What the calendar says: for what is shown.
-    pub wall: Timestamp,
-    /// Since any fixed moment, never backwards: for what is waited for.
-    pub monotonic: Duration,
-}
-
-/// What the tracker decides by.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The rules for what is shown.
-    pub policy: Policy,
-    /// The region of objects that name none.
-    pub default_region: Option<String>,
-    /// How much each lane may do.
-    pub limits: LaneLimits,
-    /// Scatters delays; another for each process.
-    pub seed: u64,
-}
-
-/// Something that happened.
-#[derive(Debug)]
-pub enum Event {
-    /// A watch lists all its objects from the start. Watches are numbered.
-    Relisting(usize),
-    /// One of them.
-    Listed(usize, Box<Object>),
-    /// That was all: what wasn't listed is gone.
-    ListingDone(usize),
-    /// A watch saw an object appear or change.
-    Applied(usize, Box<Object>),
-    /// An object is gone, or can't be read any more.
-    Gone(ObjectKey),
-    /// A call ended.
-    CallEnded {
-        /// Of this entry.
-        entry: EntryId,
-        /// In this lane.
-        lane: LaneId,
-        /// How.
-        outcome: Outcome,
-        /// When it began.
-        started_at: Timestamp,
-        /// The poll request that it acted on.
-        poll_request: Option<String>,
-    },
-    /// A write of status ended.
-    WriteEnded(EntryId, WriteResult),
-    /// A deletion was refused, or wasn't answered. A success shows as [`Event::Gone`].
-    DeleteFailed(EntryId),
-    /// The time that [`Tracker::next_wake`] named has come.
-    Tick,
-}
-
-/// How a write of status ended.
-#[derive(Debug)]
-pub enum WriteResult {
-    /// The object as it is now.
-    Written(Box<Object>),
-    /// Somebody else was faster: the object as it is now.
-    Conflict(Box<Object>),
-    /// There is no such object any more.
-    Gone,
-    /// The API server refused, or wasn't to be reached.
-    Failed,
-}
-
-/// Something to do.
-#[derive(Debug)]
-pub enum Command {
-    /// Ask the task API, and answer with [`Event::CallEnded`].
-    Call(Call),
-    /// Write a status, and answer with [`Event::WriteEnded`].
-    Write(Box<Write>),
-    /// Delete the object, and answer with [`Event::DeleteFailed`] if that fails.
-    Delete {
-        /// Whose.
-        entry: EntryId,
-        /// Its name.
-        key: ObjectKey,
-        /// A precondition.
-        uid: String,
-        /// A precondition.
-        resource_version: String,
-    },
-}
-
-/// A call to make.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// For this entry.
-    pub entry: EntryId,
-    /// In this lane.
-    pub lane: LaneId,
-    /// The object's name.
-    pub key: ObjectKey,
-    /// Where to ask.
-    pub region: String,
-    /// What about.
-    pub task_id: String,
-    /// The poll request it acts on.
-    pub poll_request: Option<String>,
-    /// How late it starts.
-    pub lag: Duration,
-}
-
-/// A status to write.
-#[derive(Clone, Debug)]
-pub struct Write {
-    /// For this entry.
-    pub entry: EntryId,
-    /// The object as it was decided on.
-    pub object: Object,
-    /// The status it should have.
-    pub status: ScaleOutTaskStatus,
-    /// The Event to publish then.
-    pub notice: Option<Notice>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// The entry's next turn.
-    Turn,
-    /// The entry has been without an answer for too long.
-    Overdue,
-    /// A failed write is tried again.
-    Retry,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Wait,
-    Call { urgent: bool },
-    Delete,
-}
-
-/// What an entry's schedule was last decided on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Trigger {
-    generation: i64,
-    poll_request: Option<String>,
-    deleting: bool,
-    finished: bool,
-}
-
-impl Trigger {
-    /// A poll request that was acted on or removed is no news.
-    fn is_news_after(&self, before: &Self) -> bool {
-        let request_is_new =
-            self.poll_request.is_some() && self.poll_request != before.poll_request;
-        request_is_new
-            || self.generation != before.generation
-            || self.deleting != before.deleting
-            || self.finished != before.finished
-    }
-}
-
-/// A status that is being written, or waits to be.
-#[derive(Debug)]
-struct Pending {
-    input: Input,
-    memory: Memory,
-    next: Option<Next>,
-    in_flight: bool,
-    attempts: u32,
-    /// A call that ended meanwhile.
-    meanwhile: Option<Input>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    object: Object,
-    watch: usize,
-    listing: u64,
-    memory: Memory,
-    trigger: Trigger,
-    turn: Option<(Duration, Turn)>,
-    overdue_at: Option<Duration>,
-    /// Since when it waits in a lane.
-    queued_at: Option<Duration>,
-    calling: bool,
-    pending: Option<Pending>,
-    retry_at: Option<Duration>,
-}
 
 /// All objects and their turns.
 #[derive(Debug)]
@@ -317,7 +130,10 @@ impl Tracker {
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.listing = listing;
-            if listed || !is_older(&object, &entry.object) {
+            // A listing that began before the last write may show what was before it. Else a list is
+            // always right, also where it goes back: the cluster's data may have been restored.
+            let goes_back = listed && entry.written_in != Some(listing);
+            if goes_back || !is_older(&object, &entry.object) {
                 self.census.replace(Some(&entry.object), Some(&object));
                 entry.object = object;
             }
@@ -342,6 +158,7 @@ impl Tracker {
             object: object.clone(),
             watch,
             listing: 0,
+            written_in: None,
             memory: Memory::default(),
             trigger: Trigger {
                 generation: -1,
@@ -397,16 +214,13 @@ impl Tracker {
         let trigger = entry.trigger();
         let changed = trigger.is_news_after(&entry.trigger);
         entry.trigger = trigger;
-        if let Some(pending) = entry.pending.take() {
+        let pending = entry.pending.as_ref().map(|pending| pending.input.clone());
+        match pending {
             // The API server answers again: no need to wait for the retry.
-            let input = if changed {
-                pending.input.or_seen()
-            } else {
-                pending.input
-            };
-            self.decide(id, input, now);
-        } else if changed {
-            self.decide(id, Input::Seen, now);
+            Some(input) if changed => self.decide(id, input.or_seen(), now),
+            Some(input) => self.decide(id, input, now),
+            None if changed => self.decide(id, Input::Seen, now),
+            None => {}
         }
     }
 
@@ -485,22 +299,32 @@ impl Tracker {
             }
             WriteResult::Conflict(object) => {
                 self.accept(id, *object);
+                let mut pending = pending.reopened();
+                if pending.attempts > 0 {
+                    // Over and over: not at the network's speed.
+                    return self.retry_later(id, pending, now);
+                }
+                pending.attempts = 1;
                 if let Some(entry) = self.entries.get_mut(&id) {
-                    entry.pending = Some(pending.reopened());
+                    entry.pending = Some(pending);
                 }
                 self.reconsider(id, now);
             }
             WriteResult::Gone => self.forget(id),
-            WriteResult::Failed => {
-                let mut pending = pending.reopened();
-                let wait = RETRY_FIRST * 2_u32.pow(pending.attempts.min(8));
-                pending.attempts += 1;
-                let at = now.monotonic + wait.min(RETRY_MAX);
-                entry.pending = Some(pending);
-                entry.retry_at = Some(at);
-                self.timers.insert((at, id, Timer::Retry));
-            }
+            WriteResult::Failed => self.retry_later(id, pending.reopened(), now),
         }
+    }
+
+    fn retry_later(&mut self, id: EntryId, mut pending: Pending, now: Now) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let wait = RETRY_FIRST * 2_u32.pow(pending.attempts.min(8));
+        pending.attempts += 1;
+        let at = now.monotonic + wait.min(RETRY_MAX);
+        entry.pending = Some(pending);
+        entry.retry_at = Some(at);
+        self.timers.insert((at, id, Timer::Retry));
     }
 
     /// Takes the object that a write returned, unless the watch was faster.
@@ -511,6 +335,7 @@ impl Tracker {
         {
             self.census.replace(Some(&entry.object), Some(&object));
             entry.object = object;
+            entry.written_in = self.listings.get(&entry.watch).copied();
         }
     }
 
@@ -524,8 +349,11 @@ impl Tracker {
         if let Some(at) = entry.overdue_at.take_if(|_| entry.object.ready().is_some()) {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
-        if let Some(next) = next {
-            self.schedule(id, next, now);
+        match next {
+            Some(next) => self.schedule(id, next, now),
+            // A wait that leaves the plan as it is, where there is none.
+            None if entry.is_idle() => self.decide(id, Input::Seen, now),
+            None => {}
         }
     }
 
@@ -665,36 +493,6 @@ impl Tracker {
             self.lanes
                 .throttled(lane, now.monotonic, trouble.retry_after);
         }
-    }
-}
-
-impl Pending {
-    /// To be decided again: on a call that ended meanwhile, if one did.
-    fn reopened(self) -> Self {
-        Self {
-            input: self.meanwhile.unwrap_or(self.input),
-            meanwhile: None,
-            in_flight: false,
-            ..self
-        }
-    }
-}
-
-impl Entry {
-    fn trigger(&self) -> Trigger {
-        Trigger {
-            generation: self.object.generation,
-            poll_request: self.object.pending_poll_request().map(str::to_owned),
-            deleting: self.object.deleting,
-            finished: self.object.is_finished(),
-        }
-    }
-
-    fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {
-        let turn = self.turn.map(|(at, _)| (at, Timer::Turn));
-        let overdue = self.overdue_at.map(|at| (at, Timer::Overdue));
-        let retry = self.retry_at.map(|at| (at, Timer::Retry));
-        turn.into_iter().chain(overdue).chain(retry)
     }
 }
 

@@ -1,0 +1,134 @@
+//! What goes into the tracker and what comes out of it.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    api::ScaleOutTaskStatus,
+    core::{LaneId, LaneLimits, Notice, Object, ObjectKey, Outcome, Policy},
+};
+
+/// One object over its life; another object of the same name has another.
+pub type EntryId = u64;
+
+/// The time, of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// What the calendar says: for what is shown.
+    pub wall: Timestamp,
+    /// Since any fixed moment, never backwards: for what is waited for.
+    pub monotonic: Duration,
+}
+
+/// What the tracker decides by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The rules for what is shown.
+    pub policy: Policy,
+    /// The region of objects that name none.
+    pub default_region: Option<String>,
+    /// How much each lane may do.
+    pub limits: LaneLimits,
+    /// Scatters delays; another for each process.
+    pub seed: u64,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A watch lists all its objects from the start. Watches are numbered.
+    Relisting(usize),
+    /// One of them.
+    Listed(usize, Box<Object>),
+    /// That was all: what wasn't listed is gone.
+    ListingDone(usize),
+    /// A watch saw an object appear or change.
+    Applied(usize, Box<Object>),
+    /// An object is gone, or can't be read any more.
+    Gone(ObjectKey),
+    /// A call ended.
+    CallEnded {
+        /// Of this entry.
+        entry: EntryId,
+        /// In this lane.
+        lane: LaneId,
+        /// How.
+        outcome: Outcome,
+        /// When it began.
+        started_at: Timestamp,
+        /// The poll request that it acted on.
+        poll_request: Option<String>,
+    },
+    /// A write of status ended.
+    WriteEnded(EntryId, WriteResult),
+    /// A deletion was refused, or wasn't answered. A success shows as [`Event::Gone`].
+    DeleteFailed(EntryId),
+    /// The time that [`Tracker::next_wake`] named has come.
+    Tick,
+}
+
+/// How a write of status ended.
+#[derive(Debug)]
+pub enum WriteResult {
+    /// The object as it is now.
+    Written(Box<Object>),
+    /// Somebody else was faster: the object as it is now.
+    Conflict(Box<Object>),
+    /// There is no such object any more.
+    Gone,
+    /// The API server refused, or wasn't to be reached.
+    Failed,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Ask the task API, and answer with [`Event::CallEnded`].
+    Call(Call),
+    /// Write a status, and answer with [`Event::WriteEnded`].
+    Write(Box<Write>),
+    /// Delete the object, and answer with [`Event::DeleteFailed`] if that fails.
+    Delete {
+        /// Whose.
+        entry: EntryId,
+        /// Its name.
+        key: ObjectKey,
+        /// A precondition.
+        uid: String,
+        /// A precondition.
+        resource_version: String,
+    },
+}
+
+/// A call to make.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// For this entry.
+    pub entry: EntryId,
+    /// In this lane.
+    pub lane: LaneId,
+    /// The object's name.
+    pub key: ObjectKey,
+    /// Where to ask.
+    pub region: String,
+    /// What about.
+    pub task_id: String,
+    /// The poll request it acts on.
+    pub poll_request: Option<String>,
+    /// How late it starts.
+    pub lag: Duration,
+}
+
+/// A status to write.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// For this entry.
+    pub entry: EntryId,
+    /// The object as it was decided on.
+    pub object: Object,
+    /// The status it should have.
+    pub status: ScaleOutTaskStatus,
+    /// The Event to publish then.
+    pub notice: Option<Notice>,
+}
