@@ -3,6 +3,7 @@
 mod crd;
 mod spec;
 mod status;
+mod tolerant;
 
 pub use crd::{crd, crd_yaml};
 pub use spec::{ScaleOutTask, ScaleOutTaskSpec, SecretReference};

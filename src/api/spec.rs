@@ -129,7 +129,7 @@ pub struct ScaleOutTaskSpec {
     pub cluster_id: Option<String>,
 
     /// Secret in the same namespace with the credentials to ask with. Honoured only where the
-    /// controller runs with --secret-credentials.
+    /// controller's operator allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretReference>,
 

@@ -9,6 +9,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::tolerant;
+
 /// What is known of the task.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,11 +38,19 @@ pub struct ScaleOutTaskStatus {
     pub state: Option<String>,
 
     /// When the task was created, as the task API says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub created: Option<Time>,
 
     /// When the task last changed, as the task API says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub updated: Option<Time>,
 
     /// One entry for each instance, in the task API's order; the first 1,000.
@@ -60,7 +70,11 @@ pub struct ScaleOutTaskStatus {
     pub error: Option<TaskError>,
 
     /// When the controller saw the task finish.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub finished_at: Option<Time>,
 
     /// The last value of the annotation scaleout.dev/poll-requested-at that was acted on; its first
@@ -69,7 +83,11 @@ pub struct ScaleOutTaskStatus {
     pub last_handled_poll_request: Option<String>,
 
     /// Ready, and while they are True, Reconciling and Stalled.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

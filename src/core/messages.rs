@@ -35,8 +35,8 @@ pub fn region_missing() -> Situation {
 pub fn secret_credentials_off() -> Situation {
     stall(
         Reason::CredentialsInvalid,
-        "spec.credentialsSecretRef is not allowed here: start the controller with \
-         --secret-credentials, or remove spec.credentialsSecretRef"
+        "spec.credentialsSecretRef isn't honoured by this controller: remove it to have the task \
+         read with the controller's own credentials"
             .to_owned(),
     )
 }

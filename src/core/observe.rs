@@ -39,6 +39,11 @@ pub enum Input {
 }
 
 impl Input {
+    /// Whether a call ended.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Called { .. })
+    }
+
     /// What to decide on instead once the object has changed: an answer still counts, a wait that
     /// ended doesn't.
     pub(super) fn or_seen(self) -> Self {

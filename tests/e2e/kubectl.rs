@@ -23,6 +23,19 @@ async fn kubectl_wait_returns_when_the_task_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kubectl_wait_can_wait_for_an_end_that_may_be_bad() {
+    let mut world = World::new("waitend").await;
+    world.add_task("{id: T-1, duration: 3s, outcome: fail}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    let ended = "--for=jsonpath={.status.finishedAt}";
+    let said = world.kubectl_text(&["wait", "sot/one", ended, "--timeout=60s"]);
+    assert!(said.contains("condition met"), "{said}");
+    let object = world.get("one").await;
+    assert_eq!(object.status.state.as_deref(), Some("fail"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kubectl_get_shows_the_columns() {
     let mut world = World::new("columns").await;
     world.add_task("{id: T-1, clusterId: c-1, instances: [{id: i-1}, {id: i-2}]}");

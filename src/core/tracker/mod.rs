@@ -225,7 +225,7 @@ impl Tracker {
     }
 
     /// Lets the core decide, and has the status written if it differs.
-    fn decide(&mut self, id: EntryId, input: Input, now: Now) {
+    fn decide(&mut self, id: EntryId, mut input: Input, now: Now) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -233,12 +233,16 @@ impl Tracker {
         if let Some(pending) = &mut entry.pending {
             if pending.in_flight {
                 // A wait that ended meanwhile is nothing new once the write is through.
-                if matches!(input, Input::Called { .. }) {
+                if input.is_answer() {
                     pending.meanwhile = Some(input);
                 }
                 return;
             }
             attempts = pending.attempts;
+            // An answer that waits to be written isn't given up for anything but another.
+            if pending.input.is_answer() && !input.is_answer() {
+                input = pending.input.clone();
+            }
         }
         self.decisions += 1;
         let seed = self.config.seed ^ (id << 32) ^ self.decisions;
