@@ -3,7 +3,9 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    CommandFactory, Parser, Subcommand, ValueEnum, builder::FalseyValueParser, error::ErrorKind,
+};
 
 use crate::{
     core::{self, LaneLimits, Policy, parse_duration},
@@ -79,7 +81,11 @@ pub struct RunArgs {
     endpoint_for: Vec<String>,
 
     /// Take plain-http endpoints off this machine too: credentials can be read on the way
-    #[arg(long, env = "SCALEOUTTASK_ALLOW_INSECURE_ENDPOINT")]
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_ALLOW_INSECURE_ENDPOINT",
+        value_parser = FalseyValueParser::new()
+    )]
     allow_insecure_endpoint: bool,
 
     /// Where the credentials for the task API come from
@@ -173,6 +179,9 @@ impl RunArgs {
             .collect::<Result<Vec<_>, _>>()?;
         let endpoints = Endpoints::new(&self.endpoint, &for_region, self.allow_insecure_endpoint)
             .map_err(|error| usage_error(&endpoint_problem(&error)))?;
+        let mut namespaces = self.namespace;
+        namespaces.sort_unstable();
+        namespaces.dedup();
         let tracker = core::Config {
             policy: Policy {
                 has_default_region: self.region.is_some(),
@@ -193,7 +202,7 @@ impl RunArgs {
             request_timeout: self.request_timeout,
             credentials: self.credentials,
             allow_insecure: self.allow_insecure_endpoint,
-            namespaces: self.namespace,
+            namespaces,
             admin_address: self.admin_address,
             log_format: self.log_format,
             log_filter: log_filter(self.log_filter)?,

@@ -21,7 +21,7 @@ use super::{calls, notices::Notices, watch, writes};
 use crate::{
     admin::Health,
     cli::Settings,
-    core::{Command, Event, Now, Reason, Tracker, Write, WriteResult},
+    core::{Command, EntryId, Event, Now, ObjectKey, Reason, Tracker, Write, WriteResult},
     metrics::Metrics,
     task_api::TaskApi,
 };
@@ -120,15 +120,7 @@ impl Engine {
                     uid,
                     resource_version,
                 } if calling => {
-                    let client = self.client.clone();
-                    self.writes.spawn(async move {
-                        if writes::delete(&client, &key, uid, resource_version).await {
-                            // The watch tells.
-                            Event::Tick
-                        } else {
-                            Event::DeleteFailed(entry)
-                        }
-                    });
+                    self.delete(entry, key, uid, resource_version);
                 }
                 Command::Call(_) | Command::Delete { .. } => {}
             }
@@ -160,6 +152,21 @@ impl Engine {
                 notices.send(notice, &write.object);
             }
             Event::WriteEnded(entry, result)
+        });
+    }
+
+    fn delete(&mut self, entry: EntryId, key: ObjectKey, uid: String, resource_version: String) {
+        let (client, slots) = (self.client.clone(), self.api_slots.clone());
+        self.writes.spawn(async move {
+            let _slot = slots.acquire().await.ok();
+            let deletion = writes::delete(&client, &key, uid, resource_version);
+            let deleted = AssertUnwindSafe(deletion).catch_unwind().await;
+            if deleted.unwrap_or(false) {
+                // The watch tells.
+                Event::Tick
+            } else {
+                Event::DeleteFailed(entry)
+            }
         });
     }
 

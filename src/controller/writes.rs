@@ -84,7 +84,8 @@ fn status_patch(write: &Write) -> serde_json::Result<Value> {
     let to = serde_json::to_value(&write.status)?;
     Ok(json!({
         "metadata": { "resourceVersion": write.object.resource_version },
-        "status": merge_patch(&from, &to),
+        // No difference must not become null: that would take the whole status away.
+        "status": merge_patch(&from, &to).unwrap_or_else(|| json!({})),
     }))
 }
 

@@ -75,7 +75,7 @@ pub enum WriteResult {
     Written(Box<Object>),
     /// Somebody else was faster: the object as it is now.
     Conflict(Box<Object>),
-    /// There is no such object any more.
+    /// There is no such object, or not any more.
     Gone,
     /// The API server refused, or wasn't to be reached.
     Failed,

@@ -314,8 +314,10 @@ impl Tracker {
                 }
                 self.reconsider(id, now);
             }
-            WriteResult::Gone => self.forget(id),
-            WriteResult::Failed => self.retry_later(id, pending.reopened(), now),
+            // Only the watch knows whether it's gone for good.
+            WriteResult::Gone | WriteResult::Failed => {
+                self.retry_later(id, pending.reopened(), now);
+            }
         }
     }
 
