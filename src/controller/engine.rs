@@ -15,13 +15,16 @@ use tokio::{
     task::JoinSet,
     time::{sleep_until, timeout},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{calls, notices::Notices, watch, writes};
 use crate::{
     admin::Health,
     cli::Settings,
-    core::{Command, EntryId, Event, Now, ObjectKey, Reason, Tracker, Write, WriteResult},
+    core::{
+        Command, EntryId, Event, Notice, Now, Object, ObjectKey, Severity, Tracker, Write,
+        WriteResult,
+    },
     metrics::Metrics,
     task_api::TaskApi,
 };
@@ -148,7 +151,7 @@ impl Engine {
             });
             metrics.wrote(label(&result));
             if let (WriteResult::Written(_), Some(notice)) = (&result, write.notice) {
-                tell(&write.object, notice.reason, &notice.message, &metrics);
+                tell(&write.object, &notice, &metrics);
                 notices.send(notice, &write.object);
             }
             Event::WriteEnded(entry, result)
@@ -206,15 +209,14 @@ fn label(result: &WriteResult) -> &'static str {
 }
 
 /// One log line for each change of reason.
-fn tell(object: &crate::core::Object, reason: Reason, message: &str, metrics: &Metrics) {
-    if reason.is_final() {
-        metrics.finished(reason);
+fn tell(object: &Object, notice: &Notice, metrics: &Metrics) {
+    if notice.reason.is_final() {
+        metrics.finished(notice.reason);
     }
-    info!(
-        namespace = object.key.namespace,
-        name = object.key.name,
-        task_id = object.spec.task_id,
-        reason = reason.as_str(),
-        message
-    );
+    let ObjectKey { namespace, name } = &object.key;
+    let (task_id, reason) = (&object.spec.task_id, notice.reason.as_str());
+    match notice.severity {
+        Severity::Normal => info!(namespace, name, task_id, reason, message = notice.message),
+        Severity::Warning => warn!(namespace, name, task_id, reason, message = notice.message),
+    }
 }

@@ -180,3 +180,27 @@ fn status_code(error: &watcher::Error) -> Option<u16> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_left_alone_and_stops_nothing() {
+        let guard = |task_id| {
+            let object = json!({
+                "apiVersion": "scaleout.dev/v1alpha1",
+                "kind": "ScaleOutTask",
+                "metadata": { "namespace": "ns", "name": "one" },
+                "spec": { "taskId": task_id },
+            });
+            serde_json::from_value::<DeserializeGuard<ScaleOutTask>>(object).unwrap()
+        };
+        let bad = translate(0, watcher::Event::Apply(guard(json!(5))));
+        assert!(matches!(bad, Event::Gone(key) if key.to_string() == "ns/one"));
+        let good = translate(0, watcher::Event::Apply(guard(json!("T-1"))));
+        assert!(matches!(good, Event::Applied(0, object) if object.spec.task_id == "T-1"));
+    }
+}

@@ -32,15 +32,15 @@ pub async fn write(client: &Client, write: &Write) -> WriteResult {
     let api = api_of(client, &object.key);
     let patch = match status_patch(write) {
         Ok(patch) => patch,
-        Err(error) => return failed(&object.key, &error.to_string()),
+        Err(error) => return failed(write, &error.to_string()),
     };
     let params = PatchParams::default();
     let patch = Patch::Merge(patch);
     match bounded(api.patch_status(&object.key.name, &params, &patch)).await {
         Ok(task) => WriteResult::Written(Box::new(Object::from(task))),
-        Err(Failure::Conflict) => reread(&api, object).await,
+        Err(Failure::Conflict) => reread(&api, write).await,
         Err(Failure::Gone) => WriteResult::Gone,
-        Err(Failure::Other(error)) => failed(&object.key, &error),
+        Err(Failure::Other(error)) => failed(write, &error),
     }
 }
 
@@ -90,26 +90,37 @@ fn status_patch(write: &Write) -> serde_json::Result<Value> {
 }
 
 /// Somebody changed the object: what it is now decides what to write.
-async fn reread(api: &Api<ScaleOutTask>, object: &Object) -> WriteResult {
-    let (namespace, name) = (&object.key.namespace, &object.key.name);
+async fn reread(api: &Api<ScaleOutTask>, write: &Write) -> WriteResult {
+    let ObjectKey { namespace, name } = &write.object.key;
     debug!(
         namespace,
         name, "the object changed before its status was written; deciding again"
     );
     match bounded(api.get(name)).await.map(Object::from) {
-        Ok(now) if now.uid == object.uid => WriteResult::Conflict(Box::new(now)),
+        Ok(now) if now.uid == write.object.uid => WriteResult::Conflict(Box::new(now)),
         Ok(_) | Err(Failure::Gone) => WriteResult::Gone,
-        Err(Failure::Conflict) => failed(&object.key, "conflict on read"),
-        Err(Failure::Other(error)) => failed(&object.key, &error),
+        Err(Failure::Conflict) => failed(write, "conflict on read"),
+        Err(Failure::Other(error)) => failed(write, &error),
     }
 }
 
-fn failed(key: &ObjectKey, error: &str) -> WriteResult {
-    let ObjectKey { namespace, name } = key;
-    warn!(
-        namespace,
-        name, error, "can't write the status; trying again"
-    );
+/// Told once, not at every attempt.
+fn failed(write: &Write, error: &str) -> WriteResult {
+    let ObjectKey { namespace, name } = &write.object.key;
+    if write.attempts == 0 {
+        warn!(
+            namespace,
+            name, error, "can't write the status; trying again"
+        );
+    } else {
+        debug!(
+            namespace,
+            name,
+            error,
+            attempts = write.attempts,
+            "still can't write the status"
+        );
+    }
     WriteResult::Failed
 }
 

@@ -56,7 +56,7 @@ async fn sigterm_ends_it_with_0_in_time_though_a_call_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panicking_or_undecodable_object_stops_no_other() {
+async fn an_object_whose_answers_make_no_sense_stops_no_other() {
     let mut world = World::new("poison").await;
     world.add_task("{id: T-good}");
     world.add_task("{id: T-bad, body: '{\"state\": 5}'}");

@@ -131,4 +131,6 @@ pub struct Write {
     pub status: ScaleOutTaskStatus,
     /// The Event to publish then.
     pub notice: Option<Notice>,
+    /// How often this was tried before.
+    pub attempts: u32,
 }

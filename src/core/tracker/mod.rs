@@ -281,6 +281,7 @@ impl Tracker {
             object,
             status: verdict.status,
             notice: verdict.notice,
+            attempts,
         };
         self.commands.push(Command::Write(Box::new(write)));
     }
