@@ -64,7 +64,7 @@ pub enum Event {
     WriteEnded(EntryId, WriteResult),
     /// A deletion was refused, or wasn't answered. A success shows as [`Event::Gone`].
     DeleteFailed(EntryId),
-    /// The time that [`Tracker::next_wake`] named has come.
+    /// The time that [`Tracker::next_wake`](super::Tracker::next_wake) named has come.
     Tick,
 }
 
