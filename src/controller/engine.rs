@@ -22,7 +22,7 @@ use crate::{
     admin::Health,
     cli::Settings,
     core::{
-        Command, EntryId, Event, Notice, Now, Object, ObjectKey, Severity, Tracker, Write,
+        Census, Command, EntryId, Event, Notice, Now, Object, ObjectKey, Severity, Tracker, Write,
         WriteResult,
     },
     metrics::Metrics,
@@ -45,6 +45,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     tracker: Tracker,
+    /// The counts that the metrics show; none before the first event.
+    published: Option<Census>,
     started: Instant,
     calls: JoinSet<Event>,
     writes: JoinSet<Event>,
@@ -72,6 +74,7 @@ impl Engine {
             metrics,
             health,
             tracker: Tracker::new(settings.tracker),
+            published: None,
             started: Instant::now(),
             calls: JoinSet::new(),
             writes: JoinSet::new(),
@@ -128,7 +131,12 @@ impl Engine {
                 Command::Call(_) | Command::Delete { .. } => {}
             }
         }
-        self.metrics.counted(self.tracker.census());
+        // Most events change no count.
+        let census = self.tracker.census();
+        if self.published.as_ref() != Some(census) {
+            self.metrics.counted(census);
+            self.published = Some(census.clone());
+        }
     }
 
     fn write(&mut self, write: Write) {

@@ -4,6 +4,7 @@
 
 mod clusters;
 mod conditions;
+mod deletions;
 mod endings;
 mod events;
 mod fields;

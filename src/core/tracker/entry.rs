@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Input, Memory, Next, Object};
+use crate::core::{Census, Input, Memory, Next, Object};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -93,6 +93,12 @@ impl Entry {
             deleting: self.object.deleting,
             finished: self.object.is_finished(),
         }
+    }
+
+    /// Takes a newer view of the object.
+    pub fn replace(&mut self, object: Object, census: &mut Census) {
+        census.replace(Some(&self.object), Some(&object));
+        self.object = object;
     }
 
     /// Whether nothing is planned or under way.

@@ -34,6 +34,14 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl Config {
+    /// Where to ask about an object; none where nothing says.
+    pub(super) fn region_of<'a>(&'a self, object: &'a Object) -> Option<&'a str> {
+        let own = object.spec.region.as_deref();
+        own.or(self.default_region.as_deref())
+    }
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {

@@ -112,37 +112,32 @@ impl Tracker {
     }
 
     fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
-        let id = match self.by_key.get(&object.key) {
-            Some(id)
-                if self
-                    .entries
-                    .get(id)
-                    .is_some_and(|entry| entry.object.uid == object.uid) =>
-            {
-                *id
-            }
-            Some(id) => {
-                self.forget(*id);
-                self.admit(watch, &object, now)
-            }
-            None => self.admit(watch, &object, now),
-        };
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.listing = listing;
-            // A listing that began before the last write may show what was before it. Else a list is
-            // always right, also where it goes back: the cluster's data may have been restored.
-            let goes_back = listed && entry.written_in != Some(listing);
-            if goes_back || !is_older(&object, &entry.object) {
-                self.census.replace(Some(&entry.object), Some(&object));
-                entry.object = object;
+        let known = self.by_key.get(&object.key).copied();
+        let id = match known.and_then(|id| Some((id, self.entries.get_mut(&id)?))) {
+            Some((id, entry)) if entry.object.uid == object.uid => {
+                entry.listing = listing;
+                // A listing that began before the last write may show what was before it. Else a
+                // list is always right, also where it goes back: the cluster's data may have been
+                // restored.
+                let goes_back = listed && entry.written_in != Some(listing);
+                if goes_back || !is_older(&object, &entry.object) {
+                    entry.replace(object, &mut self.census);
+                }
+                id
             }
-        }
+            Some((id, _)) => {
+                self.forget(id);
+                self.admit(watch, listing, object, now)
+            }
+            None => self.admit(watch, listing, object, now),
+        };
         self.reconsider(id, now);
     }
 
-    /// A new entry. Its object counts as new too, so that the first look decides everything.
-    fn admit(&mut self, watch: usize, object: &Object, now: Now) -> EntryId {
+    /// A new entry. Its trigger is none that an object can have, so that the first look decides
+    /// everything.
+    fn admit(&mut self, watch: usize, listing: u64, object: Object, now: Now) -> EntryId {
         self.last_id += 1;
         let id = self.last_id;
         let overdue_at = object
@@ -153,11 +148,11 @@ impl Tracker {
             self.timers.insert((at, id, Timer::Overdue));
         }
         self.by_key.insert(object.key.clone(), id);
-        self.census.replace(None, Some(object));
+        self.census.replace(None, Some(&object));
         let entry = Entry {
-            object: object.clone(),
+            object,
             watch,
-            listing: 0,
+            listing,
             written_in: None,
             memory: Memory::default(),
             trigger: Trigger {
@@ -340,8 +335,7 @@ impl Tracker {
             && entry.object.uid == object.uid
             && !is_older(&object, &entry.object)
         {
-            self.census.replace(Some(&entry.object), Some(&object));
-            entry.object = object;
+            entry.replace(object, &mut self.census);
             entry.written_in = self.listings.get(&entry.watch).copied();
         }
     }
@@ -366,11 +360,7 @@ impl Tracker {
 
     /// The object may have changed since: later it is decided anew whether to delete it.
     fn delete_failed(&mut self, id: EntryId, now: Now) {
-        let idle = self
-            .entries
-            .get(&id)
-            .is_some_and(|entry| entry.turn.is_none());
-        if idle {
+        if self.entries.get(&id).is_some_and(Entry::is_idle) {
             self.schedule(id, Next::Wait(RETRY_MAX), now);
         }
     }
@@ -444,8 +434,7 @@ impl Tracker {
             // A call under way decides what comes next; a write under way waits for its end.
             Turn::Call { .. } if entry.calling => {}
             Turn::Call { urgent } => {
-                let own = entry.object.spec.region.as_deref();
-                let Some(region) = own.or(self.config.default_region.as_deref()) else {
+                let Some(region) = self.config.region_of(&entry.object) else {
                     return;
                 };
                 entry.queued_at = Some(at);
@@ -478,8 +467,7 @@ impl Tracker {
                 continue;
             };
             entry.calling = true;
-            let own = entry.object.spec.region.as_deref();
-            let region = own.or(self.config.default_region.as_deref());
+            let region = self.config.region_of(&entry.object);
             self.commands.push(Command::Call(Call {
                 entry: id,
                 lane,
