@@ -9,6 +9,7 @@ use clap::{
 
 use crate::{
     core::{self, LaneLimits, Policy, parse_duration},
+    selector::Selector,
     task_api::endpoint::{EndpointError, Endpoints, Region},
 };
 
@@ -101,6 +102,15 @@ pub struct RunArgs {
     #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     namespace: Vec<String>,
 
+    /// Watch the objects with these labels only: one shard of many, with a lease of its own
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_SELECTOR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    selector: Selector,
+
     /// How often to ask about an object that doesn't say, from 1s to 1h
     #[arg(long, env = "SCALEOUTTASK_POLL_INTERVAL", value_parser = poll_interval, default_value = "15s")]
     poll_interval: Duration,
@@ -120,6 +130,30 @@ pub struct RunArgs {
     /// Show tasks of this cluster only; may be repeated [default: all]
     #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',', value_parser = cluster_id)]
     allowed_cluster_id: Vec<String>,
+
+    /// Honour spec.credentialsSecretRef: needs get on those Secrets
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_SECRET_CREDENTIALS",
+        value_parser = FalseyValueParser::new()
+    )]
+    secret_credentials: bool,
+
+    /// Work only while holding a Lease, so that several replicas can run
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_LEADER_ELECT",
+        value_parser = FalseyValueParser::new()
+    )]
+    leader_elect: bool,
+
+    /// Name of the Lease [default: scaleouttask-controller, with --selector also a hash of it]
+    #[arg(long, env = "SCALEOUTTASK_LEASE_NAME", value_parser = lease_name)]
+    lease_name: Option<String>,
+
+    /// Namespace of the Lease [default: the pod's own, else the kubeconfig's]
+    #[arg(long, env = "SCALEOUTTASK_LEASE_NAMESPACE", value_parser = namespace)]
+    lease_namespace: Option<String>,
 
     /// Where /livez, /readyz and /metrics are served
     #[arg(
@@ -156,14 +190,42 @@ pub struct Settings {
     pub credentials: CredentialsArg,
     /// Whether credentials may be fetched by plain http.
     pub allow_insecure: bool,
-    /// The namespaces to watch; empty for all.
-    pub namespaces: Vec<String>,
+    /// Which objects are this controller's.
+    pub scope: Scope,
+    /// The Lease to work under; none for a controller without replicas.
+    pub lease: Option<LeaseArgs>,
     /// Where health and metrics are served.
     pub admin_address: SocketAddr,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What to log.
     pub log_filter: tracing_subscriber::EnvFilter,
+}
+
+/// Which objects are this controller's.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// The labels they must have.
+    pub selector: Selector,
+}
+
+/// Which Lease to work under.
+#[derive(Clone, Debug)]
+pub struct LeaseArgs {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; by default the pod's own, else the kubeconfig's.
+    pub namespace: Option<String>,
+}
+
+impl Scope {
+    /// How many watches there are: so many lists must be done before all objects are known.
+    #[must_use]
+    pub fn watches(&self) -> usize {
+        self.namespaces.len().max(1)
+    }
 }
 
 impl RunArgs {
@@ -182,12 +244,17 @@ impl RunArgs {
         let mut namespaces = self.namespace;
         namespaces.sort_unstable();
         namespaces.dedup();
+        let lease_name = self.lease_name;
+        let lease = self.leader_elect.then(|| LeaseArgs {
+            name: lease_name.unwrap_or_else(|| default_lease_name(&self.selector)),
+            namespace: self.lease_namespace,
+        });
         let tracker = core::Config {
             policy: Policy {
                 has_default_region: self.region.is_some(),
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
-                secret_credentials: false,
+                secret_credentials: self.secret_credentials,
             },
             default_region: self.region.map(|region| region.to_string()),
             limits: LaneLimits {
@@ -202,7 +269,11 @@ impl RunArgs {
             request_timeout: self.request_timeout,
             credentials: self.credentials,
             allow_insecure: self.allow_insecure_endpoint,
-            namespaces,
+            scope: Scope {
+                namespaces,
+                selector: self.selector,
+            },
+            lease,
             admin_address: self.admin_address,
             log_format: self.log_format,
             log_filter: log_filter(self.log_filter)?,
@@ -253,6 +324,29 @@ fn namespace(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("must be 1 to 63 lower-case letters, digits and inner dashes".to_owned())
+}
+
+/// A shard's lease differs from that of others, and is the same for its replicas.
+fn default_lease_name(selector: &Selector) -> String {
+    const NAME: &str = "scaleouttask-controller";
+    if selector.is_empty() {
+        return NAME.to_owned();
+    }
+    // FNV-1a: stable over versions of Rust, which its own hashes aren't.
+    let hash = selector
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+    format!("{NAME}-{hash:08x}")
+}
+
+fn lease_name(text: &str) -> Result<String, String> {
+    let parts = text.len() <= 253 && text.split('.').all(|part| namespace(part).is_ok());
+    parts.then(|| text.to_owned()).ok_or_else(|| {
+        "must be lower-case letters, digits and inner dashes, in parts separated by dots".to_owned()
+    })
 }
 
 fn cluster_id(text: &str) -> Result<String, String> {
@@ -309,7 +403,10 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused_with_code_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 16] = [
+        let rows: [(&[&str], &str); 19] = [
+            (&["--selector", "a in b"], "--selector"),
+            (&["--lease-name", "My_Lease"], "--lease-name"),
+            (&["--lease-namespace", "-"], "--lease-namespace"),
             (&["--namespace", ""], "--namespace"),
             (&["--namespace", "../secrets"], "--namespace"),
             (&["--allowed-cluster-id", ""], "--allowed-cluster-id"),
@@ -339,6 +436,20 @@ mod tests {
     fn a_refused_endpoint_does_not_show_its_password() {
         let error = settings(&["--endpoint", "https://user:hunter2@cs.aliyuncs.com"]).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn each_shard_has_a_lease_of_its_own() {
+        let name = |args: &[&str]| {
+            let all: Vec<&str> = ["--leader-elect"].iter().chain(args).copied().collect();
+            settings(&all).unwrap().lease.unwrap().name
+        };
+        assert_eq!(name(&[]), "scaleouttask-controller");
+        let web = name(&["--selector", "team=web"]);
+        assert_eq!(web, name(&["--selector", " team == web"]));
+        assert_ne!(web, name(&["--selector", "team=db"]));
+        assert_ne!(web, name(&[]));
+        assert_eq!(name(&["--selector", "a", "--lease-name", "b.c"]), "b.c");
     }
 
     #[test]

@@ -10,4 +10,5 @@ pub mod controller;
 pub mod core;
 pub mod logging;
 pub mod metrics;
+pub mod selector;
 pub mod task_api;

@@ -1,6 +1,10 @@
 //! What is counted. Names and labels are part of the API; no label is per object.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -20,6 +24,9 @@ use crate::core::{Census, Reason};
 const SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+
+/// More regions than the vendor has.
+const MAX_REGIONS: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -64,10 +71,15 @@ pub struct Metrics {
     requests: Family<RegionOutcome, Counter>,
     request_seconds: Family<Region, Histogram, Seconds>,
     poll_lag_seconds: Histogram,
+    reconciliations: Family<Outcome, Counter>,
+    reconcile_seconds: Histogram,
     status_writes: Family<Outcome, Counter>,
     finished: Family<ReasonLabel, Counter>,
     by_reason: Family<ReasonLabel, Gauge>,
     by_state: Family<State, Gauge>,
+    leader: Gauge,
+    /// Regions that have labels of their own.
+    regions: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Metrics {
@@ -77,10 +89,14 @@ impl Default for Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(Seconds),
             poll_lag_seconds: Seconds.new_metric(),
+            reconciliations: Family::default(),
+            reconcile_seconds: Seconds.new_metric(),
             status_writes: Family::default(),
             finished: Family::default(),
             by_reason: Family::default(),
             by_state: Family::default(),
+            leader: Gauge::default(),
+            regions: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -105,6 +121,17 @@ impl Metrics {
             "How late polls started that were due",
             self.poll_lag_seconds.clone(),
         );
+        registry.register(
+            "reconciliations",
+            "Decisions about objects: what became of a call's answer or a change",
+            self.reconciliations.clone(),
+        );
+        registry.register(
+            "reconcile_duration_seconds",
+            "From a call's beginning, or a change, until its outcome was written or needed no write",
+            self.reconcile_seconds.clone(),
+        );
+        registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register(
             "status_writes",
             "Writes of status, by how they ended",
@@ -134,7 +161,7 @@ impl Metrics {
 
     /// A call of the task API ended.
     pub fn called(&self, region: &str, outcome: &'static str, took: Duration) {
-        let region = region.to_owned();
+        let region = self.region_label(region);
         self.requests
             .get_or_create(&RegionOutcome {
                 region: region.clone(),
@@ -146,12 +173,41 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Users choose regions: beyond so many, they share a label.
+    fn region_label(&self, region: &str) -> String {
+        let mut known = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(region) {
+            if known.len() >= MAX_REGIONS {
+                return "other".to_owned();
+            }
+            known.insert(region.to_owned());
+        }
+        region.to_owned()
+    }
+
+    /// A decision about an object came to its end: `unchanged`, or as in [`Self::wrote`].
+    pub fn reconciled(&self, outcome: &'static str, took: Duration) {
+        self.reconciliations
+            .get_or_create(&Outcome { outcome })
+            .inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// This replica leads, or stands by: then it counts no objects.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+        if !leads {
+            self.by_reason.clear();
+            self.by_state.clear();
+        }
+    }
+
     /// A due poll started that late.
     pub fn lagged(&self, lag: Duration) {
         self.poll_lag_seconds.observe(lag.as_secs_f64());
     }
 
-    /// A write of status ended: `written`, `conflict`, `gone` or `failed`.
+    /// A write of status ended: `written`, `conflict`, `gone`, `refused` or `failed`.
     pub fn wrote(&self, outcome: &'static str) {
         self.status_writes.get_or_create(&Outcome { outcome }).inc();
     }

@@ -1,64 +1,88 @@
-//! One call of the task API, measured and confined.
+//! One call of the task API, measured.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
-use tracing::{debug, error};
+use tracing::debug;
 
+use super::secrets::Secrets;
 use crate::{
-    core::{Call, Event, Outcome, Reason, Trouble},
+    core::{Call, EntryId, Event, ObjectKey, Outcome, Reason, Trouble},
     metrics::Metrics,
     task_api::{TaskApi, endpoint::Region},
 };
 
-/// Makes the call. A panic in it is one object's trouble.
-pub async fn call(task_api: TaskApi, metrics: Arc<Metrics>, call: Call) -> Event {
-    let started_at = Timestamp::now();
-    let clock = Instant::now();
-    metrics.lagged(call.lag);
-    let described = AssertUnwindSafe(describe(&task_api, &call))
-        .catch_unwind()
-        .await;
-    let outcome = described.unwrap_or_else(|_| {
-        let (namespace, name) = (&call.key.namespace, &call.key.name);
-        error!(
-            namespace,
-            name,
+/// What calls are made with. Clones share it.
+#[derive(Clone)]
+pub struct Caller {
+    /// The cloud.
+    pub task_api: TaskApi,
+    /// Credentials that objects bring along.
+    pub secrets: Secrets,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Caller {
+    /// Makes the call.
+    pub async fn call(self, call: Call) -> Event {
+        let started_at = Timestamp::now();
+        let clock = Instant::now();
+        self.metrics.lagged(call.lag);
+        let outcome = self.describe(&call).await.unwrap_or_else(Outcome::from);
+        let label = match &outcome {
+            Outcome::Answer(_) => "success",
+            Outcome::Trouble(trouble) => trouble.reason.as_str(),
+        };
+        let took = clock.elapsed();
+        self.metrics.called(&call.region, label, took);
+        debug!(
+            namespace = call.key.namespace,
+            name = call.key.name,
             task_id = call.task_id,
-            "reading the task panicked"
+            outcome = label,
+            ?took,
+            "asked the task API"
         );
-        Trouble::new(Reason::InvalidResponse).into()
-    });
-    let label = match &outcome {
-        Outcome::Answer(_) => "success",
-        Outcome::Trouble(trouble) => trouble.reason.as_str(),
-    };
-    let took = clock.elapsed();
-    metrics.called(&call.region, label, took);
-    debug!(
-        namespace = call.key.namespace,
-        name = call.key.name,
-        task_id = call.task_id,
-        outcome = label,
-        ?took,
-        "asked the task API"
-    );
+        ended(call, outcome, started_at)
+    }
+
+    /// Whose account a Secret's credentials are.
+    pub async fn identify(self, entry: EntryId, secret: ObjectKey) -> Event {
+        let credentials = self.secrets.get(&secret).await;
+        let account = credentials.map(|credentials| credentials.access_key_id.clone());
+        Event::Identified(entry, account)
+    }
+
+    async fn describe(&self, call: &Call) -> Result<Outcome, Trouble> {
+        let region: Region = call.region.parse().map_err(|error| Trouble {
+            detail: Some(format!("spec.region: {error}")),
+            ..Trouble::new(Reason::RequestRejected)
+        })?;
+        let Some(secret) = &call.secret else {
+            return Ok(self.task_api.describe(&region, &call.task_id, None).await);
+        };
+        let own = self.secrets.get(secret).await?;
+        let outcome = self
+            .task_api
+            .describe(&region, &call.task_id, Some(&own))
+            .await;
+        if let Outcome::Trouble(trouble) = &outcome
+            && trouble.reason == Reason::CredentialsInvalid
+        {
+            self.secrets.invalidate(secret, &own).await;
+        }
+        Ok(outcome)
+    }
+}
+
+/// A call that ended like that.
+pub fn ended(call: Call, outcome: Outcome, started_at: Timestamp) -> Event {
     Event::CallEnded {
         entry: call.entry,
         lane: call.lane,
         outcome,
         started_at,
         poll_request: call.poll_request,
-    }
-}
-
-async fn describe(task_api: &TaskApi, call: &Call) -> Outcome {
-    match call.region.parse::<Region>() {
-        Ok(region) => task_api.describe(&region, &call.task_id).await,
-        Err(error) => Outcome::Trouble(Trouble {
-            detail: Some(format!("spec.region: {error}")),
-            ..Trouble::new(Reason::RequestRejected)
-        }),
     }
 }

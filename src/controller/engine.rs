@@ -2,55 +2,60 @@
 
 use std::{
     collections::HashSet,
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
     time::{sleep_until, timeout},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{calls, notices::Notices, watch, writes};
+use super::{
+    calls::{self, Caller},
+    clock::Clock,
+    fence::Fence,
+    jobs::{Ended, Jobs},
+    notices::Notices,
+    watch,
+    writes::Writer,
+};
 use crate::{
-    admin::Health,
-    cli::Settings,
-    core::{
-        Census, Command, EntryId, Event, Notice, Now, Object, ObjectKey, Severity, Tracker, Write,
-        WriteResult,
-    },
+    admin::{Health, Part},
+    cli::Scope,
+    core::{Census, Command, EntryId, Event, Reason, Tracker, Trouble, Write, WriteResult},
     metrics::Metrics,
-    task_api::TaskApi,
 };
 
 /// Requests to the API server under way at the same time.
 const API_CONCURRENCY: usize = 32;
 /// How long writes may go on after the order to stop, and then the Events.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_millis(2500);
 const DRAIN_NOTICES: Duration = Duration::from_secs(1);
-/// Nothing to wait for is waited for that long.
-const IDLE: Duration = Duration::from_hours(1);
+/// The loop shows that it is alive at least so often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Everything the loop works with.
 pub struct Engine {
     client: Client,
-    task_api: TaskApi,
-    namespaces: Vec<String>,
+    scope: Scope,
+    caller: Caller,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    clock: Clock,
+    fence: Fence,
     tracker: Tracker,
+    /// Whether the tracker led after the last event.
+    leads: bool,
     /// The counts that the metrics show; none before the first event.
     published: Option<Census>,
-    started: Instant,
-    calls: JoinSet<Event>,
-    writes: JoinSet<Event>,
-    api_slots: Arc<Semaphore>,
+    calls: Jobs,
+    writes: Jobs,
+    writer: Writer,
     notices: Notices,
     /// Watches whose first list isn't done.
     unlisted: HashSet<usize>,
@@ -60,52 +65,73 @@ impl Engine {
     /// An engine that hasn't begun.
     pub fn new(
         client: Client,
-        task_api: TaskApi,
-        settings: Settings,
-        metrics: Arc<Metrics>,
+        scope: Scope,
+        caller: Caller,
+        tracker: Tracker,
         health: Arc<Health>,
+        clock: Clock,
+        fence: Fence,
     ) -> Self {
+        let metrics = caller.metrics.clone();
+        let notices = Notices::start(client.clone(), fence.clone());
+        let writer = Writer {
+            client: client.clone(),
+            slots: Arc::new(Semaphore::new(API_CONCURRENCY)),
+            fence: fence.clone(),
+            metrics: metrics.clone(),
+            notices: notices.sender(),
+        };
         Self {
-            notices: Notices::start(client.clone()),
+            unlisted: (0..scope.watches()).collect(),
             client,
-            task_api,
-            unlisted: (0..watch::count(&settings.namespaces)).collect(),
-            namespaces: settings.namespaces,
+            scope,
+            caller,
             metrics,
             health,
-            tracker: Tracker::new(settings.tracker),
+            clock,
+            fence,
+            tracker,
+            leads: false,
             published: None,
-            started: Instant::now(),
-            calls: JoinSet::new(),
-            writes: JoinSet::new(),
-            api_slots: Arc::new(Semaphore::new(API_CONCURRENCY)),
+            calls: Jobs::default(),
+            writes: Jobs::default(),
+            writer,
+            notices,
         }
     }
 
     /// Runs until `shutdown` ends; then calls are dropped, and writes under way finished.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let mut events = Box::pin(watch::watch(&self.client, &self.namespaces));
+        let mut events = Box::pin(watch::watch(&self.client, &self.scope));
         let mut shutdown = Box::pin(shutdown);
         loop {
-            let wake = self
-                .tracker
-                .next_wake()
-                .map_or_else(|| Instant::now() + IDLE, |at| self.started + at);
-            let event = tokio::select! {
+            self.health.beat(Part::Engine);
+            let wake = self.wake_at();
+            let ended = tokio::select! {
                 () = &mut shutdown => break,
-                Some(event) = events.next() => event,
-                Some(Ok(event)) = self.calls.join_next() => event,
-                Some(Ok(event)) = self.writes.join_next() => event,
-                () = sleep_until(wake.into()) => Event::Tick,
+                until = self.fence.changed() => Event::LeadsUntil(until).into(),
+                Some(event) = events.next() => event.into(),
+                ended = self.calls.next() => ended,
+                ended = self.writes.next() => ended,
+                () = sleep_until(wake.into()) => Event::Tick.into(),
             };
-            self.take(event, true);
+            self.take(ended, true);
         }
         drop(events);
         self.drain().await;
     }
 
-    /// Hands an event to the tracker and carries out what it asks for.
-    fn take(&mut self, event: Event, calling: bool) {
+    fn wake_at(&self) -> Instant {
+        let heartbeat = Instant::now() + HEARTBEAT;
+        let due = self.tracker.next_wake();
+        due.and_then(|at| self.clock.instant(at))
+            .map_or(heartbeat, |at| at.min(heartbeat))
+    }
+
+    /// Hands an event to the tracker and carries out what it asks for; no new calls and deletions
+    /// unless `calling`.
+    fn take(&mut self, ended: Ended, calling: bool) {
+        let Ended { event, began } = ended;
         if let Event::ListingDone(watch) = event
             && self.unlisted.remove(&watch)
             && self.unlisted.is_empty()
@@ -113,118 +139,125 @@ impl Engine {
             info!("all ScaleOutTasks are known");
             self.health.set_synced();
         }
-        for command in self.tracker.handle(event, self.now()) {
+        let answered = match &event {
+            Event::CallEnded { entry, .. } => Some(*entry),
+            _ => None,
+        };
+        let commands = self.tracker.handle(event, self.clock.now());
+        self.note_leadership();
+        let writes = |entry| {
+            let mut written = commands.iter().filter_map(written_entry);
+            written.any(|written| written == entry)
+        };
+        if answered.is_some_and(|entry| !writes(entry)) {
+            self.metrics.reconciled("unchanged", began.elapsed());
+        }
+        for command in commands {
             match command {
-                Command::Call(call) if calling => {
-                    let (task_api, metrics) = (self.task_api.clone(), self.metrics.clone());
-                    self.calls.spawn(calls::call(task_api, metrics, call));
-                }
-                Command::Write(write) => self.write(*write),
-                Command::Delete {
-                    entry,
-                    key,
-                    uid,
-                    resource_version,
-                } if calling => {
-                    self.delete(entry, key, uid, resource_version);
-                }
-                Command::Call(_) | Command::Delete { .. } => {}
+                Command::Write(write) => self.write(*write, began),
+                Command::Tell(object, notice) => self.writer.tell(&object, notice),
+                command if calling => self.call(command, began),
+                _ => {}
             }
         }
-        // Most events change no count.
+        self.count();
+    }
+
+    /// Calls, and what else isn't begun any more once the process is to stop.
+    fn call(&mut self, command: Command, began: Instant) {
+        let caller = self.caller.clone();
+        match command {
+            Command::Identify { entry, secret } => {
+                let otherwise = Trouble::new(Reason::TaskApiUnavailable);
+                let otherwise = Event::Identified(entry, Err(otherwise));
+                let job = caller.identify(entry, secret);
+                self.calls.spawn(began, job, otherwise);
+            }
+            Command::Call(call) => {
+                let otherwise = Trouble::new(Reason::InvalidResponse).into();
+                let otherwise = calls::ended(call.clone(), otherwise, Timestamp::now());
+                let job = caller.call(call);
+                self.calls.spawn(Instant::now(), job, otherwise);
+            }
+            Command::Delete {
+                entry,
+                key,
+                uid,
+                resource_version,
+            } => {
+                let job = self
+                    .writer
+                    .clone()
+                    .delete(entry, key, uid, resource_version);
+                self.writes.spawn(began, job, Event::DeleteFailed(entry));
+            }
+            Command::Write(_) | Command::Tell(..) => {}
+        }
+    }
+
+    fn write(&mut self, write: Write, began: Instant) {
+        let otherwise = Event::WriteEnded(write.entry, WriteResult::Failed);
+        let job = self.writer.clone().write(write, began);
+        self.writes.spawn(began, job, otherwise);
+    }
+
+    fn note_leadership(&mut self) {
+        let leads = self.tracker.leads();
+        if leads == self.leads {
+            return;
+        }
+        self.leads = leads;
+        self.published = None;
+        self.metrics.leads(leads);
+        if leads {
+            info!("leading");
+        } else {
+            self.calls.abandon();
+            warn!("standing by");
+        }
+    }
+
+    /// A standby counts nothing, so that sums over all replicas are right.
+    fn count(&mut self) {
         let census = self.tracker.census();
-        if self.published.as_ref() != Some(census) {
+        // Most events change no count.
+        if self.leads && self.published.as_ref() != Some(census) {
             self.metrics.counted(census);
             self.published = Some(census.clone());
         }
     }
 
-    fn write(&mut self, write: Write) {
-        let (client, slots) = (self.client.clone(), self.api_slots.clone());
-        let (metrics, notices) = (self.metrics.clone(), self.notices.sender());
-        self.writes.spawn(async move {
-            // Never closed: without a permit the write would still be right, only sooner.
-            let _slot = slots.acquire().await.ok();
-            let entry = write.entry;
-            let written = AssertUnwindSafe(writes::write(&client, &write))
-                .catch_unwind()
-                .await;
-            let result = written.unwrap_or_else(|_| {
-                let (namespace, name) = (&write.object.key.namespace, &write.object.key.name);
-                error!(
-                    namespace,
-                    name, "writing the status panicked; it is tried again"
-                );
-                WriteResult::Failed
-            });
-            metrics.wrote(label(&result));
-            if let (WriteResult::Written(_), Some(notice)) = (&result, write.notice) {
-                tell(&write.object, &notice, &metrics);
-                notices.send(notice, &write.object);
-            }
-            Event::WriteEnded(entry, result)
-        });
-    }
-
-    fn delete(&mut self, entry: EntryId, key: ObjectKey, uid: String, resource_version: String) {
-        let (client, slots) = (self.client.clone(), self.api_slots.clone());
-        self.writes.spawn(async move {
-            let _slot = slots.acquire().await.ok();
-            let deletion = writes::delete(&client, &key, uid, resource_version);
-            let deleted = AssertUnwindSafe(deletion).catch_unwind().await;
-            if deleted.unwrap_or(false) {
-                // The watch tells.
-                Event::Tick
-            } else {
-                Event::DeleteFailed(entry)
-            }
-        });
-    }
-
     /// No new calls; what was learnt is written.
     async fn drain(mut self) {
         info!("stopping");
-        self.calls.abort_all();
+        self.calls.abandon();
         let rest = async {
-            while let Some(ended) = self.writes.join_next().await {
-                if let Ok(event) = ended {
-                    self.take(event, false);
-                }
+            while !self.writes.is_empty() {
+                let ended = self.writes.next().await;
+                self.take(ended, false);
             }
         };
         if timeout(DRAIN, rest).await.is_err() {
-            self.writes.abort_all();
+            warn!("the API server didn't take every status in time; the next start writes them");
         }
+        self.writes.abandon();
+        drop(self.writer);
         self.notices.finish(DRAIN_NOTICES).await;
-        info!("stopped");
     }
+}
 
-    fn now(&self) -> Now {
-        Now {
-            wall: Timestamp::now(),
-            monotonic: self.started.elapsed(),
+impl From<Event> for Ended {
+    fn from(event: Event) -> Self {
+        Self {
+            event,
+            began: Instant::now(),
         }
     }
 }
 
-fn label(result: &WriteResult) -> &'static str {
-    match result {
-        WriteResult::Written(_) => "written",
-        WriteResult::Conflict(_) => "conflict",
-        WriteResult::Gone => "gone",
-        WriteResult::Failed => "failed",
-    }
-}
-
-/// One log line for each change of reason.
-fn tell(object: &Object, notice: &Notice, metrics: &Metrics) {
-    if notice.reason.is_final() {
-        metrics.finished(notice.reason);
-    }
-    let ObjectKey { namespace, name } = &object.key;
-    let (task_id, reason) = (&object.spec.task_id, notice.reason.as_str());
-    match notice.severity {
-        Severity::Normal => info!(namespace, name, task_id, reason, message = notice.message),
-        Severity::Warning => warn!(namespace, name, task_id, reason, message = notice.message),
+fn written_entry(command: &Command) -> Option<EntryId> {
+    match command {
+        Command::Write(write) => Some(write.entry),
+        _ => None,
     }
 }

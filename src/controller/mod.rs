@@ -1,22 +1,42 @@
 //! The shell: it feeds the tracker what happens and carries out what it asks for.
 
 mod calls;
+mod clock;
 mod engine;
+mod fence;
+mod jobs;
+mod lease;
 mod notices;
 mod patch;
+mod secrets;
 mod watch;
 mod writes;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{Client, Config};
 use thiserror::Error;
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
 
+use self::{
+    calls::Caller,
+    clock::Clock,
+    engine::Engine,
+    fence::Fence,
+    lease::{Candidate, LeaseName},
+    secrets::Secrets,
+};
 use crate::{
     admin::{self, Health},
-    cli::{CredentialsArg, Settings},
-    metrics::Metrics,
+    cli::{CredentialsArg, LeaseArgs, Settings},
+    core::Tracker,
     task_api::{
         ClientOptions, TaskApi, credentials::SharedCredentials, endpoint::is_loopback_host,
     },
@@ -24,6 +44,9 @@ use crate::{
 
 /// The name that Events and the API server know this program by.
 const NAME: &str = "scaleouttask-controller";
+
+/// How long giving the Lease back may take at the end.
+const GIVE_BACK: Duration = Duration::from_secs(1);
 
 /// Why the controller can't start. Nothing that the cluster or the cloud does ends it later.
 #[derive(Debug, Error)]
@@ -49,26 +72,75 @@ pub enum StartError {
 /// # Errors
 /// Where it can't start.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    let client = connect().await?;
+    let (client, own_namespace) = connect().await?;
     let listener = admin::bind(settings.admin_address)
         .await
         .map_err(|error| StartError::Admin(settings.admin_address, error))?;
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving /livez, /readyz and /metrics");
     }
-    let task_api = task_api(&settings)?;
-    let metrics = Arc::new(Metrics::default());
+    let caller = Caller {
+        task_api: task_api(&settings)?,
+        secrets: Secrets::new(client.clone()),
+        metrics: Arc::default(),
+    };
     let health = Arc::new(Health::default());
-    let served = tokio::spawn(admin::serve(listener, health.clone(), metrics.clone()));
+    let served = tokio::spawn(admin::serve(
+        listener,
+        health.clone(),
+        caller.metrics.clone(),
+    ));
 
-    let engine = engine::Engine::new(client, task_api, settings, metrics, health);
-    engine.run(shutdown).await;
+    let clock = Clock::start();
+    let (keeper, fence) = Fence::closed(clock);
+    let tracker = Tracker::new(settings.tracker);
+    let (cluster, beats) = (client.clone(), health.clone());
+    let engine = Engine::new(
+        client,
+        settings.scope,
+        caller,
+        tracker,
+        health,
+        clock,
+        fence,
+    );
+    if let Some(lease) = settings.lease {
+        let candidate = Candidate::new(cluster, named(lease, own_namespace), clock, keeper, beats);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let candidate = tokio::spawn(candidate.run(async { drop(stopped.await) }));
+        engine.run(shutdown).await;
+        drop(stop);
+        give_back(candidate).await;
+    } else {
+        keeper.lead_until(Duration::MAX);
+        engine.run(shutdown).await;
+    }
     served.abort();
+    info!("stopped");
     Ok(())
 }
 
-/// The cluster is found as kubectl finds it.
-async fn connect() -> Result<Client, StartError> {
+fn named(lease: LeaseArgs, own_namespace: String) -> LeaseName {
+    // The pod's name, and a number for containers of one pod that start again.
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| NAME.to_owned());
+    let chance = RandomState::new().hash_one(std::process::id());
+    LeaseName {
+        namespace: lease.namespace.unwrap_or(own_namespace),
+        name: lease.name,
+        identity: format!("{host}_{chance:016x}"),
+    }
+}
+
+/// Others may take over as soon as the Lease is given back.
+async fn give_back(candidate: JoinHandle<()>) {
+    let abort = candidate.abort_handle();
+    if timeout(GIVE_BACK, candidate).await.is_err() {
+        abort.abort();
+    }
+}
+
+/// The cluster is found as kubectl finds it. With it comes the namespace that we are in.
+async fn connect() -> Result<(Client, String), StartError> {
     let inferred = Config::infer().await;
     let mut config = inferred.map_err(|error| StartError::Cluster(first_line(&error)))?;
     // As Go's clients do: a proxy stands between machines.
@@ -81,7 +153,8 @@ async fn connect() -> Result<Client, StartError> {
     config.read_timeout = Some(watch::SILENCE_MAX);
     // … and one that wasn't asked anything for a while is not taken for silent.
     config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(|error| {
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|error| {
         StartError::Cluster(match error {
             // Their text holds the proxy's URL, and that may hold a password.
             kube::Error::ProxyProtocolUnsupported { .. }
@@ -90,7 +163,8 @@ async fn connect() -> Result<Client, StartError> {
             }
             error => first_line(&error),
         })
-    })
+    })?;
+    Ok((client, namespace))
 }
 
 /// What follows the first line of an error about a kubeconfig may be a part of that file.

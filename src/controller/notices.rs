@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource,
@@ -10,11 +11,11 @@ use kube::{
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::warn;
 
-use super::NAME;
+use super::{NAME, fence::Fence};
 use crate::{
     api::ScaleOutTask,
     core::{Notice, Object, Severity},
@@ -23,8 +24,16 @@ use crate::{
 /// So many may wait; what comes then is dropped, for the status says it too.
 const QUEUE: usize = 10_000;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many are published at a time.
+const CONCURRENCY: usize = 8;
+/// The pauses between attempts: an Event that isn't taken by then is given up.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
-/// Publishes notices in order.
+/// Publishes notices, about in order.
 pub struct Notices {
     sender: NoticeSender,
     publisher: JoinHandle<()>,
@@ -38,13 +47,16 @@ pub struct NoticeSender {
 
 impl Notices {
     /// Starts publishing.
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: Client, fence: Fence) -> Self {
         let (queue, mut waiting) = mpsc::channel::<(Notice, ObjectReference)>(QUEUE);
         let recorder = Recorder::new(client, Reporter::from(NAME));
         let publisher = tokio::spawn(async move {
-            while let Some((notice, reference)) = waiting.recv().await {
-                publish(&recorder, notice, &reference).await;
-            }
+            let (recorder, fence) = (&recorder, &fence);
+            stream::poll_fn(|context| waiting.poll_recv(context))
+                .for_each_concurrent(CONCURRENCY, |(notice, reference)| async move {
+                    publish(recorder, fence, notice, &reference).await;
+                })
+                .await;
         });
         Self {
             sender: NoticeSender { queue },
@@ -82,7 +94,7 @@ impl NoticeSender {
     }
 }
 
-async fn publish(recorder: &Recorder, notice: Notice, reference: &ObjectReference) {
+async fn publish(recorder: &Recorder, fence: &Fence, notice: Notice, reference: &ObjectReference) {
     let event = Event {
         type_: match notice.severity {
             Severity::Normal => EventType::Normal,
@@ -93,19 +105,39 @@ async fn publish(recorder: &Recorder, notice: Notice, reference: &ObjectReferenc
         action: "Poll".to_owned(),
         secondary: None,
     };
-    let published = timeout(PUBLISH_TIMEOUT, recorder.publish(&event, reference)).await;
-    let error = match published {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer in time".to_owned(),
-    };
-    let (namespace, name) = (&reference.namespace, &reference.name);
-    warn!(
-        namespace,
-        name,
-        error,
-        "can't publish an Event: are create and patch on events.events.k8s.io granted?"
-    );
+    let mut pauses = PAUSES.iter();
+    loop {
+        let attempt = if fence.is_open() {
+            try_publish(recorder, &event, reference).await
+        } else {
+            Err("this replica leads no more".to_owned())
+        };
+        let Err(error) = attempt else { return };
+        if let Some(pause) = pauses.next().filter(|_| fence.is_open()) {
+            sleep(*pause).await;
+            continue;
+        }
+        let (namespace, name, reason) = (&reference.namespace, &reference.name, &event.reason);
+        return warn!(
+            namespace,
+            name,
+            reason,
+            error,
+            "can't publish an Event: are create and patch on events.events.k8s.io granted?"
+        );
+    }
+}
+
+async fn try_publish(
+    recorder: &Recorder,
+    event: &Event,
+    reference: &ObjectReference,
+) -> Result<(), String> {
+    match timeout(PUBLISH_TIMEOUT, recorder.publish(event, reference)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
 }
 
 fn reference_of(object: &Object) -> ObjectReference {

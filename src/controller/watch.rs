@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::ScaleOutTask,
+    cli::Scope,
     core::{Event, Object, ObjectKey},
 };
 
@@ -28,31 +29,29 @@ const WATCH_SECONDS: u32 = 40;
 const PAGE_SIZE: u32 = 500;
 
 /// All watches together, as events of the tracker. Never ends; what fails is said and tried again.
-pub fn watch(client: &Client, namespaces: &[String]) -> impl Stream<Item = Event> + Send + use<> {
-    let apis: Vec<Api<DeserializeGuard<ScaleOutTask>>> = if namespaces.is_empty() {
+pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send + use<> {
+    let apis: Vec<Api<DeserializeGuard<ScaleOutTask>>> = if scope.namespaces.is_empty() {
         vec![Api::all(client.clone())]
     } else {
-        let each = namespaces.iter();
+        let each = scope.namespaces.iter();
         each.map(|name| Api::namespaced(client.clone(), name))
             .collect()
     };
+    let selector = scope.selector.as_str();
     stream::select_all(
         apis.into_iter()
             .enumerate()
-            .map(|(id, api)| watch_one(id, api).boxed()),
+            .map(|(id, api)| watch_one(id, api, selector).boxed()),
     )
-}
-
-/// How many watches there are: so many lists must be done before all objects are known.
-pub fn count(namespaces: &[String]) -> usize {
-    namespaces.len().max(1)
 }
 
 fn watch_one(
     id: usize,
     api: Api<DeserializeGuard<ScaleOutTask>>,
-) -> impl Stream<Item = Event> + Send {
+    selector: &str,
+) -> impl Stream<Item = Event> + Send + use<> {
     let config = watcher::Config::default()
+        .labels(selector)
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let mut trouble = Trouble::default();

@@ -1,19 +1,23 @@
-//! Writing status, and deleting objects whose time is over.
+//! Writing status, and deleting objects whose time is over: nothing once the fence is closed.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tracing::{debug, info, warn};
 
-use super::patch::merge_patch;
+use super::{fence::Fence, notices::NoticeSender, patch::merge_patch};
 use crate::{
     api::ScaleOutTask,
-    core::{Object, ObjectKey, Write, WriteResult},
+    core::{EntryId, Event, Notice, Object, ObjectKey, Severity, Write, WriteResult},
+    metrics::Metrics,
 };
 
 /// How long one request to the API server may take.
@@ -23,34 +27,95 @@ const API_TIMEOUT: Duration = Duration::from_secs(10);
 enum Failure {
     Conflict,
     Gone,
+    Refused(String),
     Other(String),
 }
 
-/// Writes the status in one patch, which the API server refuses if the object has changed since.
-pub async fn write(client: &Client, write: &Write) -> WriteResult {
-    let object = &write.object;
-    let api = api_of(client, &object.key);
-    let patch = match status_patch(write) {
-        Ok(patch) => patch,
-        Err(error) => return failed(write, &error.to_string()),
-    };
-    let params = PatchParams::default();
-    let patch = Patch::Merge(patch);
-    match bounded(api.patch_status(&object.key.name, &params, &patch)).await {
-        Ok(task) => WriteResult::Written(Box::new(Object::from(task))),
-        Err(Failure::Conflict) => reread(&api, write).await,
-        Err(Failure::Gone) => WriteResult::Gone,
-        Err(Failure::Other(error)) => failed(write, &error),
+/// What writes are made with. Clones share it.
+#[derive(Clone)]
+pub struct Writer {
+    /// The API server.
+    pub client: Client,
+    /// Bounds how many requests are under way.
+    pub slots: Arc<Semaphore>,
+    /// Closed where this replica may not write.
+    pub fence: Fence,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where Events go.
+    pub notices: NoticeSender,
+}
+
+impl Writer {
+    /// Writes the status in one patch, which the API server refuses if the object has changed
+    /// since. `began` is when that began which led to it.
+    pub async fn write(self, write: Write, began: Instant) -> Event {
+        let result = self.patch(&write).await;
+        let outcome = label(&result);
+        self.metrics.wrote(outcome);
+        self.metrics.reconciled(outcome, began.elapsed());
+        if let (WriteResult::Written(_), Some(notice)) = (&result, write.notice) {
+            self.tell(&write.object, notice);
+        }
+        Event::WriteEnded(write.entry, result)
+    }
+
+    /// Deletes exactly the object that was decided on. The watch tells of success.
+    pub async fn delete(
+        self,
+        entry: EntryId,
+        key: ObjectKey,
+        uid: String,
+        resource_version: String,
+    ) -> Event {
+        // Never closed: without a permit the request would still be right, only sooner.
+        let _slot = self.slots.acquire().await.ok();
+        if self.fence.is_open() && delete(&self.client, &key, uid, resource_version).await {
+            Event::Tick
+        } else {
+            Event::DeleteFailed(entry)
+        }
+    }
+
+    /// One log line, one count and one Event for a change of reason.
+    pub fn tell(&self, object: &Object, notice: Notice) {
+        if notice.reason.is_final() {
+            self.metrics.finished(notice.reason);
+        }
+        let ObjectKey { namespace, name } = &object.key;
+        let (task_id, reason) = (&object.spec.task_id, notice.reason.as_str());
+        match notice.severity {
+            Severity::Normal => info!(namespace, name, task_id, reason, message = notice.message),
+            Severity::Warning => warn!(namespace, name, task_id, reason, message = notice.message),
+        }
+        self.notices.send(notice, object);
+    }
+
+    async fn patch(&self, write: &Write) -> WriteResult {
+        let object = &write.object;
+        let api = api_of(&self.client, &object.key);
+        let patch = match status_patch(write) {
+            Ok(patch) => Patch::Merge(patch),
+            Err(error) => return failed(write, &error.to_string(), WriteResult::Refused),
+        };
+        let _slot = self.slots.acquire().await.ok();
+        // As late as possible: the wait for the slot may have been long.
+        if !self.fence.is_open() {
+            return WriteResult::Failed;
+        }
+        let params = PatchParams::default();
+        match bounded(api.patch_status(&object.key.name, &params, &patch)).await {
+            Ok(task) => WriteResult::Written(Box::new(Object::from(task))),
+            Err(Failure::Conflict) => reread(&api, write).await,
+            Err(Failure::Gone) => WriteResult::Gone,
+            Err(Failure::Refused(error)) => failed(write, &error, WriteResult::Refused),
+            Err(Failure::Other(error)) => failed(write, &error, WriteResult::Failed),
+        }
     }
 }
 
-/// Deletes exactly the object that was decided on. False where that failed.
-pub async fn delete(
-    client: &Client,
-    key: &ObjectKey,
-    uid: String,
-    resource_version: String,
-) -> bool {
+/// False where that failed.
+async fn delete(client: &Client, key: &ObjectKey, uid: String, resource_version: String) -> bool {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid),
@@ -69,7 +134,7 @@ pub async fn delete(
         }
         Err(Failure::Gone) => true,
         Err(Failure::Conflict) => false,
-        Err(Failure::Other(error)) => {
+        Err(Failure::Refused(error) | Failure::Other(error)) => {
             warn!(
                 namespace,
                 name, error, "can't delete the object; trying again"
@@ -99,13 +164,15 @@ async fn reread(api: &Api<ScaleOutTask>, write: &Write) -> WriteResult {
     match bounded(api.get(name)).await.map(Object::from) {
         Ok(now) if now.uid == write.object.uid => WriteResult::Conflict(Box::new(now)),
         Ok(_) | Err(Failure::Gone) => WriteResult::Gone,
-        Err(Failure::Conflict) => failed(write, "conflict on read"),
-        Err(Failure::Other(error)) => failed(write, &error),
+        Err(Failure::Conflict) => WriteResult::Failed,
+        Err(Failure::Refused(error) | Failure::Other(error)) => {
+            failed(write, &error, WriteResult::Failed)
+        }
     }
 }
 
 /// Told once, not at every attempt.
-fn failed(write: &Write, error: &str) -> WriteResult {
+fn failed(write: &Write, error: &str, result: WriteResult) -> WriteResult {
     let ObjectKey { namespace, name } = &write.object.key;
     if write.attempts == 0 {
         warn!(
@@ -121,7 +188,7 @@ fn failed(write: &Write, error: &str) -> WriteResult {
             "still can't write the status"
         );
     }
-    WriteResult::Failed
+    result
 }
 
 async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
@@ -129,6 +196,10 @@ async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T,
         Ok(Ok(value)) => Ok(value),
         Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(Failure::Conflict),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Failure::Gone),
+        // What the API server refuses now, it refuses until somebody mends something.
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 405..=422) => {
+            Err(Failure::Refused(status.message))
+        }
         Ok(Err(error)) => Err(Failure::Other(error.to_string())),
         Err(_) => Err(Failure::Other(format!("no answer within {API_TIMEOUT:?}"))),
     }
@@ -136,4 +207,14 @@ async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T,
 
 fn api_of(client: &Client, key: &ObjectKey) -> Api<ScaleOutTask> {
     Api::namespaced(client.clone(), &key.namespace)
+}
+
+fn label(result: &WriteResult) -> &'static str {
+    match result {
+        WriteResult::Written(_) => "written",
+        WriteResult::Conflict(_) => "conflict",
+        WriteResult::Gone => "gone",
+        WriteResult::Refused => "refused",
+        WriteResult::Failed => "failed",
+    }
 }

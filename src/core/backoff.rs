@@ -12,6 +12,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
 pub const SLOW_RETRY: Duration = Duration::from_mins(5);
 
+/// How long a refused deletion waits before it is decided about anew.
+pub const DELETE_RETRY: Duration = Duration::from_secs(5);
+
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
@@ -23,19 +26,44 @@ pub fn transient_delay(failures: u32, seed: u64) -> Duration {
     ceiling.mul_f64(unit(seed))
 }
 
+/// How a write of status failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The API server can't be reached, is in trouble, or somebody else was faster.
+    Passing,
+    /// It refuses the write, and will until somebody mends something.
+    Lasting,
+}
+
+/// How long a failed write waits until it is tried again: from 0.2 s, doubling up to 5 s, or to a
+/// minute where it was refused; less up to half of it. `attempts` counts from 0.
+pub fn write_retry_delay(attempts: u32, failure: Failure, seed: u64) -> Duration {
+    let ceiling = match failure {
+        Failure::Passing => Duration::from_secs(5),
+        Failure::Lasting => Duration::from_mins(1),
+    };
+    let wait = Duration::from_millis(200) * 2_u32.pow(attempts.min(16));
+    wait.min(ceiling).mul_f64(1.0 - 0.5 * unit(seed))
+}
+
 /// 5 min ± 10%.
 pub fn slow_delay(seed: u64) -> Duration {
     SLOW_RETRY.mul_f64(0.9 + 0.2 * unit(seed))
 }
 
-/// The interval less up to 5%, so that objects drift apart and none waits longer than it asked for.
-pub fn poll_delay(interval: Duration, seed: u64) -> Duration {
-    interval.mul_f64(1.0 - 0.05 * unit(seed))
+/// How long from a poll to the next: to the object's own moment of the interval, so that objects
+/// stay spread evenly, however many began at once. A moment that is about now has been used.
+pub fn poll_delay(interval: Duration, uid: &str, asked_at: Timestamp) -> Duration {
+    let wait = phase(interval, uid, asked_at);
+    if wait < interval.mul_f64(0.05) {
+        interval
+    } else {
+        wait
+    }
 }
 
-/// How long until an object is polled that was polled before a restart: each has its moment within
-/// its interval, spread by UID, so that not all are due at once. The moment is one of the calendar,
-/// so that no number of restarts puts it off.
+/// How long until an object's own moment within its interval, by UID. The moment is one of the
+/// calendar, so that no number of restarts puts it off.
 pub fn phase(interval: Duration, uid: &str, now: Timestamp) -> Duration {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
@@ -75,9 +103,13 @@ mod tests {
             prop_assert!(transient_delay(failures, seed) <= Duration::from_secs(ceiling));
             prop_assert!((270.0..=330.0).contains(&slow_delay(seed).as_secs_f64()));
             let interval = Duration::from_secs(secs);
-            let delay = poll_delay(interval, seed);
-            prop_assert!(delay <= interval && delay >= interval.mul_f64(0.949));
             let now = Timestamp::from_second(i64::from(failures)).unwrap();
+            let delay = poll_delay(interval, &seed.to_string(), now);
+            prop_assert!(delay <= interval && delay >= interval.mul_f64(0.049));
+            // From then on, the delay is the interval, also where a timer fires a bit off.
+            let moment = now + delay;
+            let next = poll_delay(interval, &seed.to_string(), moment - Duration::from_millis(1));
+            prop_assert!(next <= interval && next >= interval.mul_f64(0.949));
             let wait = phase(interval, &seed.to_string(), now);
             prop_assert!(wait < interval);
             // A restart shortly before the moment doesn't put it off.

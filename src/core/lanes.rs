@@ -2,14 +2,24 @@
 //! delays nobody in another.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
+    mem,
     time::Duration,
 };
 
 use super::Limiter;
 
-/// Which lane.
-pub type LaneId = usize;
+/// Which lane. Never used again for another.
+pub type LaneId = u64;
+
+/// Whose calls the API counts together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Account {
+    /// That of the controller's own credentials.
+    Default,
+    /// That of a Secret's access key, by its ID.
+    AccessKey(String),
+}
 
 /// How much each lane may do.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +30,7 @@ pub struct LaneLimits {
     pub concurrency: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lane {
     limiter: Limiter,
     in_flight: usize,
@@ -31,42 +41,80 @@ struct Lane {
 }
 
 /// All lanes. Entries that lost interest stay queued until their turn; the caller skips them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lanes {
     limits: LaneLimits,
-    by_region: HashMap<String, LaneId>,
-    all: Vec<Lane>,
+    by_key: BTreeMap<(Account, String), LaneId>,
+    all: BTreeMap<LaneId, Lane>,
+    last_id: LaneId,
 }
 
 impl Lanes {
     pub fn new(limits: LaneLimits) -> Self {
         Self {
             limits,
-            by_region: HashMap::new(),
-            all: Vec::new(),
+            by_key: BTreeMap::new(),
+            all: BTreeMap::new(),
+            last_id: 0,
         }
     }
 
-    /// The lane of a region, made where it's new.
-    pub fn lane(&mut self, region: &str, now: Duration) -> LaneId {
-        if let Some(lane) = self.by_region.get(region) {
+    /// The lane of an account in a region, made where it's new.
+    pub fn lane(&mut self, account: Account, region: &str, now: Duration) -> LaneId {
+        let key = (account, region.to_owned());
+        if let Some(lane) = self.by_key.get(&key) {
             return *lane;
         }
-        self.all.push(Lane {
-            limiter: Limiter::new(self.limits.requests_per_second, now),
+        // Users choose regions and accounts, so lanes come and go.
+        self.drop_rested(now);
+        self.open(key, Limiter::new(self.limits.requests_per_second, now))
+    }
+
+    fn open(&mut self, key: (Account, String), limiter: Limiter) -> LaneId {
+        self.last_id += 1;
+        let lane = Lane {
+            limiter,
             in_flight: 0,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             open_at: Duration::ZERO,
+        };
+        self.all.insert(self.last_id, lane);
+        self.by_key.insert(key, self.last_id);
+        self.last_id
+    }
+
+    /// Drops lanes that are as new ones would be.
+    fn drop_rested(&mut self, now: Duration) {
+        self.all.retain(|_, lane| {
+            !lane.is_empty() || lane.in_flight > 0 || !lane.limiter.is_rested(now)
         });
-        let id = self.all.len() - 1;
-        self.by_region.insert(region.to_owned(), id);
-        id
+        let all = &self.all;
+        self.by_key.retain(|_, lane| all.contains_key(lane));
+    }
+
+    /// Forgets who waits and what is under way, but not how fast each lane may go. Calls under way
+    /// end in lanes that are no more.
+    pub fn abandon(&mut self) {
+        let mut before = mem::take(&mut self.all);
+        for (key, id) in mem::take(&mut self.by_key) {
+            if let Some(lane) = before.remove(&id) {
+                self.open(key, lane.limiter);
+            }
+        }
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        for lane in self.all.values_mut() {
+            lane.open_at = lane.open_at.saturating_sub(by);
+            lane.limiter.rebase(by);
+        }
     }
 
     /// Puts an entry at the end of a lane; urgent ones go before all others.
     pub fn push(&mut self, lane: LaneId, entry: u64, urgent: bool) {
-        if let Some(lane) = self.all.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(&lane) {
             let queue = if urgent {
                 &mut lane.urgent
             } else {
@@ -80,7 +128,7 @@ impl Lanes {
     /// entry still waits.
     pub fn pop(&mut self, now: Duration, waits: impl Fn(u64) -> bool) -> Option<(LaneId, u64)> {
         let concurrency = self.limits.concurrency;
-        self.all.iter_mut().enumerate().find_map(|(id, lane)| {
+        self.all.iter_mut().find_map(|(id, lane)| {
             if lane.in_flight >= concurrency {
                 return None;
             }
@@ -94,20 +142,20 @@ impl Lanes {
             }
             lane.in_flight += 1;
             let entry = lane.urgent.pop_front().or_else(|| lane.queue.pop_front())?;
-            Some((id, entry))
+            Some((*id, entry))
         })
     }
 
     /// A call of that lane ended.
     pub fn ended(&mut self, lane: LaneId) {
-        if let Some(lane) = self.all.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(&lane) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
         }
     }
 
     /// The API asked that lane for fewer calls.
     pub fn throttled(&mut self, lane: LaneId, now: Duration, retry_after: Option<Duration>) {
-        if let Some(lane) = self.all.get_mut(lane) {
+        if let Some(lane) = self.all.get_mut(&lane) {
             lane.limiter.throttled(now, retry_after);
         }
     }
@@ -115,7 +163,7 @@ impl Lanes {
     /// When a waiting entry's lane opens next.
     pub fn next_opening(&self) -> Option<Duration> {
         self.all
-            .iter()
+            .values()
             .filter(|lane| !lane.is_empty() && lane.in_flight < self.limits.concurrency)
             .map(|lane| lane.open_at)
             .min()

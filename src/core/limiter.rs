@@ -70,6 +70,21 @@ impl Limiter {
         self.fell_at = Some(now);
     }
 
+    /// Whether it is as a new one would be.
+    pub fn is_rested(&mut self, now: Duration) -> bool {
+        self.refill(now);
+        now >= self.paused_until
+            && self.rate >= self.full_rate
+            && self.tokens >= burst(self.full_rate)
+    }
+
+    /// Moves the clock's zero forward.
+    pub(super) fn rebase(&mut self, by: Duration) {
+        self.updated_at = self.updated_at.saturating_sub(by);
+        self.fell_at = self.fell_at.and_then(|at| at.checked_sub(by));
+        self.paused_until = self.paused_until.saturating_sub(by);
+    }
+
     fn refill(&mut self, now: Duration) {
         let seconds = now.saturating_sub(self.updated_at).as_secs_f64();
         self.tokens = (self.tokens + seconds * self.rate).min(burst(self.rate));

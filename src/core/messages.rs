@@ -35,8 +35,9 @@ pub fn region_missing() -> Situation {
 pub fn secret_credentials_off() -> Situation {
     stall(
         Reason::CredentialsInvalid,
-        "spec.credentialsSecretRef isn't honoured by this controller: remove it to have the task \
-         read with the controller's own credentials"
+        "spec.credentialsSecretRef isn't allowed by this controller: start it with \
+         --secret-credentials, or remove the field to have the task read with the controller's own \
+         credentials"
             .to_owned(),
     )
 }

@@ -8,6 +8,7 @@ mod census;
 mod conditions;
 mod duration;
 mod lanes;
+mod lease;
 mod limiter;
 mod messages;
 mod object;
@@ -21,10 +22,15 @@ mod tracker;
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY};
 pub use census::{Census, STATES};
 pub use duration::{DurationError, parse_duration};
-pub use lanes::{LaneId, LaneLimits};
+pub use lanes::{Account, LaneId, LaneLimits};
+pub use lease::{
+    Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD, STANDBY_PERIOD,
+};
 pub use limiter::Limiter;
 pub use object::{Object, ObjectKey, Policy};
-pub use observe::{Input, Memory, NOT_FOUND_GRACE, Next, Notice, OVERDUE_AFTER, Verdict, observe};
+pub use observe::{
+    Input, Memory, NOT_FOUND_GRACE, Next, Notice, OVERDUE_AFTER, Observe, Verdict, observe,
+};
 pub use reason::{Reason, Severity};
 pub use report::MAX_RESULTS;
 pub use task::{Instance, Outcome, Task, Trouble};

@@ -92,6 +92,11 @@ impl From<ScaleOutTask> for Object {
     }
 }
 
+/// The reason of `Ready`.
+pub fn reason_of(status: &ScaleOutTaskStatus) -> Option<Reason> {
+    conditions::find(status, "Ready").and_then(|ready| Reason::parse(&ready.reason))
+}
+
 impl Object {
     /// The `Ready` condition, if the object has one.
     #[must_use]
@@ -102,7 +107,7 @@ impl Object {
     /// The reason of `Ready`.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        self.ready().and_then(|ready| Reason::parse(&ready.reason))
+        reason_of(&self.status)
     }
 
     /// When tracking ends at the latest. A time beyond the calendar is no deadline.
@@ -152,6 +157,16 @@ impl Object {
             .and_then(|text| parse_duration(text).ok())
             .filter(|interval| bounds.contains(interval))
             .unwrap_or(policy.poll_interval)
+    }
+
+    /// The Secret with the object's own credentials.
+    #[must_use]
+    pub fn secret(&self) -> Option<ObjectKey> {
+        let name = &self.spec.credentials_secret_ref.as_ref()?.name;
+        Some(ObjectKey {
+            namespace: self.key.namespace.clone(),
+            name: name.clone(),
+        })
     }
 
     /// Whether the user asked not to poll.

@@ -105,6 +105,9 @@ pub struct Verdict {
     pub next: Option<Next>,
 }
 
+/// The type of [`observe`].
+pub type Observe = fn(&Policy, &Object, Memory, &Input, Timestamp, u64) -> Verdict;
+
 /// Decides what `object` shows and when it is looked at again, now that `input` happened.
 ///
 /// Pure: the same arguments give the same verdict. `seed` scatters delays.
@@ -121,6 +124,10 @@ pub fn observe(
         policy,
         object,
         now,
+        asked_at: match input {
+            Input::Called { started_at, .. } => *started_at,
+            Input::Seen | Input::Waited => now,
+        },
         seed,
         status: object.status.clone(),
         memory,
@@ -164,6 +171,8 @@ struct Decision<'a> {
     policy: &'a Policy,
     object: &'a Object,
     now: Timestamp,
+    /// When the call began that brought the news; else now.
+    asked_at: Timestamp,
     seed: u64,
     status: ScaleOutTaskStatus,
     memory: Memory,
@@ -236,22 +245,14 @@ impl Decision<'_> {
 
     fn seen(&self, expired: bool) -> Next {
         let spec_changed = self.status.observed_generation != Some(self.object.generation);
-        let at_once = expired || spec_changed || self.object.ready().is_none();
-        let after = if at_once {
-            Duration::ZERO
+        let in_trouble = self.object.reason().is_some_and(Reason::is_trouble);
+        let after = if in_trouble && !expired && !spec_changed {
+            let interval = self.object.poll_interval(self.policy).min(SLOW_RETRY);
+            phase(interval, &self.object.uid, self.now)
         } else {
-            phase(self.usual_interval(), &self.object.uid, self.now)
+            Duration::ZERO
         };
         self.call(after)
-    }
-
-    /// How long this object waits between calls at the most, as it is.
-    fn usual_interval(&self) -> Duration {
-        let interval = self.object.poll_interval(self.policy);
-        match self.object.reason() {
-            Some(Reason::TaskRunning | Reason::TaskPaused | Reason::TaskStateUnknown) => interval,
-            _ => interval.min(SLOW_RETRY),
-        }
     }
 
     fn waited(&mut self, expired: bool) -> Option<Next> {
@@ -279,8 +280,10 @@ impl Decision<'_> {
         if situation.reason.is_final() {
             return self.finish(situation.reason);
         }
+        // Counted from when the API was asked: the answer may have waited to be written.
         let interval = self.object.poll_interval(self.policy);
-        self.call(poll_delay(interval, self.seed))
+        let planned = poll_delay(interval, &self.object.uid, self.asked_at);
+        self.call(planned.saturating_sub(elapsed(self.asked_at, self.now)))
     }
 
     fn mismatched(&mut self) -> Next {

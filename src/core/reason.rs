@@ -125,6 +125,23 @@ impl Reason {
         )
     }
 
+    /// Whether a call brought no answer about the task, or another cluster's.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::TaskApiUnavailable
+                | Self::Throttled
+                | Self::InvalidResponse
+                | Self::TaskNotFound
+                | Self::AccessDenied
+                | Self::CredentialsInvalid
+                | Self::ClockSkewed
+                | Self::RequestRejected
+                | Self::ClusterMismatch
+        )
+    }
+
     /// How the Event is marked that tells of this reason; none for [`Reason::Pending`].
     #[must_use]
     pub const fn severity(self) -> Option<Severity> {

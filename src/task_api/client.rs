@@ -74,15 +74,25 @@ impl TaskApi {
             .timeout(options.request_timeout)
     }
 
-    /// Asks about one task.
-    pub async fn describe(&self, region: &Region, task_id: &str) -> Outcome {
-        match self.try_describe(region, task_id).await {
+    /// Asks about one task, signed with credentials of its own if there are `own`.
+    pub async fn describe(
+        &self,
+        region: &Region,
+        task_id: &str,
+        own: Option<&Credentials>,
+    ) -> Outcome {
+        match self.try_describe(region, task_id, own).await {
             Ok(outcome) => outcome,
             Err(trouble) => Outcome::Trouble(trouble),
         }
     }
 
-    async fn try_describe(&self, region: &Region, task_id: &str) -> Result<Outcome, Trouble> {
+    async fn try_describe(
+        &self,
+        region: &Region,
+        task_id: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Outcome, Trouble> {
         let url = self
             .endpoints
             .task_url(region, task_id)
@@ -91,6 +101,10 @@ impl TaskApi {
         let accept = HeaderValue::from_static("application/json");
         request.headers_mut().insert(ACCEPT, accept);
 
+        if let Some(own) = own {
+            sign_request(&mut request, own)?;
+            return self.send(request, task_id).await;
+        }
         let Some(shared) = &self.credentials else {
             return self.send(request, task_id).await;
         };

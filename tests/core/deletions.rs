@@ -17,7 +17,7 @@ const NOW: Now = Now {
 };
 
 fn tracker_of_one_call_at_a_time() -> Tracker {
-    Tracker::new(Config {
+    let mut tracker = Tracker::new(Config {
         policy: Policy {
             has_default_region: true,
             poll_interval: Duration::from_secs(15),
@@ -30,7 +30,9 @@ fn tracker_of_one_call_at_a_time() -> Tracker {
             concurrency: 1,
         },
         seed: 1,
-    })
+    });
+    tracker.handle(Event::LeadsUntil(Duration::MAX), NOW);
+    tracker
 }
 
 fn object(name: &str, resource_version: &str) -> Object {

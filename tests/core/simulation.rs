@@ -11,7 +11,7 @@ use std::{
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::{
-    api::{ScaleOutTaskSpec, ScaleOutTaskStatus},
+    api::{ScaleOutTaskSpec, ScaleOutTaskStatus, SecretReference},
     core::{
         Call, Command, Config, EntryId, Event, LaneLimits, Now, Object, ObjectKey, Outcome, Policy,
         Reason, Task, Tracker, Trouble, Write, WriteResult,
@@ -80,7 +80,7 @@ impl Habits {
             let weigh = |kind| vec![kind; [0, 1, 1, 3, 10][chance.below(5)]];
             (0..kinds).flat_map(weigh).collect()
         };
-        let (mut actions, mut edits) = (often(8), often(14));
+        let (mut actions, mut edits) = (often(9), often(14));
         // Without these there is nothing to see.
         actions.extend([0, 3, 4, 5, 7]);
         edits.push(13);
@@ -112,6 +112,7 @@ struct World {
     /// The cloud.
     tasks: HashMap<String, Truth>,
     /// Requests under way.
+    identifications: Vec<EntryId>,
     calls: Vec<Call>,
     writes: Vec<Write>,
     deletions: Vec<(EntryId, ObjectKey, String, String)>,
@@ -128,7 +129,7 @@ impl World {
                 has_default_region: false,
                 poll_interval: Duration::from_secs(15),
                 allowed_cluster_ids: Vec::new(),
-                secret_credentials: false,
+                secret_credentials: true,
             },
             default_region: None,
             limits: LaneLimits {
@@ -148,6 +149,7 @@ impl World {
             last_uid: 0,
             news: [VecDeque::new(), VecDeque::new()],
             tasks: HashMap::new(),
+            identifications: Vec::new(),
             calls: Vec::new(),
             writes: Vec::new(),
             deletions: Vec::new(),
@@ -172,6 +174,10 @@ impl World {
             match command {
                 Command::Call(call) => self.begin_call(call),
                 Command::Write(write) => self.begin_write(*write),
+                Command::Identify { entry, .. } => self.identifications.push(entry),
+                Command::Tell(object, notice) => {
+                    assert_eq!(object.reason(), Some(notice.reason), "told of what isn't");
+                }
                 Command::Delete {
                     entry,
                     key,
@@ -181,6 +187,10 @@ impl World {
             }
         }
         let wake = self.tracker.next_wake();
+        assert!(
+            self.tracker.leads() || wake.is_none(),
+            "a standby waits for something"
+        );
         assert!(
             wake.is_none_or(|at| at > now.monotonic),
             "woken over and over"
@@ -312,6 +322,9 @@ impl World {
                 .map(str::to_owned),
             suspend: self.chance.percent(10).then_some(true),
             timeout: self.chance.percent(20).then(|| "30s".to_owned()),
+            credentials_secret_ref: self.chance.percent(20).then(|| SecretReference {
+                name: "keys".to_owned(),
+            }),
             ..ScaleOutTaskSpec::default()
         };
         let object = Object {
@@ -357,6 +370,32 @@ impl World {
         if !matches!(truth, Truth::Task("success" | "fail")) {
             *truth = Truth::Task(next);
         }
+    }
+
+    /// The Lease is lost, or got back, or renewed. Calls under way may be dropped then.
+    fn turn_leadership(&mut self) {
+        let seconds = self.chance.of(&[0, 0, 1, 10, 10, 10]);
+        let until = self.monotonic + Duration::from_secs(seconds);
+        self.feed(Event::LeadsUntil(until));
+        if !self.tracker.leads() && self.chance.percent(80) {
+            self.calls.clear();
+            self.identifications.clear();
+        }
+    }
+
+    fn end_an_identification(&mut self) {
+        if self.identifications.is_empty() {
+            return;
+        }
+        let index = self.chance.below(self.identifications.len());
+        let entry = self.identifications.swap_remove(index);
+        let account = if !self.calm && self.chance.percent(self.habits.failing_calls) {
+            let reasons = [Reason::CredentialsInvalid, Reason::TaskApiUnavailable];
+            Err(Trouble::new(self.chance.of(&reasons)))
+        } else {
+            Ok("key".to_owned())
+        };
+        self.feed(Event::Identified(entry, account));
     }
 
     fn end_a_call(&mut self) {
@@ -513,7 +552,11 @@ impl World {
                 let watch = self.chance.below(2);
                 self.hear(watch);
             }
-            4 => self.end_a_call(),
+            4 => {
+                self.end_an_identification();
+                self.end_a_call();
+            }
+            8 => self.turn_leadership(),
             5 => self.end_a_write(),
             6 => self.end_a_deletion(),
             _ => {
@@ -526,12 +569,14 @@ impl World {
     /// Everything under way ends, and everything there is to hear is heard.
     fn catch_up(&mut self) {
         while self.news.iter().any(|news| !news.is_empty())
+            || !self.identifications.is_empty()
             || !self.calls.is_empty()
             || !self.writes.is_empty()
             || !self.deletions.is_empty()
         {
             self.hear(0);
             self.hear(1);
+            self.end_an_identification();
             self.end_a_call();
             self.end_a_write();
             self.end_a_deletion();
@@ -550,6 +595,7 @@ impl World {
     /// From now on nobody interferes. Old trouble has its time to end.
     fn calm_down(&mut self) {
         self.calm = true;
+        self.feed(Event::LeadsUntil(Duration::MAX));
         // Told of nothing else: news would wake what sleeps by mistake.
         let unreadable = self.stored.iter().filter(|(_, stored)| !stored.readable);
         let keys: Vec<_> = unreadable.map(|(key, _)| key.clone()).collect();
@@ -667,6 +713,7 @@ fn left_alone_every_object_shows_the_truth_and_costs_what_it_should() {
         // Shown where it fails.
         println!("seed {seed}");
         let mut world = World::new(seed);
+        world.feed(Event::LeadsUntil(Duration::MAX));
         world.relist(0);
         world.relist(1);
         for _ in 0..ROUNDS {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use scaleouttask_controller::core::{NOT_FOUND_GRACE, Outcome, Reason, Trouble};
+use scaleouttask_controller::core::{Input, NOT_FOUND_GRACE, Outcome, Reason, Trouble};
 
-use crate::fixtures::{INTERVAL, Story, answer, next_call, task, trouble};
+use crate::fixtures::{INTERVAL, Story, answer, at, next_call, task, trouble};
 
 const TRANSIENT: [Reason; 4] = [
     Reason::TaskApiUnavailable,
@@ -117,10 +117,7 @@ fn a_good_answer_resets_the_backoff() {
             story.called(seconds, trouble(Reason::TaskApiUnavailable));
         }
         let (after, _) = next_call(&story.called(20, answer("running")));
-        assert!(
-            after <= INTERVAL && after >= INTERVAL.mul_f64(0.9),
-            "{after:?}"
-        );
+        assert!(after <= INTERVAL, "{after:?}");
         let verdict = story.called(21, trouble(Reason::TaskApiUnavailable));
         assert!(next_call(&verdict).0 <= Duration::from_secs(1));
     }
@@ -172,18 +169,43 @@ fn the_poll_interval_is_the_specs_or_the_controllers() {
         (Some("soon"), 15),
     ];
     for (interval, seconds) in rows {
-        for seed in 0..20 {
-            let mut story = Story::new(|spec| spec.poll_interval = interval.map(Into::into));
-            story.seed = seed;
-            let (after, urgent) = next_call(&story.called(1, answer("running")));
-            let most = Duration::from_secs(seconds);
-            assert!(
-                after <= most && after >= most.mul_f64(0.9),
-                "{interval:?}: {after:?}"
-            );
-            assert!(!urgent);
-        }
+        let mut story = Story::new(|spec| spec.poll_interval = interval.map(Into::into));
+        let interval_is = Duration::from_secs(seconds);
+        let (first, urgent) = next_call(&story.called(1, answer("running")));
+        assert!(first <= interval_is, "{interval:?}: {first:?}");
+        assert!(!urgent);
+        // The object's own moment is found: from now on, it's the interval.
+        let moment = at(1) + first;
+        let input = Input::Called {
+            outcome: answer("running"),
+            started_at: moment,
+            poll_request: None,
+        };
+        let verdict = story.happens(&input, moment);
+        let (after, _) = next_call(&verdict);
+        assert_eq!(after, interval_is, "{interval:?}");
     }
+}
+
+#[test]
+fn objects_that_began_together_are_polled_apart() {
+    let delays: Vec<_> = (0..50)
+        .map(|uid| {
+            let mut story = Story::plain();
+            story.object.uid = format!("uid-{uid}");
+            next_call(&story.called(1, answer("running"))).0
+        })
+        .collect();
+    assert!(delays.iter().all(|delay| *delay <= INTERVAL));
+    let early = delays.iter().filter(|delay| **delay < INTERVAL / 2).count();
+    assert!((10..=40).contains(&early), "{delays:?}");
+}
+
+#[test]
+fn an_answer_that_waited_to_be_written_puts_off_no_poll() {
+    let mut story = Story::plain();
+    let verdict = story.call_ends(1, 1 + 15, None, answer("running"));
+    assert_eq!(next_call(&verdict).0, Duration::ZERO);
 }
 
 #[test]
@@ -327,18 +349,12 @@ fn a_restart_delays_the_retry_of_trouble_no_longer_than_five_minutes() {
 }
 
 #[test]
-fn after_a_restart_objects_are_polled_within_their_interval_and_not_all_at_once() {
-    let delays: Vec<_> = (0..50)
-        .map(|uid| {
-            let mut story = Story::told("running");
-            story.object.uid = format!("uid-{uid}");
-            story.restart();
-            next_call(&story.seen(100)).0
-        })
-        .collect();
-    assert!(delays.iter().all(|delay| *delay <= INTERVAL));
-    let early = delays.iter().filter(|delay| **delay < INTERVAL / 2).count();
-    assert!((10..=40).contains(&early), "{delays:?}");
+fn after_a_restart_running_tasks_are_asked_about_at_once() {
+    for state in ["running", "paused", "odd"] {
+        let mut story = Story::told(state);
+        story.restart();
+        assert_eq!(next_call(&story.seen(100)), (Duration::ZERO, false));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Census, Input, Memory, Next, Object};
+use crate::core::{Census, Input, Memory, Next, Notice, OVERDUE_AFTER, Object};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -21,6 +21,19 @@ pub enum Turn {
     Delete,
 }
 
+/// How far a call has come that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// None is.
+    Idle,
+    /// It isn't known whose account it goes to.
+    Identifying { due: Duration, urgent: bool },
+    /// It waits in its lane.
+    Queued { due: Duration },
+    /// It is under way.
+    Calling,
+}
+
 /// What an entry's schedule was last decided on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trigger {
@@ -31,6 +44,14 @@ pub struct Trigger {
 }
 
 impl Trigger {
+    /// None that an object can have, so that the first look decides everything.
+    fn none() -> Self {
+        Self {
+            generation: -1,
+            ..Self::default()
+        }
+    }
+
     /// A poll request that was acted on or removed is no news.
     pub fn is_news_after(&self, before: &Self) -> bool {
         let request_is_new =
@@ -43,7 +64,7 @@ impl Trigger {
 }
 
 /// A status that is being written, or waits to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pending {
     pub input: Input,
     pub memory: Memory,
@@ -52,9 +73,11 @@ pub struct Pending {
     pub attempts: u32,
     /// A call that ended meanwhile.
     pub meanwhile: Option<Input>,
+    /// What is told once it is written: also where nobody heard that it was.
+    pub notice: Option<Notice>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub object: Object,
     pub watch: usize,
@@ -66,9 +89,7 @@ pub struct Entry {
     pub trigger: Trigger,
     pub turn: Option<(Duration, Turn)>,
     pub overdue_at: Option<Duration>,
-    /// Since when it waits in a lane.
-    pub queued_at: Option<Duration>,
-    pub calling: bool,
+    pub course: Course,
     pub pending: Option<Pending>,
     pub retry_at: Option<Duration>,
 }
@@ -86,6 +107,36 @@ impl Pending {
 }
 
 impl Entry {
+    pub fn new(object: Object, watch: usize, listing: u64) -> Self {
+        Self {
+            object,
+            watch,
+            listing,
+            written_in: None,
+            memory: Memory::default(),
+            trigger: Trigger::none(),
+            turn: None,
+            overdue_at: None,
+            course: Course::Idle,
+            pending: None,
+            retry_at: None,
+        }
+    }
+
+    /// As it would be after a restart, but for what is known of the object.
+    pub fn abandoned(self) -> Self {
+        Self {
+            written_in: self.written_in,
+            ..Self::new(self.object, self.watch, self.listing)
+        }
+    }
+
+    /// From when on it shows that it waits for its first answer.
+    pub fn overdue_from(&self, now: Duration) -> Option<Duration> {
+        let waits = self.object.ready().is_none();
+        waits.then(|| now.saturating_add(OVERDUE_AFTER))
+    }
+
     pub fn trigger(&self) -> Trigger {
         Trigger {
             generation: self.object.generation,
@@ -103,7 +154,26 @@ impl Entry {
 
     /// Whether nothing is planned or under way.
     pub fn is_idle(&self) -> bool {
-        self.turn.is_none() && self.queued_at.is_none() && !self.calling && self.pending.is_none()
+        self.turn.is_none() && self.course == Course::Idle && self.pending.is_none()
+    }
+
+    /// Takes back a call that hasn't begun.
+    pub fn leave_queue(&mut self) {
+        if self.course != Course::Calling {
+            self.course = Course::Idle;
+        }
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        self.turn = self.turn.map(|(at, turn)| (earlier(at), turn));
+        self.overdue_at = self.overdue_at.map(earlier);
+        self.retry_at = self.retry_at.map(earlier);
+        match &mut self.course {
+            Course::Identifying { due, .. } | Course::Queued { due } => *due = earlier(*due),
+            Course::Idle | Course::Calling => {}
+        }
     }
 
     pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     api::ScaleOutTaskStatus,
-    core::{LaneId, LaneLimits, Notice, Object, ObjectKey, Outcome, Policy},
+    core::{LaneId, LaneLimits, Notice, Object, ObjectKey, Outcome, Policy, Trouble},
 };
 
 /// One object over its life; another object of the same name has another.
@@ -43,8 +43,10 @@ impl Config {
 }
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
+    /// This replica leads until that time, which may lie in the past: then it stands by.
+    LeadsUntil(Duration),
     /// A watch lists all its objects from the start. Watches are numbered.
     Relisting(usize),
     /// One of them.
@@ -55,6 +57,8 @@ pub enum Event {
     Applied(usize, Box<Object>),
     /// An object is gone, or can't be read any more.
     Gone(ObjectKey),
+    /// An account is known that [`Command::Identify`] asked for: by its access key's ID.
+    Identified(EntryId, Result<String, Trouble>),
     /// A call ended.
     CallEnded {
         /// Of this entry.
@@ -77,7 +81,7 @@ pub enum Event {
 }
 
 /// How a write of status ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum WriteResult {
     /// The object as it is now.
     Written(Box<Object>),
@@ -85,17 +89,28 @@ pub enum WriteResult {
     Conflict(Box<Object>),
     /// There is no such object, or not any more.
     Gone,
-    /// The API server refused, or wasn't to be reached.
+    /// The API server refused it, as it will again unless somebody mends something.
+    Refused,
+    /// It failed, or nobody knows how it ended.
     Failed,
 }
 
 /// Something to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Command {
+    /// Find out whose account a Secret's credentials are, and answer with [`Event::Identified`].
+    Identify {
+        /// For this entry.
+        entry: EntryId,
+        /// The Secret.
+        secret: ObjectKey,
+    },
     /// Ask the task API, and answer with [`Event::CallEnded`].
     Call(Call),
     /// Write a status, and answer with [`Event::WriteEnded`].
     Write(Box<Write>),
+    /// Tell of a change whose write turned out to have succeeded.
+    Tell(Box<Object>, Notice),
     /// Delete the object, and answer with [`Event::DeleteFailed`] if that fails.
     Delete {
         /// Whose.
@@ -122,6 +137,8 @@ pub struct Call {
     pub region: String,
     /// What about.
     pub task_id: String,
+    /// The Secret whose credentials to use; none for the controller's own.
+    pub secret: Option<ObjectKey>,
     /// The poll request it acts on.
     pub poll_request: Option<String>,
     /// How late it starts.

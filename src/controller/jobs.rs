@@ -1,0 +1,61 @@
+//! Work that goes on beside the loop. Whatever becomes of it, its end is an event.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use futures::FutureExt;
+use tokio::task::JoinSet;
+use tracing::error;
+
+use crate::core::Event;
+
+/// Jobs under way.
+#[derive(Default)]
+pub struct Jobs(JoinSet<Ended>);
+
+/// A job's end.
+pub struct Ended {
+    /// What it brought.
+    pub event: Event,
+    /// When what it belongs to began.
+    pub began: Instant,
+}
+
+impl Jobs {
+    /// Starts a job. If it panics, that is one object's trouble: it ends as `otherwise`.
+    pub fn spawn(
+        &mut self,
+        began: Instant,
+        job: impl Future<Output = Event> + Send + 'static,
+        otherwise: Event,
+    ) {
+        self.0.spawn(async move {
+            let event = AssertUnwindSafe(job).catch_unwind().await;
+            let event = event.unwrap_or_else(|_| {
+                error!(event = ?otherwise, "a fault of this program; please report it");
+                otherwise
+            });
+            Ended { event, began }
+        });
+    }
+
+    /// The next that ends; waits for ever where there is none.
+    pub async fn next(&mut self) -> Ended {
+        loop {
+            match self.0.join_next().await {
+                Some(Ok(ended)) => return ended,
+                Some(Err(_cancelled)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Drops all: their ends are nobody's news.
+    pub fn abandon(&mut self) {
+        self.0 = JoinSet::new();
+    }
+}

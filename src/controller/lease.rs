@@ -1,0 +1,266 @@
+//! Taking, renewing and giving back the Lease.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::{clock::Clock, fence::FenceKeeper};
+use crate::{
+    admin::{Health, Part},
+    core::{Election, LEASE_DURATION, LeaseRecord, LeaseStep},
+};
+
+/// How long one request may take: three fit into the deadline.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long giving the Lease back may take: the process ends then.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Which Lease, and who wants it.
+#[derive(Clone, Debug)]
+pub struct LeaseName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What this replica calls itself; another for each process.
+    pub identity: String,
+}
+
+/// Strives for the Lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: LeaseName,
+    clock: Clock,
+    keeper: FenceKeeper,
+    health: Arc<Health>,
+    election: Election,
+    /// The Lease as it was last read or written: what others put there stays.
+    last: Option<Lease>,
+    /// The holder that was last told of.
+    told_holder: Option<String>,
+    told_trouble: Option<String>,
+}
+
+impl Candidate {
+    /// A candidate that hasn't begun.
+    pub fn new(
+        client: Client,
+        name: LeaseName,
+        clock: Clock,
+        keeper: FenceKeeper,
+        health: Arc<Health>,
+    ) -> Self {
+        Self {
+            api: Api::namespaced(client, &name.namespace),
+            election: Election::new(name.identity.clone()),
+            name,
+            clock,
+            keeper,
+            health,
+            last: None,
+            told_holder: None,
+            told_trouble: None,
+        }
+    }
+
+    /// Strives until `stop` ends, and gives the Lease back then.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            self.health.beat(Part::Lease);
+            let pause = self.turn().await;
+            // A request under way is never dropped: its end is what giving back builds on.
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = sleep(pause) => {}
+            }
+        }
+        self.release().await;
+    }
+
+    /// One step; returns how long there is nothing to do.
+    async fn turn(&mut self) -> Duration {
+        let pause = match self.election.next(self.clock.elapsed()) {
+            LeaseStep::WaitUntil(at) => at.saturating_sub(self.clock.elapsed()),
+            LeaseStep::Read => {
+                self.read().await;
+                Duration::ZERO
+            }
+            LeaseStep::Claim(record) => {
+                self.claim(record).await;
+                Duration::ZERO
+            }
+        };
+        let until = self.election.leads_until().unwrap_or_default();
+        self.keeper.lead_until(until);
+        pause
+    }
+
+    async fn read(&mut self) {
+        let sent_at = self.clock.elapsed();
+        match bounded(self.api.get_opt(&self.name.name)).await {
+            Ok(lease) => {
+                let record = lease.as_ref().map(record_of);
+                self.last = lease;
+                self.tell_holder(record.as_ref());
+                self.election.read(record, self.clock.elapsed());
+            }
+            Err(failure) => self.failed(sent_at, &failure),
+        }
+    }
+
+    async fn claim(&mut self, record: LeaseRecord) {
+        let lease = self.lease_of(&record);
+        let sent_at = self.clock.elapsed();
+        let params = PostParams::default();
+        let written = if record.version.is_empty() {
+            bounded(self.api.create(&params, &lease)).await
+        } else {
+            bounded(self.api.replace(&self.name.name, &params, &lease)).await
+        };
+        match written {
+            Ok(lease) => {
+                let record = record_of(&lease);
+                self.last = Some(lease);
+                self.tell_holder(Some(&record));
+                self.election.claimed(record, sent_at);
+            }
+            // Deleted, or somebody else was faster.
+            Err(Failure::Changed) => self.election.refused(self.clock.elapsed()),
+            Err(failure) => self.failed(sent_at, &failure),
+        }
+    }
+
+    async fn release(mut self) {
+        self.keeper.lead_until(Duration::ZERO);
+        let Some(record) = self.election.release() else {
+            return;
+        };
+        let lease = self.lease_of(&record);
+        let params = PostParams::default();
+        let released = self.api.replace(&self.name.name, &params, &lease);
+        match timeout(RELEASE_TIMEOUT, released).await {
+            Ok(Ok(_)) => info!(lease = self.name.name, "gave the lease back"),
+            Ok(Err(error)) => debug!(%error, "couldn't give the lease back; it runs out"),
+            Err(_) => debug!("couldn't give the lease back in time; it runs out"),
+        }
+    }
+
+    /// The Lease with what `record` says, and for the rest as it was.
+    fn lease_of(&self, record: &LeaseRecord) -> Lease {
+        let mut lease = self.last.clone().unwrap_or_default();
+        let before = lease.spec.take().unwrap_or_default();
+        let now = MicroTime(Timestamp::now());
+        let kept = before.holder_identity.as_ref() == Some(&record.holder);
+        lease.metadata = ObjectMeta {
+            name: Some(self.name.name.clone()),
+            namespace: Some(self.name.namespace.clone()),
+            resource_version: Some(record.version.clone()).filter(|version| !version.is_empty()),
+            managed_fields: None,
+            ..lease.metadata
+        };
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(record.holder.clone()),
+            lease_duration_seconds: i32::try_from(record.duration.as_secs()).ok(),
+            lease_transitions: Some(record.transitions),
+            acquire_time: before
+                .acquire_time
+                .filter(|_| kept)
+                .or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            ..before
+        });
+        lease
+    }
+
+    fn failed(&mut self, sent_at: Duration, failure: &Failure) {
+        let (text, hint) = match failure {
+            Failure::Changed => ("the lease changed".to_owned(), ""),
+            Failure::Denied(text) => (
+                text.clone(),
+                "grant get, create and update on leases.coordination.k8s.io in its namespace",
+            ),
+            Failure::NoNamespace(text) => (text.clone(), "check --lease-namespace"),
+            Failure::Other(text) => (text.clone(), "is the API server up?"),
+        };
+        if self.told_trouble.as_ref() != Some(&text) {
+            let LeaseName {
+                namespace, name, ..
+            } = &self.name;
+            warn!(
+                namespace,
+                name,
+                error = text,
+                hint,
+                "can't work with the lease; trying again"
+            );
+            self.told_trouble = Some(text);
+        }
+        self.election.failed(sent_at, self.clock.elapsed());
+    }
+
+    fn tell_holder(&mut self, record: Option<&LeaseRecord>) {
+        self.told_trouble = None;
+        let holder = record.map(|record| record.holder.clone());
+        if self.told_holder != holder {
+            if let Some(holder) = holder.as_ref().filter(|holder| !holder.is_empty()) {
+                let is_me = *holder == self.name.identity;
+                info!(lease = self.name.name, holder, is_me, "the lease is held");
+            }
+            self.told_holder = holder;
+        }
+    }
+}
+
+/// How a request about the Lease failed.
+enum Failure {
+    /// It isn't what it was decided on.
+    Changed,
+    Denied(String),
+    NoNamespace(String),
+    Other(String),
+}
+
+async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match timeout(REQUEST_TIMEOUT, request).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+            404 if is_about_namespace(&status) => Failure::NoNamespace(status.message),
+            404 | 409 => Failure::Changed,
+            401 | 403 => Failure::Denied(status.message),
+            _ => Failure::Other(status.message),
+        }),
+        Ok(Err(error)) => Err(Failure::Other(error.to_string())),
+        Err(_) => Err(Failure::Other(format!(
+            "no answer within {REQUEST_TIMEOUT:?}"
+        ))),
+    }
+}
+
+fn is_about_namespace(status: &kube::core::Status) -> bool {
+    let details = status.details.as_ref();
+    details.is_some_and(|details| details.kind == "namespaces")
+}
+
+/// What the Lease says. A duration that makes no sense counts as the usual one.
+fn record_of(lease: &Lease) -> LeaseRecord {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0);
+    LeaseRecord {
+        holder: spec.holder_identity.unwrap_or_default(),
+        duration: seconds.map_or(LEASE_DURATION, Duration::from_secs),
+        transitions: spec.lease_transitions.unwrap_or_default(),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}

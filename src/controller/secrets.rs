@@ -1,0 +1,199 @@
+//! Credentials that objects bring along in Secrets: read by name, kept for a minute.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use crate::{
+    core::{ObjectKey, Reason, Trouble},
+    task_api::credentials::Credentials,
+};
+
+/// How long a Secret's credentials are kept.
+const KEPT: Duration = Duration::from_mins(1);
+/// How long a failure is: all who wait for one read share its end.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// Refused credentials are read anew unless they were read just now.
+const FRESH: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Outcome = Result<Arc<Credentials>, Trouble>;
+/// What the last read brought, and when. Whoever reads holds the lock.
+type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Outcome)>>>;
+
+/// Secrets by name. Clones share them.
+#[derive(Clone)]
+pub struct Secrets {
+    client: Client,
+    slots: Arc<Mutex<HashMap<ObjectKey, (Instant, Slot)>>>,
+}
+
+impl Secrets {
+    /// Nothing read yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            slots: Arc::default(),
+        }
+    }
+
+    /// The credentials in that Secret.
+    ///
+    /// # Errors
+    /// Why there are none, as the object shows it.
+    pub async fn get(&self, secret: &ObjectKey) -> Outcome {
+        let slot = self.slot(secret);
+        let mut last = slot.lock().await;
+        if let Some((at, outcome)) = &*last {
+            let kept = if outcome.is_ok() { KEPT } else { FAILURE_KEPT };
+            if at.elapsed() < kept {
+                return outcome.clone();
+            }
+        }
+        let outcome = self.read(secret).await;
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+
+    /// The API refused these credentials: they may have been replaced.
+    pub async fn invalidate(&self, secret: &ObjectKey, refused: &Arc<Credentials>) {
+        let slot = self.slot(secret);
+        slot.lock().await.take_if(|(at, outcome)| {
+            let same = outcome
+                .as_ref()
+                .is_ok_and(|known| Arc::ptr_eq(known, refused));
+            same && at.elapsed() >= FRESH
+        });
+    }
+
+    fn slot(&self, secret: &ObjectKey) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((asked, slot)) = slots.get_mut(secret) {
+            *asked = now;
+            return slot.clone();
+        }
+        // What nobody asked for in a while is held for nothing.
+        slots.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
+        let slot = Slot::default();
+        slots.insert(secret.clone(), (now, slot.clone()));
+        slot
+    }
+
+    async fn read(&self, key: &ObjectKey) -> Outcome {
+        let ObjectKey { namespace, name } = key;
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        match timeout(READ_TIMEOUT, api.get(name)).await {
+            Ok(Ok(secret)) => credentials_of(name, &secret).map(Arc::new),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(invalid(format!(
+                "Secret {name} of spec.credentialsSecretRef doesn't exist in this namespace: \
+                 create it with accessKeyId and accessKeySecret"
+            ))),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(invalid(format!(
+                "The controller may not read Secret {name} of spec.credentialsSecretRef: grant its \
+                 service account get on it by a Role in this namespace"
+            ))),
+            failed => {
+                let error = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                debug!(namespace, name, error, "can't read the Secret");
+                Err(Trouble::new(Reason::TaskApiUnavailable))
+            }
+        }
+    }
+}
+
+fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, Trouble> {
+    let value = |key: &str| {
+        let data = secret.data.as_ref()?.get(key)?;
+        // What was typed into a file often ends in a line break.
+        let text = str::from_utf8(&data.0).ok()?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let required = |key: &str| {
+        value(key).ok_or_else(|| {
+            invalid(format!(
+                "Secret {name} of spec.credentialsSecretRef has no {key}: it needs accessKeyId \
+                 and accessKeySecret, and for temporary credentials securityToken"
+            ))
+        })
+    };
+    Ok(Credentials {
+        access_key_id: required("accessKeyId")?,
+        access_key_secret: required("accessKeySecret")?.into(),
+        security_token: value("securityToken").map(Into::into),
+        expires_at: None,
+    })
+}
+
+fn invalid(detail: String) -> Trouble {
+    Trouble {
+        detail: Some(detail),
+        ..Trouble::new(Reason::CredentialsInvalid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn secret(entries: &[(&str, &[u8])]) -> Secret {
+        let data = entries
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), ByteString(value.to_vec())));
+        Secret {
+            data: Some(data.collect()),
+            ..Secret::default()
+        }
+    }
+
+    #[test]
+    fn line_breaks_around_values_are_no_part_of_them() {
+        let secret = secret(&[
+            ("accessKeyId", b" id\n"),
+            ("accessKeySecret", b"secret\r\n"),
+        ]);
+        let read = credentials_of("s", &secret).unwrap();
+        assert_eq!(read.access_key_id, "id");
+        assert_eq!(read.access_key_secret.expose_secret(), "secret");
+        assert!(read.security_token.is_none());
+    }
+
+    #[test]
+    fn an_incomplete_secret_is_told_by_the_missing_key() {
+        type Entries = &'static [(&'static str, &'static [u8])];
+        let rows: [(Entries, &str); 4] = [
+            (&[], "no accessKeyId"),
+            (&[("accessKeyId", b"id")], "no accessKeySecret"),
+            (
+                &[("accessKeyId", b"id"), ("accessKeySecret", b" \n")],
+                "no accessKeySecret",
+            ),
+            (
+                &[("accessKeyId", b"\xff"), ("accessKeySecret", b"x")],
+                "no accessKeyId",
+            ),
+        ];
+        for (entries, expected) in rows {
+            let trouble = credentials_of("mine", &secret(entries)).unwrap_err();
+            assert_eq!(trouble.reason, Reason::CredentialsInvalid);
+            let detail = trouble.detail.unwrap();
+            assert!(
+                detail.contains(expected) && detail.contains("mine"),
+                "{detail}"
+            );
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Deciding about an object, and having its status written.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use tracing::error;
+
+use super::{
+    Command, Entry, EntryId, Now, Timer, Tracker, Write, WriteResult,
+    entry::{Course, Pending},
+};
+use crate::core::{
+    Input, Memory, Next, Notice, ObjectKey, Observe, Policy, SLOW_RETRY, Verdict,
+    backoff::{DELETE_RETRY, Failure, write_retry_delay},
+    object::reason_of,
+};
+
+/// What made the core panic may be gone by then.
+const AFTER_PANIC: Next = Next::Call {
+    after: SLOW_RETRY,
+    urgent: false,
+};
+
+impl Tracker {
+    /// Looks at an entry again if what its schedule was decided on has changed.
+    pub(super) fn reconsider(&mut self, id: EntryId, now: Now) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|_| self.leads) else {
+            return;
+        };
+        if entry
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.in_flight)
+        {
+            return;
+        }
+        let trigger = entry.trigger();
+        let changed = trigger.is_news_after(&entry.trigger);
+        entry.trigger = trigger;
+        let pending = entry.pending.as_ref().map(|pending| pending.input.clone());
+        match pending {
+            // The API server answers again: no need to wait for the retry.
+            Some(input) if changed => self.decide(id, input.or_seen(), now),
+            Some(input) => self.decide(id, input, now),
+            None if changed => self.decide(id, Input::Seen, now),
+            None => {}
+        }
+    }
+
+    /// Lets the core decide, and has the status written if it differs.
+    pub(super) fn decide(&mut self, id: EntryId, mut input: Input, now: Now) {
+        let seed = self.seed(id, now);
+        let Some(entry) = self.entries.get_mut(&id).filter(|_| self.leads) else {
+            return;
+        };
+        if let Some(pending) = &mut entry.pending {
+            if pending.in_flight {
+                // A wait that ended meanwhile is nothing new once the write is through.
+                if input.is_answer() {
+                    pending.meanwhile = Some(input);
+                }
+                return;
+            }
+            // An answer that waits to be written isn't given up for anything but another.
+            if pending.input.is_answer() && !input.is_answer() {
+                input = pending.input.clone();
+            }
+        }
+        let Some(verdict) = judge(self.observe, &self.config.policy, entry, &input, now, seed)
+        else {
+            return self.schedule(id, AFTER_PANIC, now);
+        };
+        if verdict.status == entry.object.status {
+            let owed = entry.pending.take().and_then(|pending| pending.notice);
+            self.tell(id, owed);
+            return self.settle(id, verdict.memory, verdict.next, now);
+        }
+        self.write(id, input, verdict);
+    }
+
+    fn write(&mut self, id: EntryId, input: Input, verdict: Verdict) {
+        if verdict.next.is_some() {
+            // What was planned before is no longer so, whether or not the write succeeds.
+            self.unschedule(id);
+        }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let (attempts, owed) = match entry.pending.take() {
+            Some(pending) => (pending.attempts, pending.notice),
+            None => (0, None),
+        };
+        let same_reason = owed.filter(|owed| reason_of(&verdict.status) == Some(owed.reason));
+        let notice = verdict.notice.or(same_reason);
+        entry.pending = Some(Pending {
+            input,
+            memory: verdict.memory,
+            next: verdict.next,
+            in_flight: true,
+            attempts,
+            meanwhile: None,
+            notice: notice.clone(),
+        });
+        let write = Write {
+            entry: id,
+            object: entry.object.clone(),
+            status: verdict.status,
+            notice,
+            attempts,
+        };
+        self.commands.push(Command::Write(Box::new(write)));
+    }
+
+    /// A write that nobody heard of has succeeded, or somebody else wrote the same.
+    fn tell(&mut self, id: EntryId, owed: Option<Notice>) {
+        let entry = self.entries.get(&id);
+        if let (Some(entry), Some(notice)) = (entry, owed)
+            && entry.object.reason() == Some(notice.reason)
+        {
+            let object = Box::new(entry.object.clone());
+            self.commands.push(Command::Tell(object, notice));
+        }
+    }
+
+    pub(super) fn call_ended(&mut self, id: EntryId, input: Input, now: Now) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.course = Course::Idle;
+            self.decide(id, input, now);
+        }
+    }
+
+    pub(super) fn write_ended(&mut self, id: EntryId, result: WriteResult, now: Now) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let Some(pending) = entry.pending.take() else {
+            return;
+        };
+        match result {
+            WriteResult::Written(object) => {
+                self.accept(id, *object);
+                self.settle(id, pending.memory, pending.next, now);
+                if let Some(input) = pending.meanwhile {
+                    self.decide(id, input, now);
+                }
+                self.reconsider(id, now);
+            }
+            WriteResult::Conflict(object) => {
+                self.accept(id, *object);
+                let mut pending = pending.reopened();
+                if pending.attempts > 0 {
+                    // Over and over: not at the network's speed.
+                    return self.retry_later(id, pending, Failure::Passing, now);
+                }
+                pending.attempts = 1;
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.pending = Some(pending);
+                }
+                self.reconsider(id, now);
+            }
+            // Only the watch knows whether it's gone for good.
+            WriteResult::Gone | WriteResult::Failed => {
+                self.retry_later(id, pending.reopened(), Failure::Passing, now);
+            }
+            WriteResult::Refused => {
+                self.retry_later(id, pending.reopened(), Failure::Lasting, now);
+            }
+        }
+    }
+
+    fn retry_later(&mut self, id: EntryId, mut pending: Pending, failure: Failure, now: Now) {
+        let seed = self.seed(id, now);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let at = now.monotonic + write_retry_delay(pending.attempts, failure, seed);
+        pending.attempts = pending.attempts.saturating_add(1);
+        entry.pending = Some(pending);
+        entry.retry_at = Some(at);
+        self.timers.insert((at, id, Timer::Retry));
+    }
+
+    pub(super) fn retry_write(&mut self, id: EntryId, at: Duration, now: Now) {
+        let retried = self.entries.get_mut(&id).and_then(|entry| {
+            entry.retry_at.take_if(|retry_at| *retry_at == at)?;
+            let pending = entry.pending.as_ref();
+            Some(pending.filter(|pending| !pending.in_flight)?.input.clone())
+        });
+        if let Some(input) = retried {
+            self.decide(id, input, now);
+        }
+    }
+
+    fn settle(&mut self, id: EntryId, memory: Memory, next: Option<Next>, now: Now) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.memory = memory;
+        // The end was decided here: it is no news when the watch brings it.
+        entry.trigger.finished = entry.object.is_finished();
+        if let Some(at) = entry.overdue_at.take_if(|_| entry.object.ready().is_some()) {
+            self.timers.remove(&(at, id, Timer::Overdue));
+        }
+        match next {
+            Some(next) => self.schedule(id, next, now),
+            // A wait that leaves the plan as it is, where there is none.
+            None if entry.is_idle() => self.decide(id, Input::Seen, now),
+            None => {}
+        }
+    }
+
+    /// The object may have changed since: later it is decided anew whether to delete it.
+    pub(super) fn delete_failed(&mut self, id: EntryId, now: Now) {
+        if self.entries.get(&id).is_some_and(Entry::is_idle) {
+            self.schedule(id, Next::Wait(DELETE_RETRY), now);
+        }
+    }
+
+    /// Scatters delays: another at each time, and none that a run with the same clock wouldn't have.
+    pub(super) fn seed(&self, id: EntryId, now: Now) -> u64 {
+        let nanos = now.monotonic.as_nanos() & u128::from(u64::MAX);
+        self.config.seed ^ (id << 32) ^ u64::try_from(nanos).unwrap_or_default()
+    }
+}
+
+/// The core's verdict; none if it panicked, which must not end the tracking of other objects.
+fn judge(
+    observe: Observe,
+    policy: &Policy,
+    entry: &Entry,
+    input: &Input,
+    now: Now,
+    seed: u64,
+) -> Option<Verdict> {
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
+        observe(policy, &entry.object, entry.memory, input, now.wall, seed)
+    }));
+    if verdict.is_err() {
+        let ObjectKey { namespace, name } = &entry.object.key;
+        error!(
+            namespace,
+            name, "deciding about the object panicked; it is tried again later"
+        );
+    }
+    verdict.ok()
+}

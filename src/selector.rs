@@ -1,0 +1,182 @@
+//! Label selectors as kubectl takes them, checked before the API server sees them.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A label selector, such as `team=web,env in (test,prod),!legacy`. Empty, it selects all objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(String);
+
+/// Why a text is no label selector.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no requirement on labels: write such as team=web, team!=web, env in (test,prod), env notin (test), team or !team, separated by commas"
+)]
+pub struct SelectorError(String);
+
+impl Selector {
+    /// As the API server takes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it selects all objects.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let requirements: Result<Vec<String>, _> = split(text).map(requirement).collect();
+        Ok(Self(requirements?.join(",")))
+    }
+}
+
+/// At the commas that aren't within parentheses.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    text.split(move |character| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    })
+}
+
+/// One requirement, in a uniform way of writing.
+fn requirement(text: &str) -> Result<String, SelectorError> {
+    let text = text.trim();
+    parse(text).ok_or_else(|| SelectorError(text.to_owned()))
+}
+
+fn parse(text: &str) -> Option<String> {
+    if let Some(name) = text.strip_prefix('!') {
+        return key(name).map(|key| format!("!{key}"));
+    }
+    if let Some(inner) = text.strip_suffix(')') {
+        let (head, values) = inner.split_once('(')?;
+        let (name, operator) = head.trim_end().rsplit_once(char::is_whitespace)?;
+        let values: Option<Vec<&str>> = values.split(',').map(value).collect();
+        let known = matches!(operator, "in" | "notin");
+        return known.then_some(format!("{} {operator} ({})", key(name)?, values?.join(",")));
+    }
+    for operator in ["!=", "==", "="] {
+        if let Some((name, wanted)) = text.split_once(operator) {
+            let operator = if operator == "!=" { "!=" } else { "=" };
+            return Some(format!("{}{operator}{}", key(name)?, value(wanted)?));
+        }
+    }
+    key(text).map(str::to_owned)
+}
+
+/// A label's key: a name, after a DNS domain and a slash if there is one.
+fn key(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let (domain, name) = match text.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, text),
+    };
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_domain =
+        domain.is_none_or(|domain| domain.len() <= 253 && domain.split('.').all(is_label));
+    (is_domain && is_name(name)).then_some(text)
+}
+
+/// A label's value; it may be empty.
+fn value(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (text.is_empty() || is_name(text)).then_some(text)
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    text.len() <= 63
+        && bytes.iter().all(|byte| inner(*byte))
+        && edge(bytes.first())
+        && edge(bytes.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubectl_takes_is_taken() {
+        let rows = [
+            ("", ""),
+            (" ", ""),
+            ("team=web", "team=web"),
+            (" team == web ", "team=web"),
+            ("team!=web", "team!=web"),
+            ("team=", "team="),
+            ("team", "team"),
+            ("!team", "!team"),
+            ("example.com/team=Web_1.x", "example.com/team=Web_1.x"),
+            (
+                "env in (test, prod),team=web,!old",
+                "env in (test,prod),team=web,!old",
+            ),
+            ("env notin (test)", "env notin (test)"),
+            ("env in (,test)", "env in (,test)"),
+        ];
+        for (text, expected) in rows {
+            let selector: Selector = text.parse().unwrap();
+            assert_eq!(selector.as_str(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_api_server_would_refuse_is_refused() {
+        let long = "x".repeat(64);
+        for text in [
+            ",",
+            "a,",
+            "=web",
+            "a b",
+            "a in",
+            "a in test",
+            "a in (test",
+            "a in test)",
+            "a within (test)",
+            "a=b=c",
+            "a=(b)",
+            "-a",
+            "a-=b",
+            "a=-b",
+            "/a",
+            "Example.com/a",
+            "a//b",
+            "a=b c",
+            "a&limit=1",
+            "ä=b",
+            &long,
+        ] {
+            assert!(text.parse::<Selector>().is_err(), "{text:?}");
+        }
+    }
+}
