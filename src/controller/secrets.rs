@@ -18,8 +18,6 @@ use crate::{
 
 /// How long a Secret's credentials are kept.
 const KEPT: Duration = Duration::from_mins(1);
-/// How long a failure is: all who wait for one read share its end.
-const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// Refused credentials are read anew unless they were read just now.
 const FRESH: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,11 +47,13 @@ impl Secrets {
     /// # Errors
     /// Why there are none, as the object shows it.
     pub async fn get(&self, secret: &ObjectKey) -> Outcome {
+        let asked_at = Instant::now();
         let slot = self.slot(secret);
         let mut last = slot.lock().await;
         if let Some((at, outcome)) = &*last {
-            let kept = if outcome.is_ok() { KEPT } else { FAILURE_KEPT };
-            if at.elapsed() < kept {
+            // All who waited for one read share its failure; who comes later may find it mended.
+            let kept = outcome.is_ok() && at.elapsed() < KEPT;
+            if kept || *at >= asked_at {
                 return outcome.clone();
             }
         }

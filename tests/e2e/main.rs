@@ -2,9 +2,13 @@
 //! task API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod controller;
 mod credentials;
 mod kubectl;
+mod leaders;
 mod lifecycle;
 mod process;
+mod secrets;
+mod shards;
 mod specs;
 mod world;

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::world::{World, eventually, free_port};
+use crate::{
+    controller::free_port,
+    world::{World, eventually},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_tell_of_the_objects() {
@@ -24,6 +27,9 @@ async fn health_and_metrics_tell_of_the_objects() {
         r#"scaleouttask_tasks_by_reason{reason="TaskSucceeded"} 1"#,
         r#"scaleouttask_tasks_finished_total{reason="TaskSucceeded"} 1"#,
         r#"scaleouttask_tasks{state="success"} 1"#,
+        r#"scaleouttask_reconciliations_total{outcome="written"} 1"#,
+        "scaleouttask_reconcile_duration_seconds_count 1",
+        "scaleouttask_leader 1",
         "scaleouttask_poll_lag_seconds_count 1",
         "scaleouttask_build_info{version=",
     ];

@@ -2,9 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
-    path::PathBuf,
-    process::{Command, Output},
+    process::Output,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -12,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use controlplane::{ControlPlane, Process};
+use controlplane::ControlPlane;
 use futures::StreamExt;
 use k8s_openapi::{
     api::{
@@ -41,10 +39,14 @@ use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::controller::Controller;
+
 /// Nothing that a test waits for takes longer, on a busy machine too.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// What the controller is known by to RBAC.
-const USER: &str = "scaleouttask-controller";
+pub const USER: &str = "scaleouttask-controller";
+/// The group of all controllers, where a test has several.
+pub const GROUP: &str = "scaleouttask-controllers";
 
 pub struct World {
     pub plane: &'static ControlPlane,
@@ -52,9 +54,8 @@ pub struct World {
     pub namespace: String,
     pub simulator: Simulator,
     directory: TempDir,
-    controller: Option<Process>,
-    starts: u32,
-    admin_port: u16,
+    controller: Option<Controller>,
+    starts: AtomicU32,
 }
 
 impl World {
@@ -86,8 +87,7 @@ impl World {
             simulator: Simulator::start(script).unwrap(),
             directory: tempfile::tempdir().unwrap(),
             controller: None,
-            starts: 0,
-            admin_port: 0,
+            starts: AtomicU32::new(0),
         }
     }
 
@@ -105,47 +105,41 @@ impl World {
     }
 
     pub fn start_with(&mut self, args: &[&str], env: &[(&str, &str)]) {
-        let kubeconfig = self.plane.user(USER, None).unwrap();
-        self.admin_port = free_port();
-        self.starts += 1;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"));
+        self.controller = Some(self.controller(USER, &self.simulator, args, env));
+    }
+
+    /// A controller of the test's own, known to the API server as `user`.
+    pub fn controller(
+        &self,
+        user: &str,
+        simulator: &Simulator,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Controller {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let log = self.directory.path().join(format!("{user}-{number}.log"));
+        let kubeconfig = self.plane.user(user, Some(GROUP)).unwrap();
+        let mut command = Controller::command();
         command
-            .arg("run")
             .args(["--region", "cn-hangzhou", "--poll-interval", "1s"])
             .args(["--namespace", &self.namespace])
-            .args(["--endpoint", &self.simulator.url()])
-            .args(["--admin-address", &format!("127.0.0.1:{}", self.admin_port)])
+            .args(["--endpoint", &simulator.url()])
             .args(args)
             .env("KUBECONFIG", kubeconfig)
-            .env("SCALEOUTTASK_LOG_FILTER", "scaleouttask_controller=debug")
             .envs(env.iter().copied());
-        let log = self.log_path();
-        self.controller = Some(Process::spawn("controller", &command, &log).unwrap());
+        Controller::spawn(command, &log)
     }
 
     /// Stops the controller as a cluster would, and says how it ended and how long that took.
     pub fn stop(&mut self) -> (i32, Duration) {
-        let mut controller = self.controller.take().unwrap();
-        let asked = Instant::now();
-        controller.signal(controlplane::Signal::Terminate);
-        let status = loop {
-            if let Some(status) = controller.exit_status().unwrap() {
-                break status;
-            }
-            assert!(asked.elapsed() < PATIENCE, "the controller doesn't stop");
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        (status.code().unwrap_or(-1), asked.elapsed())
+        self.controller.take().unwrap().stop()
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory
-            .path()
-            .join(format!("controller-{}.log", self.starts))
+        self.controller
+            .as_ref()
+            .map(Controller::log)
+            .unwrap_or_default()
     }
 
     pub async fn create(&self, name: &str, spec: Value) -> Object {
@@ -242,21 +236,44 @@ impl World {
     /// The requests to the API server that changed the object's status or deleted it, with their
     /// answers' codes, from the audit log.
     pub fn writes(&self, name: &str) -> Vec<u64> {
+        let writes = self.audited("scaleouttasks", name);
+        let codes = writes
+            .iter()
+            .map(|write| write["responseStatus"]["code"].as_u64());
+        codes.map(Option::unwrap).collect()
+    }
+
+    /// What controllers asked the API server to change, from the audit log, in its order.
+    pub fn audited(&self, resource: &str, name: &str) -> Vec<Value> {
+        const CHANGING: [&str; 4] = ["create", "patch", "update", "delete"];
+        let mut requests = self.all_audited(resource);
+        requests.retain(|event| {
+            let changes = CHANGING.iter().any(|verb| event["verb"] == *verb);
+            changes && event["objectRef"]["name"] == name
+        });
+        requests
+    }
+
+    /// How controllers asked for objects of that kind, from the audit log.
+    pub fn audited_verbs(&self, resource: &str) -> Vec<String> {
+        let requests = self.all_audited(resource);
+        let verbs = requests.iter().map(|event| event["verb"].as_str());
+        verbs.flatten().map(str::to_owned).collect()
+    }
+
+    fn all_audited(&self, resource: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.plane.audit_log()).unwrap();
+        let is_asked_for = |event: &Value| {
+            let object = &event["objectRef"];
+            let groups = event["user"]["groups"].as_array();
+            event["stage"] == "ResponseComplete"
+                && object["resource"] == resource
+                && object["namespace"] == self.namespace.as_str()
+                && groups.is_some_and(|groups| groups.iter().any(|group| group == GROUP))
+        };
         log.lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|event| {
-                let object = &event["objectRef"];
-                event["stage"] == "ResponseComplete"
-                    && object["resource"] == "scaleouttasks"
-                    && object["namespace"] == self.namespace.as_str()
-                    && object["name"] == name
-                    && event["user"]["username"] == USER
-                    && ["patch", "update", "delete"]
-                        .iter()
-                        .any(|verb| event["verb"] == *verb)
-            })
-            .map(|event| event["responseStatus"]["code"].as_u64().unwrap())
+            .filter(is_asked_for)
             .collect()
     }
 
@@ -300,12 +317,7 @@ impl World {
 
     /// Body and status of one of the controller's own pages.
     pub async fn admin(&self, path: &str) -> (u16, String) {
-        let url = format!("http://127.0.0.1:{}{path}", self.admin_port);
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        match http.get(url).send().await {
-            Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
-            Err(error) => (0, error.to_string()),
-        }
+        self.controller.as_ref().unwrap().admin(path).await
     }
 }
 
@@ -342,17 +354,21 @@ pub fn ready(object: &Object) -> (&str, &str, &str) {
 }
 
 /// Waits until `probe` says yes.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut probe: impl FnMut() -> F) {
-    let began = Instant::now();
-    while !probe().await {
-        assert!(began.elapsed() < PATIENCE, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+pub async fn eventually<F: Future<Output = bool>>(what: &str, probe: impl FnMut() -> F) {
+    eventually_within(PATIENCE, what, probe).await;
 }
 
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Waits until `probe` says yes, for what may take longer than the rest.
+pub async fn eventually_within<F: Future<Output = bool>>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) {
+    let began = Instant::now();
+    while !probe().await {
+        assert!(began.elapsed() < limit, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn client_of(plane: &ControlPlane) -> Client {
@@ -395,13 +411,15 @@ async fn install(client: &Client) {
               "verbs": ["patch"] },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"],
               "verbs": ["create", "patch"] },
+            { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+              "verbs": ["get", "create", "update"] },
         ],
     });
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": { "name": USER },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": USER },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER }],
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": GROUP }],
     });
     let roles: Api<ClusterRole> = Api::all(client.clone());
     roles

@@ -44,6 +44,10 @@ pub enum Signal {
     Terminate,
     /// `SIGKILL`: end at once.
     Kill,
+    /// `SIGSTOP`: freeze.
+    Stop,
+    /// `SIGCONT`: go on after [`Signal::Stop`].
+    Continue,
 }
 
 /// A running program, its output in a log file.
@@ -121,6 +125,8 @@ impl Process {
         let name = match signal {
             Signal::Terminate => "TERM",
             Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
         };
         if let Some(control) = &mut self.control {
             // The pipe is broken once the program ended: there is nobody left to tell.

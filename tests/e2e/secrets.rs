@@ -1,0 +1,243 @@
+//! Credentials that an object brings along in a Secret.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::world::{GROUP, World, eventually, eventually_within};
+use k8s_openapi::api::{
+    core::v1::Secret,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use scaleouttask_controller::core::Object;
+use serde_json::{Value, json};
+
+const ALLOW: [&str; 3] = ["--credentials", "none", "--secret-credentials"];
+const KEYS: &str = "{credentials: [
+    {accessKeyId: LTAI-one, accessKeySecret: first-secret},
+    {accessKeyId: LTAI-two, accessKeySecret: second-secret, securityToken: a-token}]}";
+
+/// What the chart grants in a namespace whose owner wants it.
+async fn grant_secrets(world: &World) {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": "read-secrets" },
+        "rules": [{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "read-secrets" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "read-secrets" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": GROUP }],
+    });
+    let apply = PatchParams::apply("tests").force();
+    let roles: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
+    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), &world.namespace);
+    roles
+        .patch("read-secrets", &apply, &Patch::Apply(&role))
+        .await
+        .unwrap();
+    bindings
+        .patch("read-secrets", &apply, &Patch::Apply(&binding))
+        .await
+        .unwrap();
+}
+
+async fn put_secret(world: &World, name: &str, data: Value) {
+    let api: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data,
+    });
+    let apply = PatchParams::apply("tests").force();
+    api.patch(name, &apply, &Patch::Apply(&secret))
+        .await
+        .unwrap();
+}
+
+fn spec(task: &str, secret: &str) -> Value {
+    json!({ "taskId": task, "credentialsSecretRef": { "name": secret } })
+}
+
+async fn poll_now(world: &World, name: &str, request: &str) {
+    let annotation = json!({ "scaleout.dev/poll-requested-at": request });
+    let patch = json!({ "metadata": { "annotations": annotation } });
+    world.patch(name, patch).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_object_is_read_with_the_credentials_of_its_secret() {
+    let mut world = World::with_script("secrets", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1}");
+    world.add_task("{id: T-2}");
+    grant_secrets(&world).await;
+    let one = json!({ "accessKeyId": "LTAI-one\n", "accessKeySecret": "first-secret\n" });
+    put_secret(&world, "one", one).await;
+    let two = json!({ "accessKeyId": "LTAI-two", "accessKeySecret": "second-secret",
+        "securityToken": "a-token" });
+    put_secret(&world, "two", two).await;
+    world.start_with(&ALLOW, &[]);
+    world.create("one", spec("T-1", "one")).await;
+    world.create("two", spec("T-2", "two")).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    world.until_reason("two", "TaskSucceeded").await;
+    for request in world.simulator.request_log() {
+        let key = if request.task_id == "T-1" {
+            "LTAI-one"
+        } else {
+            "LTAI-two"
+        };
+        assert_eq!(request.access_key_id.as_deref(), Some(key));
+        assert_eq!(request.answered, Some(200));
+    }
+    for secret in ["first-secret", "second-secret", "a-token"] {
+        assert!(!world.log().contains(secret));
+    }
+    // Read by name, never listed or watched.
+    let verbs = world.audited_verbs("secrets");
+    assert!(
+        !verbs.is_empty() && verbs.iter().all(|verb| verb == "get"),
+        "{verbs:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_secret_is_told_and_mending_it_helps() {
+    let mut world = World::with_script("mend", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1}");
+    world.start_with(&ALLOW, &[]);
+    world.create("one", spec("T-1", "keys")).await;
+    until_told(&world, "grant its service account get").await;
+    grant_secrets(&world).await;
+    until_told(
+        &world,
+        "Secret keys of spec.credentialsSecretRef doesn't exist",
+    )
+    .await;
+    put_secret(&world, "keys", json!({ "accessKeyId": "LTAI-one" })).await;
+    until_told(&world, "has no accessKeySecret").await;
+    let mistyped = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "mistyped" });
+    put_secret(&world, "keys", mistyped).await;
+    until_told(&world, "SignatureDoesNotMatch").await;
+
+    // Refused credentials aren't kept for the whole minute.
+    let right = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
+    put_secret(&world, "keys", right).await;
+    let mended = Instant::now();
+    until_told(&world, "succeeded").await;
+    assert!(mended.elapsed() < Duration::from_secs(15), "{mended:?}");
+    world.until_reason("one", "TaskSucceeded").await;
+}
+
+/// Asks for a poll again and again until the object `one` says so. What the API server grants or
+/// stores takes a moment to be seen.
+async fn until_told(world: &World, expected: &str) {
+    static REQUESTS: AtomicU32 = AtomicU32::new(0);
+    eventually(expected, || async {
+        let request = REQUESTS.fetch_add(1, Ordering::Relaxed).to_string();
+        poll_now(world, "one", &request).await;
+        let handled =
+            |object: &Object| object.status.last_handled_poll_request.as_ref() == Some(&request);
+        let object = world.until("one", handled).await;
+        let ready = object.ready().unwrap();
+        let beside = if ready.reason == "CredentialsInvalid" {
+            2
+        } else {
+            1
+        };
+        assert_eq!(object.status.conditions.len(), beside);
+        ready.message.contains(expected)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_secret_takes_effect_within_a_minute() {
+    let mut world = World::with_script("rotate", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1, duration: 10h}");
+    grant_secrets(&world).await;
+    let one = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
+    put_secret(&world, "keys", one).await;
+    world.start_with(&ALLOW, &[]);
+    world.create("one", spec("T-1", "keys")).await;
+    world.until_reason("one", "TaskRunning").await;
+    let two = json!({ "accessKeyId": "LTAI-two", "accessKeySecret": "second-secret",
+        "securityToken": "a-token" });
+    put_secret(&world, "keys", two).await;
+    let changed = Instant::now();
+    let limit = Duration::from_secs(90);
+    eventually_within(limit, "the new key is used", || async {
+        let log = world.simulator.request_log();
+        log.last().unwrap().access_key_id.as_deref() == Some("LTAI-two")
+    })
+    .await;
+    let took = changed.elapsed();
+    assert!(took < Duration::from_secs(65), "{took:?}");
+    let refused = world.simulator.request_log();
+    assert!(
+        refused
+            .iter()
+            .all(|call| call.answered.is_none_or(|code| code == 200))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_not_read_unless_the_operator_allows_it() {
+    let mut world = World::with_script("forbidden", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1}");
+    grant_secrets(&world).await;
+    let keys = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
+    put_secret(&world, "keys", keys).await;
+    world.start();
+    world.create("one", spec("T-1", "keys")).await;
+    let object = world.until_reason("one", "CredentialsInvalid").await;
+    let message = &object.ready().unwrap().message;
+    assert!(message.contains("--secret-credentials"), "{message}");
+    assert_eq!(world.simulator.total_requests(), 0);
+    assert_eq!(world.audited_verbs("secrets"), [""; 0]);
+    // Allowed later, the object recovers by itself.
+    world.stop();
+    world.start_with(&ALLOW, &[]);
+    world.until_reason("one", "TaskSucceeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_account_delays_no_other_in_the_same_region() {
+    let mut world = World::with_script("accounts", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1, duration: 10h}");
+    world.add_task("{id: T-2, duration: 10h}");
+    grant_secrets(&world).await;
+    let one = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
+    put_secret(&world, "one", one).await;
+    let two = json!({ "accessKeyId": "LTAI-two", "accessKeySecret": "second-secret",
+        "securityToken": "a-token" });
+    put_secret(&world, "two", two).await;
+    // The same account by another Secret: it waits too.
+    let again = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
+    put_secret(&world, "one-again", again).await;
+    world.start_with(&ALLOW, &[]);
+    world.create("one", spec("T-1", "one")).await;
+    world.until_reason("one", "TaskRunning").await;
+    let throttling = "{status: 429, retryAfter: \"300\"}".parse().unwrap();
+    world.simulator.set_fault("T-1", throttling);
+    eventually("throttling", || async {
+        let log = world.simulator.request_log();
+        log.iter().any(|call| call.answered == Some(429))
+    })
+    .await;
+    let before = world.simulator.requests("T-1");
+    world.create("two", spec("T-2", "two")).await;
+    world.create("three", spec("T-2", "one-again")).await;
+    world.until_reason("two", "TaskRunning").await;
+    world.until_reason("three", "Pending").await;
+    eventually("many polls of the other account", || async {
+        world.simulator.requests("T-2") >= 4
+    })
+    .await;
+    assert_eq!(world.simulator.requests("T-1"), before);
+    assert_eq!(world.get("three").await.status.state, None);
+}
