@@ -154,9 +154,16 @@ impl Lanes {
     }
 
     /// The API asked that lane for fewer calls.
-    pub fn throttled(&mut self, lane: LaneId, now: Duration, retry_after: Option<Duration>) {
+    pub fn throttled(&mut self, lane: LaneId, now: Duration) {
         if let Some(lane) = self.all.get_mut(&lane) {
-            lane.limiter.throttled(now, retry_after);
+            lane.limiter.throttled(now);
+        }
+    }
+
+    /// The API asked that lane to pause.
+    pub fn pause(&mut self, lane: LaneId, now: Duration, pause: Duration) {
+        if let Some(lane) = self.all.get_mut(&lane) {
+            lane.limiter.pause(now, pause);
         }
     }
 

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 /// How much of the full rate comes back each second: a minute from standstill.
 const RECOVERY: f64 = 1.0 / 60.0;
+/// Between these parts of the rate that was too fast, it recovers at that part of its speed.
+const NEAR: f64 = 0.9;
+const PAST: f64 = 1.1;
+const CAREFUL: f64 = 0.1;
 /// The rate never falls below one call in ten seconds, or recovery would go unnoticed.
 const FLOOR: f64 = 0.1;
 /// Answers to calls already under way speak of the same overload.
@@ -17,6 +21,8 @@ const BURST_SECONDS: f64 = 0.1;
 pub struct Limiter {
     full_rate: f64,
     rate: f64,
+    /// The rate at which it was throttled last.
+    ceiling: f64,
     tokens: f64,
     updated_at: Duration,
     fell_at: Option<Duration>,
@@ -30,6 +36,7 @@ impl Limiter {
         Self {
             full_rate: rate,
             rate,
+            ceiling: rate,
             tokens: burst(rate),
             updated_at: now,
             fell_at: None,
@@ -52,12 +59,13 @@ impl Limiter {
         Err(now + wait.max(Duration::from_millis(1)))
     }
 
-    /// The API asked for fewer calls: pause as long as it said, or else halve the rate.
-    pub fn throttled(&mut self, now: Duration, retry_after: Option<Duration>) {
-        if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
-            self.paused_until = self.paused_until.max(now + pause);
-            return;
-        }
+    /// The API asked to be left alone for so long.
+    pub fn pause(&mut self, now: Duration, pause: Duration) {
+        self.paused_until = self.paused_until.max(now + pause);
+    }
+
+    /// The API asked for fewer calls: the rate halves.
+    pub fn throttled(&mut self, now: Duration) {
         self.refill(now);
         if self
             .fell_at
@@ -65,6 +73,7 @@ impl Limiter {
         {
             return;
         }
+        self.ceiling = self.rate;
         self.rate = (self.rate / 2.0).max(FLOOR.min(self.full_rate));
         self.tokens = self.tokens.min(burst(self.rate));
         self.fell_at = Some(now);
@@ -88,8 +97,27 @@ impl Limiter {
     fn refill(&mut self, now: Duration) {
         let seconds = now.saturating_sub(self.updated_at).as_secs_f64();
         self.tokens = (self.tokens + seconds * self.rate).min(burst(self.rate));
-        self.rate = (self.rate + seconds * RECOVERY * self.full_rate).min(self.full_rate);
+        self.recover(seconds);
         self.updated_at = now;
+    }
+
+    /// Fast up to near where it was too fast, slowly past that, and fast again: so it stays most of
+    /// the time just below what the API allows, and finds out when that is more.
+    fn recover(&mut self, seconds: f64) {
+        let fast = self.full_rate * RECOVERY;
+        let mut left = seconds;
+        for (end, speed) in [
+            (self.ceiling * NEAR, fast),
+            (self.ceiling * PAST, fast * CAREFUL),
+            (self.full_rate, fast),
+        ] {
+            let end = end.min(self.full_rate);
+            if self.rate < end {
+                let reached = (self.rate + left * speed).min(end);
+                left -= (reached - self.rate) / speed;
+                self.rate = reached;
+            }
+        }
     }
 }
 
@@ -130,7 +158,7 @@ mod tests {
         let mut limiter = Limiter::new(20.0, Duration::ZERO);
         let now = Duration::from_secs(1);
         for _ in 0..50 {
-            limiter.throttled(now, None);
+            limiter.throttled(now);
         }
         let calls = calls_in(&mut limiter, now, 1);
         assert!((9..=13).contains(&calls), "{calls}");
@@ -139,10 +167,38 @@ mod tests {
         assert!((195..=204).contains(&calls), "{calls}");
     }
 
+    /// A caller with a full rate five times what the API allows.
+    #[test]
+    fn it_settles_just_below_what_the_api_allows() {
+        let allowed = Duration::from_millis(50);
+        let mut limiter = Limiter::new(100.0, Duration::ZERO);
+        let (mut now, mut api_free_at) = (Duration::ZERO, Duration::ZERO);
+        let (mut calls, mut refused) = (0_u32, 0_u32);
+        let (settled, end) = (Duration::from_secs(30), Duration::from_secs(630));
+        while now < end {
+            match limiter.take(now) {
+                Err(at) => now = at,
+                Ok(()) => {
+                    let counts = u32::from(now >= settled);
+                    calls += counts;
+                    // The API lets twenty calls a second through, and one second's worth at once.
+                    if api_free_at > now + Duration::from_secs(1) {
+                        refused += counts;
+                        limiter.throttled(now);
+                    } else {
+                        api_free_at = api_free_at.max(now) + allowed;
+                    }
+                }
+            }
+        }
+        assert!((600 * 17..600 * 21).contains(&calls), "{calls}");
+        assert!(refused < calls / 100, "{refused} of {calls}");
+    }
+
     #[test]
     fn retry_after_pauses_for_its_length() {
         let mut limiter = Limiter::new(20.0, Duration::ZERO);
-        limiter.throttled(Duration::from_secs(1), Some(Duration::from_secs(30)));
+        limiter.pause(Duration::from_secs(1), Duration::from_secs(30));
         assert_eq!(
             limiter.take(Duration::from_secs(2)),
             Err(Duration::from_secs(31))
@@ -161,7 +217,7 @@ mod tests {
             for second in 0..20 {
                 let now = Duration::from_secs(second);
                 for _ in throttles.iter().filter(|at| **at == second) {
-                    limiter.throttled(now, None);
+                    limiter.throttled(now);
                 }
                 calls += calls_in(&mut limiter, now, 1);
             }

@@ -128,11 +128,14 @@ impl Tracker {
     /// Throttling slows the whole lane.
     pub(super) fn lane_heard(&mut self, lane: LaneId, outcome: &Outcome, now: Now) {
         self.lanes.ended(lane);
-        if let Outcome::Trouble(trouble) = outcome
-            && (trouble.reason == Reason::Throttled || trouble.retry_after.is_some())
-        {
-            self.lanes
-                .throttled(lane, now.monotonic, trouble.retry_after);
+        let Outcome::Trouble(trouble) = outcome else {
+            return;
+        };
+        if let Some(pause) = trouble.retry_after {
+            self.lanes.pause(lane, now.monotonic, pause);
+        }
+        if trouble.reason == Reason::Throttled {
+            self.lanes.throttled(lane, now.monotonic);
         }
     }
 }
