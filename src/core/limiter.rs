@@ -176,19 +176,18 @@ mod tests {
         let (mut calls, mut refused) = (0_u32, 0_u32);
         let (settled, end) = (Duration::from_secs(30), Duration::from_secs(630));
         while now < end {
-            match limiter.take(now) {
-                Err(at) => now = at,
-                Ok(()) => {
-                    let counts = u32::from(now >= settled);
-                    calls += counts;
-                    // The API lets twenty calls a second through, and one second's worth at once.
-                    if api_free_at > now + Duration::from_secs(1) {
-                        refused += counts;
-                        limiter.throttled(now);
-                    } else {
-                        api_free_at = api_free_at.max(now) + allowed;
-                    }
-                }
+            if let Err(at) = limiter.take(now) {
+                now = at;
+                continue;
+            }
+            let counts = u32::from(now >= settled);
+            calls += counts;
+            // The API lets twenty calls a second through, and one second's worth at once.
+            if api_free_at > now + Duration::from_secs(1) {
+                refused += counts;
+                limiter.throttled(now);
+            } else {
+                api_free_at = api_free_at.max(now) + allowed;
             }
         }
         assert!((600 * 17..600 * 21).contains(&calls), "{calls}");

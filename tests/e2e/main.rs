@@ -11,4 +11,5 @@ mod process;
 mod secrets;
 mod shards;
 mod specs;
+mod trouble;
 mod world;
