@@ -8,7 +8,10 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use crate::{
@@ -20,6 +23,8 @@ use crate::{
 const KEPT: Duration = Duration::from_mins(1);
 /// Refused credentials are read anew unless they were read just now.
 const FRESH: Duration = Duration::from_secs(5);
+/// So many are read at a time.
+const CONCURRENCY: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Credentials>, Trouble>;
@@ -31,6 +36,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Outcome)>>>;
 pub struct Secrets {
     client: Client,
     slots: Arc<Mutex<HashMap<ObjectKey, (Instant, Slot)>>>,
+    /// Bounds how many are read at a time.
+    readers: Arc<Semaphore>,
 }
 
 impl Secrets {
@@ -39,6 +46,7 @@ impl Secrets {
         Self {
             client,
             slots: Arc::default(),
+            readers: Arc::new(Semaphore::new(CONCURRENCY)),
         }
     }
 
@@ -89,6 +97,8 @@ impl Secrets {
 
     async fn read(&self, key: &ObjectKey) -> Outcome {
         let ObjectKey { namespace, name } = key;
+        // Never closed: without a permit the read would still be right, only sooner.
+        let _reader = self.readers.acquire().await.ok();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get(name)).await {
             Ok(Ok(secret)) => credentials_of(name, &secret).map(Arc::new),

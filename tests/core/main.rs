@@ -10,6 +10,7 @@ mod events;
 mod fields;
 mod fixtures;
 mod histories;
+mod leases;
 mod polls;
 mod properties;
 mod simulation;
