@@ -1,10 +1,12 @@
 //! The command line, and the settings that follow from it.
 #![expect(clippy::doc_markdown, reason = "the comments are what `--help` shows")]
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use clap::{
-    CommandFactory, Parser, Subcommand, ValueEnum, builder::FalseyValueParser, error::ErrorKind,
+    CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{FalseyValueParser, Resettable},
+    error::ErrorKind,
 };
 
 use crate::{
@@ -23,6 +25,22 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line and the environment; exits where they make no sense. An empty
+    /// variable counts as not set, as templates leave them.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let program = Self::command().mut_subcommand("run", |run| {
+            run.mut_args(|flag| match flag.get_env() {
+                Some(name) if is_empty(name) => flag.env(Resettable::Reset),
+                _ => flag,
+            })
+        });
+        Self::from_arg_matches(&program.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What the program can do.
@@ -291,9 +309,10 @@ fn region_and_url(pair: &str) -> Result<(Region, String), clap::Error> {
 }
 
 fn log_filter(flag: Option<String>) -> Result<tracing_subscriber::EnvFilter, clap::Error> {
+    let given = |text: &String| !text.is_empty();
     let text = flag
-        .or_else(|| std::env::var("RUST_LOG").ok())
-        .filter(|text| !text.is_empty())
+        .filter(given)
+        .or_else(|| std::env::var("RUST_LOG").ok().filter(given))
         .unwrap_or_else(|| LOG_FILTER.to_owned());
     text.parse().map_err(|error| {
         usage_error(&format!("--log-filter {text:?} can't be read: {error}; write such as info or scaleouttask_controller=debug"))
@@ -318,6 +337,7 @@ fn usage_error(message: &str) -> clap::Error {
 }
 
 fn namespace(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let inner = !text.starts_with('-') && !text.ends_with('-');
     if (1..=63).contains(&text.len()) && text.bytes().all(plain) && inner {
@@ -334,7 +354,7 @@ fn default_lease_name(selector: &Selector) -> String {
     }
     // FNV-1a: stable over versions of Rust, which its own hashes aren't.
     let hash = selector
-        .as_str()
+        .in_order()
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| {
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -350,6 +370,7 @@ fn lease_name(text: &str) -> Result<String, String> {
 }
 
 fn cluster_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
     if (1..=64).contains(&text.chars().count()) && !text.contains(char::is_whitespace) {
         return Ok(text.to_owned());
     }
@@ -447,6 +468,8 @@ mod tests {
         assert_eq!(name(&[]), "scaleouttask-controller");
         let web = name(&["--selector", "team=web"]);
         assert_eq!(web, name(&["--selector", " team == web"]));
+        let two = name(&["--selector", "a=1,b in (x,y)"]);
+        assert_eq!(two, name(&["--selector", "b in (x,y),a=1"]));
         assert_ne!(web, name(&["--selector", "team=db"]));
         assert_ne!(web, name(&[]));
         assert_eq!(name(&["--selector", "a", "--lease-name", "b.c"]), "b.c");

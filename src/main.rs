@@ -6,7 +6,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use scaleouttask_controller::{
     api,
     cli::{Cli, Command, RunArgs},
@@ -15,7 +14,7 @@ use scaleouttask_controller::{
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match Cli::from_command_line().command {
         Command::Crd => print_crd(),
         Command::Run(args) => run(*args),
     };

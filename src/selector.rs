@@ -1,12 +1,13 @@
 //! Label selectors as kubectl takes them, checked before the API server sees them.
 
-use std::fmt;
-
 use thiserror::Error;
 
 /// A label selector, such as `team=web,env in (test,prod),!legacy`. Empty, it selects all objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selector(String);
+pub struct Selector {
+    text: String,
+    in_order: String,
+}
 
 /// Why a text is no label selector.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -19,19 +20,19 @@ impl Selector {
     /// As the API server takes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same for selectors that differ only in the order of their requirements.
+    #[must_use]
+    pub fn in_order(&self) -> &str {
+        &self.in_order
     }
 
     /// Whether it selects all objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.text.is_empty()
     }
 }
 
@@ -43,7 +44,11 @@ impl std::str::FromStr for Selector {
             return Ok(Self::default());
         }
         let requirements: Result<Vec<String>, _> = split(text).map(requirement).collect();
-        Ok(Self(requirements?.join(",")))
+        let mut requirements = requirements?;
+        let text = requirements.join(",");
+        requirements.sort_unstable();
+        let in_order = requirements.join(",");
+        Ok(Self { text, in_order })
     }
 }
 
@@ -81,6 +86,12 @@ fn parse(text: &str) -> Option<String> {
         if let Some((name, wanted)) = text.split_once(operator) {
             let operator = if operator == "!=" { "!=" } else { "=" };
             return Some(format!("{}{operator}{}", key(name)?, value(wanted)?));
+        }
+    }
+    for operator in ['<', '>'] {
+        if let Some((name, bound)) = text.split_once(operator) {
+            let bound: i64 = bound.trim().parse().ok()?;
+            return Some(format!("{}{operator}{bound}", key(name)?));
         }
     }
     key(text).map(str::to_owned)
@@ -143,6 +154,7 @@ mod tests {
             ),
             ("env notin (test)", "env notin (test)"),
             ("env in (,test)", "env in (,test)"),
+            ("size > 5,size<10", "size>5,size<10"),
         ];
         for (text, expected) in rows {
             let selector: Selector = text.parse().unwrap();
@@ -164,6 +176,8 @@ mod tests {
             "a in test)",
             "a within (test)",
             "a=b=c",
+            "a>b",
+            "a<",
             "a=(b)",
             "-a",
             "a-=b",

@@ -51,7 +51,11 @@ impl Caller {
     pub async fn identify(self, entry: EntryId, secret: ObjectKey) -> Event {
         let credentials = self.secrets.get(&secret).await;
         let account = credentials.map(|credentials| credentials.access_key_id.clone());
-        Event::Identified(entry, account)
+        Event::Identified {
+            entry,
+            secret,
+            account,
+        }
     }
 
     async fn describe(&self, call: &Call) -> Result<Outcome, Trouble> {
@@ -63,14 +67,13 @@ impl Caller {
             return Ok(self.task_api.describe(&region, &call.task_id, None).await);
         };
         let own = self.secrets.get(secret).await?;
-        let outcome = self
-            .task_api
-            .describe(&region, &call.task_id, Some(&own))
-            .await;
-        if let Outcome::Trouble(trouble) = &outcome
-            && trouble.reason == Reason::CredentialsInvalid
-        {
-            self.secrets.invalidate(secret, &own).await;
+        let task_id = &call.task_id;
+        let outcome = self.task_api.describe(&region, task_id, Some(&own)).await;
+        let is_refused = matches!(&outcome, Outcome::Trouble(trouble)
+            if trouble.reason == Reason::CredentialsInvalid);
+        if is_refused && let Some(newer) = self.secrets.refused(secret, &own).await {
+            // Rotated since it was read: that is no trouble.
+            return Ok(self.task_api.describe(&region, task_id, Some(&newer)).await);
         }
         Ok(outcome)
     }

@@ -34,8 +34,8 @@ use crate::{
 /// Requests to the API server under way at the same time.
 const API_CONCURRENCY: usize = 32;
 /// How long writes may go on after the order to stop, and then the Events.
-const DRAIN: Duration = Duration::from_millis(2500);
-const DRAIN_NOTICES: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_NOTICES: Duration = Duration::from_millis(700);
 /// The loop shows that it is alive at least so often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -169,7 +169,11 @@ impl Engine {
         match command {
             Command::Identify { entry, secret } => {
                 let otherwise = Trouble::new(Reason::TaskApiUnavailable);
-                let otherwise = Event::Identified(entry, Err(otherwise));
+                let otherwise = Event::Identified {
+                    entry,
+                    secret: secret.clone(),
+                    account: Err(otherwise),
+                };
                 let job = caller.identify(entry, secret);
                 self.calls.spawn(began, job, otherwise);
             }
@@ -184,11 +188,10 @@ impl Engine {
                 key,
                 uid,
                 resource_version,
+                attempts,
             } => {
-                let job = self
-                    .writer
-                    .clone()
-                    .delete(entry, key, uid, resource_version);
+                let writer = self.writer.clone();
+                let job = writer.delete(entry, key, uid, resource_version, attempts);
                 self.writes.spawn(began, job, Event::DeleteFailed(entry));
             }
             Command::Write(_) | Command::Tell(..) => {}

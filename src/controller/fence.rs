@@ -1,8 +1,8 @@
 //! What keeps a replica from writing once it may no longer lead.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep_until};
 
 use super::clock::Clock;
 
@@ -24,15 +24,42 @@ impl Fence {
         (FenceKeeper(sender), Self { until, clock })
     }
 
-    /// Whether a write may start now.
-    pub fn is_open(&self) -> bool {
-        self.clock.elapsed() < *self.until.borrow()
+    /// What `write` brings; none where the fence is closed, or closes before that.
+    pub async fn guard<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.closed_again() => None,
+            written = write => Some(written),
+        }
+    }
+
+    /// Waits until no write may go on. One that began in time may still wait for its connection.
+    async fn closed_again(&self) {
+        let mut until = self.until.clone();
+        loop {
+            let end = *until.borrow_and_update();
+            if self.clock.elapsed() >= end {
+                return;
+            }
+            let expiry = async {
+                match self.clock.instant(end) {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = expiry => {}
+                changed = until.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// The next time until which this replica leads. Never, once the keeper is gone.
     pub async fn changed(&mut self) -> Duration {
         if self.until.changed().await.is_err() {
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         }
         *self.until.borrow_and_update()
     }
@@ -57,14 +84,25 @@ mod tests {
     async fn the_fence_closes_by_itself_in_time() {
         let clock = Clock::start();
         let (keeper, mut fence) = Fence::closed(clock);
-        assert!(!fence.is_open());
+        assert_eq!(fence.guard(async {}).await, None);
         let until = clock.elapsed() + Duration::from_millis(200);
         keeper.lead_until(until);
-        assert!(fence.is_open());
+        assert_eq!(fence.guard(async {}).await, Some(()));
         assert_eq!(fence.changed().await, until);
-        while clock.elapsed() < until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(!fence.is_open());
+        fence.closed_again().await;
+        assert!(clock.elapsed() >= until);
+        assert_eq!(fence.guard(async {}).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_end_follows_each_renewal() {
+        let clock = Clock::start();
+        let (keeper, fence) = Fence::closed(clock);
+        keeper.lead_until(Duration::MAX);
+        let ended = tokio::spawn(async move { fence.closed_again().await });
+        tokio::task::yield_now().await;
+        assert!(!ended.is_finished());
+        keeper.lead_until(Duration::ZERO);
+        ended.await.unwrap();
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::PostParams};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{clock::Clock, fence::FenceKeeper};
 use crate::{
@@ -19,8 +19,11 @@ use crate::{
 
 /// How long one request may take: three fit into the deadline.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a candidate looks whether it knows the objects yet.
+const SYNC_PERIOD: Duration = Duration::from_millis(50);
 /// How long giving the Lease back may take: the process ends then.
-const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(1200);
+const RELEASE_ATTEMPTS: usize = 3;
 
 /// Which Lease, and who wants it.
 #[derive(Clone, Debug)]
@@ -75,7 +78,12 @@ impl Candidate {
         let mut stop = std::pin::pin!(stop);
         loop {
             self.health.beat(Part::Lease);
-            let pause = self.turn().await;
+            // Who doesn't know the objects leaves the lead to others.
+            let pause = if self.health.is_synced() {
+                self.turn().await
+            } else {
+                SYNC_PERIOD
+            };
             // A request under way is never dropped: its end is what giving back builds on.
             tokio::select! {
                 biased;
@@ -141,17 +149,39 @@ impl Candidate {
 
     async fn release(mut self) {
         self.keeper.lead_until(Duration::ZERO);
-        let Some(record) = self.election.release() else {
+        if self.election.leads_until().is_none() {
             return;
-        };
-        let lease = self.lease_of(&record);
-        let params = PostParams::default();
-        let released = self.api.replace(&self.name.name, &params, &lease);
-        match timeout(RELEASE_TIMEOUT, released).await {
-            Ok(Ok(_)) => info!(lease = self.name.name, "gave the lease back"),
-            Ok(Err(error)) => debug!(%error, "couldn't give the lease back; it runs out"),
-            Err(_) => debug!("couldn't give the lease back in time; it runs out"),
         }
+        let name = self.name.name.clone();
+        if timeout(RELEASE_TIMEOUT, self.give_back()).await == Ok(true) {
+            info!(lease = name, "gave the lease back");
+        } else {
+            warn!(
+                lease = name,
+                "couldn't give the lease back: others wait until it runs out"
+            );
+        }
+    }
+
+    /// Reads before it writes: the answer to the last renewal may be lost.
+    async fn give_back(&mut self) -> bool {
+        for _ in 0..RELEASE_ATTEMPTS {
+            let Ok(Some(lease)) = self.api.get_opt(&self.name.name).await else {
+                return false;
+            };
+            let mut election = self.election.clone();
+            election.read(Some(record_of(&lease)), self.clock.elapsed());
+            self.last = Some(lease);
+            let Some(record) = election.release() else {
+                return true;
+            };
+            let (lease, params) = (self.lease_of(&record), PostParams::default());
+            let replaced = self.api.replace(&self.name.name, &params, &lease).await;
+            if replaced.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// The Lease with what `record` says, and for the rest as it was.
@@ -261,6 +291,7 @@ fn record_of(lease: &Lease) -> LeaseRecord {
         holder: spec.holder_identity.unwrap_or_default(),
         duration: seconds.map_or(LEASE_DURATION, Duration::from_secs),
         transitions: spec.lease_transitions.unwrap_or_default(),
+        renewed: spec.renew_time.map(|time| time.0),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
 }

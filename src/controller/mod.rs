@@ -22,7 +22,7 @@ use std::{
 
 use kube::{Client, Config};
 use thiserror::Error;
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
 
 use self::{
@@ -46,7 +46,7 @@ use crate::{
 const NAME: &str = "scaleouttask-controller";
 
 /// How long giving the Lease back may take at the end.
-const GIVE_BACK: Duration = Duration::from_secs(1);
+const GIVE_BACK: Duration = Duration::from_millis(1300);
 
 /// Why the controller can't start. Nothing that the cluster or the cloud does ends it later.
 #[derive(Debug, Error)]
@@ -72,7 +72,14 @@ pub enum StartError {
 /// # Errors
 /// Where it can't start.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    let (client, own_namespace) = connect().await?;
+    let mut shutdown = Box::pin(shutdown);
+    // A kubeconfig may run a program for credentials, which blocks the thread.
+    let handle = Handle::current();
+    let connecting = tokio::task::spawn_blocking(move || handle.block_on(connect()));
+    let (client, own_namespace) = tokio::select! {
+        connected = connecting => connected.map_err(|error| StartError::Cluster(error.to_string()))??,
+        () = &mut shutdown => return Ok(()),
+    };
     let listener = admin::bind(settings.admin_address)
         .await
         .map_err(|error| StartError::Admin(settings.admin_address, error))?;
@@ -121,14 +128,19 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
 }
 
 fn named(lease: LeaseArgs, own_namespace: String) -> LeaseName {
-    // The pod's name, and a number for containers of one pod that start again.
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| NAME.to_owned());
+    // A number beside it, for containers of one pod that start again.
+    let host = host_name();
     let chance = RandomState::new().hash_one(std::process::id());
     LeaseName {
         namespace: lease.namespace.unwrap_or(own_namespace),
         name: lease.name,
         identity: format!("{host}_{chance:016x}"),
     }
+}
+
+/// The pod's name, where we run in one.
+fn host_name() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| NAME.to_owned())
 }
 
 /// Others may take over as soon as the Lease is given back.

@@ -1,13 +1,17 @@
 //! Events: told after the status is written, and never in its way.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
 };
+use kube::{Api, Client, Resource, api::PostParams};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
@@ -15,10 +19,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{NAME, fence::Fence};
+use super::{NAME, fence::Fence, host_name};
 use crate::{
     api::ScaleOutTask,
-    core::{Notice, Object, Severity},
+    core::{Notice, Object, ObjectKey, Severity, bounded},
 };
 
 /// So many may wait; what comes then is dropped, for the status says it too.
@@ -26,6 +30,10 @@ const QUEUE: usize = 10_000;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many are published at a time.
 const CONCURRENCY: usize = 8;
+/// So many characters of an object's name go into its Events' names.
+const NAME_MAX: usize = 230;
+/// No API server takes a longer name of who reports.
+const INSTANCE_MAX: usize = 128;
 /// The pauses between attempts: an Event that isn't taken by then is given up.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(500),
@@ -42,20 +50,17 @@ pub struct Notices {
 /// Takes notices.
 #[derive(Clone)]
 pub struct NoticeSender {
-    queue: mpsc::Sender<(Notice, ObjectReference)>,
+    queue: mpsc::Sender<Event>,
 }
 
 impl Notices {
     /// Starts publishing.
     pub fn start(client: Client, fence: Fence) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<(Notice, ObjectReference)>(QUEUE);
-        let recorder = Recorder::new(client, Reporter::from(NAME));
+        let (queue, mut waiting) = mpsc::channel::<Event>(QUEUE);
         let publisher = tokio::spawn(async move {
-            let (recorder, fence) = (&recorder, &fence);
+            let (client, fence) = (&client, &fence);
             stream::poll_fn(|context| waiting.poll_recv(context))
-                .for_each_concurrent(CONCURRENCY, |(notice, reference)| async move {
-                    publish(recorder, fence, notice, &reference).await;
-                })
+                .for_each_concurrent(CONCURRENCY, |event| publish(client, fence, event))
                 .await;
         });
         Self {
@@ -82,61 +87,81 @@ impl Notices {
 impl NoticeSender {
     /// Has `notice` of `object` published some time soon.
     pub fn send(&self, notice: Notice, object: &Object) {
-        if let Err(TrySendError::Full((notice, reference))) =
-            self.queue.try_send((notice, reference_of(object)))
-        {
-            let reason = notice.reason.as_str();
+        if let Err(TrySendError::Full(event)) = self.queue.try_send(event_of(object, notice)) {
+            let ObjectKey { namespace, name } = &object.key;
+            let reason = event.reason;
             warn!(
-                name = reference.name,
-                reason, "too many Events wait; this one is dropped"
+                namespace,
+                name, reason, "too many Events wait; this one is dropped"
             );
         }
     }
 }
 
-async fn publish(recorder: &Recorder, fence: &Fence, notice: Notice, reference: &ObjectReference) {
-    let event = Event {
-        type_: match notice.severity {
-            Severity::Normal => EventType::Normal,
-            Severity::Warning => EventType::Warning,
-        },
-        reason: notice.reason.as_str().to_owned(),
-        note: Some(notice.message),
-        action: "Poll".to_owned(),
-        secondary: None,
-    };
+async fn publish(client: &Client, fence: &Fence, event: Event) {
     let mut pauses = PAUSES.iter();
-    loop {
-        let attempt = if fence.is_open() {
-            try_publish(recorder, &event, reference).await
-        } else {
-            Err("this replica leads no more".to_owned())
-        };
-        let Err(error) = attempt else { return };
-        if let Some(pause) = pauses.next().filter(|_| fence.is_open()) {
-            sleep(*pause).await;
-            continue;
+    let error = loop {
+        let created = fence.guard(create(client, &event)).await;
+        match (created, pauses.next()) {
+            (Some(Ok(())), _) => return,
+            (None, _) => break "this replica leads no more".to_owned(),
+            (Some(Err(_)), Some(pause)) => sleep(*pause).await,
+            (Some(Err(error)), None) => break error,
         }
-        let (namespace, name, reason) = (&reference.namespace, &reference.name, &event.reason);
-        return warn!(
-            namespace,
-            name,
-            reason,
-            error,
-            "can't publish an Event: are create and patch on events.events.k8s.io granted?"
-        );
+    };
+    let regarding = event.regarding.unwrap_or_default();
+    let (namespace, name, reason) = (regarding.namespace, regarding.name, event.reason);
+    warn!(namespace, name, reason, error, "an Event is lost");
+}
+
+async fn create(client: &Client, event: &Event) -> Result<(), String> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let params = PostParams::default();
+    match timeout(PUBLISH_TIMEOUT, api.create(&params, event)).await {
+        Ok(Ok(_)) => Ok(()),
+        // An earlier attempt succeeded, and nobody heard.
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
+            "{}: grant create on events.events.k8s.io",
+            status.message
+        )),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
     }
 }
 
-async fn try_publish(
-    recorder: &Recorder,
-    event: &Event,
-    reference: &ObjectReference,
-) -> Result<(), String> {
-    match timeout(PUBLISH_TIMEOUT, recorder.publish(event, reference)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer in time".to_owned()),
+/// The Event about a change of `object`. It has the same name whenever it is told again.
+fn event_of(object: &Object, notice: Notice) -> Event {
+    let ObjectKey { namespace, name } = &object.key;
+    let reason = notice.reason.as_str();
+    let told = (&object.uid, &object.resource_version, reason);
+    let mut hasher = DefaultHasher::new();
+    told.hash(&mut hasher);
+    let type_ = match notice.severity {
+        Severity::Normal => "Normal",
+        Severity::Warning => "Warning",
+    };
+    Event {
+        metadata: ObjectMeta {
+            // A name of at most 253 characters, as names of objects are.
+            name: Some(format!(
+                "{}.{:016x}",
+                bounded(name, NAME_MAX),
+                hasher.finish()
+            )),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(Timestamp::now())),
+        reporting_controller: Some(NAME.to_owned()),
+        reporting_instance: Some(bounded(&host_name(), INSTANCE_MAX).to_owned()),
+        action: Some("Poll".to_owned()),
+        reason: Some(reason.to_owned()),
+        note: Some(notice.message),
+        type_: Some(type_.to_owned()),
+        regarding: Some(reference_of(object)),
+        ..Event::default()
     }
 }
 

@@ -25,17 +25,40 @@ const KEPT: Duration = Duration::from_mins(1);
 const FRESH: Duration = Duration::from_secs(5);
 /// So many are read at a time.
 const CONCURRENCY: usize = 16;
+/// Longer than the vendor's key IDs are.
+const KEY_ID_MAX: usize = 128;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Credentials>, Trouble>;
-/// What the last read brought, and when. Whoever reads holds the lock.
-type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Outcome)>>>;
+/// What the last read brought. Whoever reads holds the lock.
+type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
+
+struct Read {
+    at: Instant,
+    outcome: Outcome,
+    /// Whether the API refused these credentials.
+    refused: bool,
+}
+
+impl Read {
+    fn is_kept(&self) -> bool {
+        let kept = if self.refused { FRESH } else { KEPT };
+        self.outcome.is_ok() && self.at.elapsed() < kept
+    }
+}
+
+/// The Secrets that were asked for, and when.
+#[derive(Default)]
+struct Slots {
+    by_name: HashMap<ObjectKey, (Instant, Slot)>,
+    tidied: Option<Instant>,
+}
 
 /// Secrets by name. Clones share them.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
-    slots: Arc<Mutex<HashMap<ObjectKey, (Instant, Slot)>>>,
+    slots: Arc<Mutex<Slots>>,
     /// Bounds how many are read at a time.
     readers: Arc<Semaphore>,
 }
@@ -58,41 +81,50 @@ impl Secrets {
         let asked_at = Instant::now();
         let slot = self.slot(secret);
         let mut last = slot.lock().await;
-        if let Some((at, outcome)) = &*last {
-            // All who waited for one read share its failure; who comes later may find it mended.
-            let kept = outcome.is_ok() && at.elapsed() < KEPT;
-            if kept || *at >= asked_at {
-                return outcome.clone();
-            }
+        // All who waited for one read share its failure; who comes later may find it mended.
+        let serves = |read: &&Read| read.is_kept() || read.at >= asked_at;
+        if let Some(read) = last.as_ref().filter(serves) {
+            return read.outcome.clone();
         }
         let outcome = self.read(secret).await;
-        *last = Some((Instant::now(), outcome.clone()));
+        *last = Some(Read {
+            at: Instant::now(),
+            outcome: outcome.clone(),
+            refused: false,
+        });
         outcome
     }
 
-    /// The API refused these credentials: they may have been replaced.
-    pub async fn invalidate(&self, secret: &ObjectKey, refused: &Arc<Credentials>) {
+    /// The API refused these credentials. The Secret may hold others by now: then those.
+    pub async fn refused(
+        &self,
+        secret: &ObjectKey,
+        refused: &Arc<Credentials>,
+    ) -> Option<Arc<Credentials>> {
         let slot = self.slot(secret);
-        slot.lock().await.take_if(|(at, outcome)| {
-            let same = outcome
-                .as_ref()
-                .is_ok_and(|known| Arc::ptr_eq(known, refused));
-            same && at.elapsed() >= FRESH
-        });
+        if let Some(read) = &mut *slot.lock().await {
+            let known = read.outcome.as_ref();
+            read.refused |= known.is_ok_and(|known| Arc::ptr_eq(known, refused));
+        }
+        let now = self.get(secret).await.ok()?;
+        (!now.is_same_as(refused)).then_some(now)
     }
 
     fn slot(&self, secret: &ObjectKey) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some((asked, slot)) = slots.get_mut(secret) {
-            *asked = now;
-            return slot.clone();
-        }
         // What nobody asked for in a while is held for nothing.
-        slots.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
-        let slot = Slot::default();
-        slots.insert(secret.clone(), (now, slot.clone()));
-        slot
+        if slots.tidied.is_none_or(|at| now.duration_since(at) >= KEPT) {
+            slots.tidied = Some(now);
+            let by_name = &mut slots.by_name;
+            by_name.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
+        }
+        let by_name = &mut slots.by_name;
+        let (asked, slot) = by_name
+            .entry(secret.clone())
+            .or_insert_with(|| (now, Slot::default()));
+        *asked = now;
+        slot.clone()
     }
 
     async fn read(&self, key: &ObjectKey) -> Outcome {
@@ -137,8 +169,15 @@ fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, Trouble> {
             ))
         })
     };
+    let access_key_id = required("accessKeyId")?;
+    if access_key_id.len() > KEY_ID_MAX {
+        return Err(invalid(format!(
+            "accessKeyId in Secret {name} of spec.credentialsSecretRef is no access key's ID: it is \
+             longer than {KEY_ID_MAX} bytes"
+        )));
+    }
     Ok(Credentials {
-        access_key_id: required("accessKeyId")?,
+        access_key_id,
         access_key_secret: required("accessKeySecret")?.into(),
         security_token: value("securityToken").map(Into::into),
         expires_at: None,

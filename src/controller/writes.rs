@@ -67,10 +67,13 @@ impl Writer {
         key: ObjectKey,
         uid: String,
         resource_version: String,
+        attempts: u32,
     ) -> Event {
         // Never closed: without a permit the request would still be right, only sooner.
         let _slot = self.slots.acquire().await.ok();
-        if self.fence.is_open() && delete(&self.client, &key, uid, resource_version).await {
+        let deletion = delete(&self.client, &key, uid, resource_version, attempts);
+        let deleted = self.fence.guard(deletion).await;
+        if deleted == Some(true) {
             Event::Tick
         } else {
             Event::DeleteFailed(entry)
@@ -99,12 +102,12 @@ impl Writer {
             Err(error) => return failed(write, &error.to_string(), WriteResult::Refused),
         };
         let _slot = self.slots.acquire().await.ok();
-        // As late as possible: the wait for the slot may have been long.
-        if !self.fence.is_open() {
-            return WriteResult::Failed;
-        }
         let params = PatchParams::default();
-        match bounded(api.patch_status(&object.key.name, &params, &patch)).await {
+        let request = bounded(api.patch_status(&object.key.name, &params, &patch));
+        let Some(written) = self.fence.guard(request).await else {
+            return WriteResult::Failed;
+        };
+        match written {
             Ok(task) => WriteResult::Written(Box::new(Object::from(task))),
             Err(Failure::Conflict) => reread(&api, write).await,
             Err(Failure::Gone) => WriteResult::Gone,
@@ -115,7 +118,13 @@ impl Writer {
 }
 
 /// False where that failed.
-async fn delete(client: &Client, key: &ObjectKey, uid: String, resource_version: String) -> bool {
+async fn delete(
+    client: &Client,
+    key: &ObjectKey,
+    uid: String,
+    resource_version: String,
+    attempts: u32,
+) -> bool {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid),
@@ -135,10 +144,13 @@ async fn delete(client: &Client, key: &ObjectKey, uid: String, resource_version:
         Err(Failure::Gone) => true,
         Err(Failure::Conflict) => false,
         Err(Failure::Refused(error) | Failure::Other(error)) => {
-            warn!(
-                namespace,
-                name, error, "can't delete the object; trying again"
-            );
+            // Told once, not at every attempt.
+            if attempts == 0 {
+                warn!(
+                    namespace,
+                    name, error, "can't delete the object; trying again"
+                );
+            }
             false
         }
     }

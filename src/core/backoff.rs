@@ -12,9 +12,6 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
 pub const SLOW_RETRY: Duration = Duration::from_mins(5);
 
-/// How long a refused deletion waits before it is decided about anew.
-pub const DELETE_RETRY: Duration = Duration::from_secs(5);
-
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
@@ -35,7 +32,7 @@ pub enum Failure {
     Lasting,
 }
 
-/// How long a failed write waits until it is tried again: from 0.2 s, doubling up to 5 s, or to a
+/// How long a failed write or deletion waits until it is tried again: from 0.2 s, doubling up to 5 s, or to a
 /// minute where it was refused; less up to half of it. `attempts` counts from 0.
 pub fn write_retry_delay(attempts: u32, failure: Failure, seed: u64) -> Duration {
     let ceiling = match failure {

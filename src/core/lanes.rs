@@ -124,15 +124,19 @@ impl Lanes {
         }
     }
 
-    /// The next entry that may be called about now, with its lane. `waits` tells whether a queued
-    /// entry still waits.
-    pub fn pop(&mut self, now: Duration, waits: impl Fn(u64) -> bool) -> Option<(LaneId, u64)> {
+    /// The next entry that may be called about now, with its lane. `waits` tells whether an entry
+    /// still waits in a lane.
+    pub fn pop(
+        &mut self,
+        now: Duration,
+        waits: impl Fn(LaneId, u64) -> bool,
+    ) -> Option<(LaneId, u64)> {
         let concurrency = self.limits.concurrency;
         self.all.iter_mut().find_map(|(id, lane)| {
             if lane.in_flight >= concurrency {
                 return None;
             }
-            lane.skip_to(&waits);
+            lane.skip_to(|entry| waits(*id, entry));
             if lane.is_empty() || now < lane.open_at {
                 return None;
             }

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
+
 /// How long others wait for a sign of life before they take over.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long a renewal lets its holder lead.
@@ -25,8 +27,22 @@ pub struct LeaseRecord {
     pub duration: Duration,
     /// How often it changed hands.
     pub transitions: i32,
+    /// When its holder says that it renewed it: another time is a sign of life, and no more.
+    pub renewed: Option<Timestamp>,
     /// The version of the Lease object, for the next write.
     pub version: String,
+}
+
+impl LeaseRecord {
+    /// Whether its holder showed no sign of life since. Others may touch the object.
+    fn is_as_alive_as(&self, known: &Self) -> bool {
+        let version = self.version.clone();
+        *self
+            == Self {
+                version,
+                ..known.clone()
+            }
+    }
 }
 
 /// What the replica does next about the Lease.
@@ -94,8 +110,15 @@ impl Election {
         if is_other {
             self.renewed_at = None;
         }
-        let since = match &self.seen {
-            Some((known, since)) if *known == record => *since,
+        if let (None, Some((Some(known), since))) = (&record, &self.seen)
+            && !self.may_claim(Some(known), *since, now)
+        {
+            // Deleted under its holder, who leads on for a while and creates it again.
+            self.due = now.saturating_add(STANDBY_PERIOD);
+            return;
+        }
+        let since = match (&self.seen, &record) {
+            (Some((Some(known), since)), Some(record)) if record.is_as_alive_as(known) => *since,
             _ => now,
         };
         let may_claim = self.may_claim(record.as_ref(), since, now);
@@ -132,7 +155,7 @@ impl Election {
     /// stands by from now on.
     pub fn release(&mut self) -> Option<LeaseRecord> {
         self.renewed_at.take()?;
-        let record = self.seen.take()?.0?;
+        let record = self.seen.take()?.0.filter(|record| self.is_mine(record))?;
         Some(LeaseRecord {
             holder: String::new(),
             duration: Duration::from_secs(1),
@@ -163,6 +186,7 @@ impl Election {
             holder: self.identity.clone(),
             duration: LEASE_DURATION,
             transitions,
+            renewed: None,
             version: record
                 .map(|record| record.version.clone())
                 .unwrap_or_default(),

@@ -222,7 +222,10 @@ impl Decision<'_> {
 
     fn suspended(&self) -> Option<Situation> {
         let never_polled = match self.object.reason() {
-            Some(Reason::RegionMissing) => self.object.status.state.is_none(),
+            // No call was made, or none was answered.
+            Some(Reason::RegionMissing | Reason::CredentialsInvalid) => {
+                self.object.status.state.is_none()
+            }
             _ => self.kept_ready() == "Unknown",
         };
         let ready = if never_polled { "Unknown" } else { "False" };
@@ -315,7 +318,10 @@ impl Decision<'_> {
             | Reason::ClockSkewed
             | Reason::RequestRejected => true,
             Reason::TaskNotFound => {
-                let since = *self.memory.not_found_since.get_or_insert(self.now);
+                let since = self.memory.not_found_since.get_or_insert(self.now);
+                // A clock that was set back must not draw the grace out.
+                *since = (*since).min(self.now);
+                let since = *since;
                 let stalled = conditions::find(&self.status, "Stalled");
                 let already = stalled.is_some_and(|stalled| stalled.reason == reason.as_str());
                 already || elapsed(since, self.now) >= NOT_FOUND_GRACE

@@ -73,6 +73,36 @@ fn only_call(commands: Vec<Command>) -> Call {
 }
 
 #[test]
+fn a_deletion_refused_over_and_over_is_tried_ever_more_seldom() {
+    let mut tracker = tracker_of_one_call_at_a_time();
+    let mut now = NOW;
+    let mut commands = tracker.handle(Event::Applied(0, Box::new(finished("1"))), now);
+    let mut tried = Vec::new();
+    while now.monotonic < Duration::from_mins(10) {
+        for command in commands {
+            let Command::Delete {
+                entry, attempts, ..
+            } = command
+            else {
+                panic!("not a deletion: {command:?}");
+            };
+            tried.push(attempts);
+            assert!(tracker.handle(Event::DeleteFailed(entry), now).is_empty());
+        }
+        now.monotonic = tracker.next_wake().unwrap();
+        commands = tracker.handle(Event::Tick, now);
+    }
+    assert!((12..=30).contains(&tried.len()), "{tried:?}");
+    assert!(
+        tried.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "{tried:?}"
+    );
+    // Whoever changes the object may have mended what was in the way.
+    let changed = tracker.handle(Event::Applied(0, Box::new(finished("2"))), now);
+    assert!(changed.is_empty(), "{changed:?}");
+}
+
+#[test]
 fn a_refused_deletion_leaves_a_waiting_poll_request_its_place() {
     let mut tracker = tracker_of_one_call_at_a_time();
     let busy = Event::Applied(0, Box::new(object("busy", "1")));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use scaleouttask_controller::core::{
     Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD, STANDBY_PERIOD,
@@ -16,6 +17,11 @@ fn held_by(holder: &str, version: &str) -> LeaseRecord {
         holder: holder.to_owned(),
         duration: LEASE_DURATION,
         transitions: 3,
+        // Each version is a renewal.
+        renewed: version
+            .parse()
+            .ok()
+            .and_then(|second| Timestamp::from_second(second).ok()),
         version: version.to_owned(),
     }
 }
@@ -77,11 +83,49 @@ fn anothers_lease_is_taken_once_it_was_seen_unchanged_for_its_whole_duration() {
 }
 
 #[test]
+fn who_touches_the_lease_renews_it_not() {
+    let mut election = Election::new("me".to_owned());
+    election.read(Some(held_by("other", "1")), at(0));
+    let touched = LeaseRecord {
+        version: "9".to_owned(),
+        ..held_by("other", "1")
+    };
+    election.read(Some(touched), LEASE_DURATION);
+    assert_eq!(claim(&election, LEASE_DURATION).version, "9");
+}
+
+#[test]
+fn a_lease_deleted_under_its_holder_is_left_to_it_for_a_while() {
+    let mut election = Election::new("me".to_owned());
+    election.read(Some(held_by("other", "1")), at(0));
+    election.read(None, at(1000));
+    assert_eq!(
+        election.next(at(1000)),
+        LeaseStep::WaitUntil(at(1000) + STANDBY_PERIOD)
+    );
+    assert_eq!(election.next(at(2000)), LeaseStep::Read);
+    election.read(None, LEASE_DURATION);
+    assert_eq!(claim(&election, LEASE_DURATION).holder, "me");
+    // The holder itself finds it missing when it renews, and creates it at once.
+    let mut holder = leader(at(0));
+    holder.refused(at(2000));
+    holder.read(None, at(2000));
+    assert_eq!(claim(&holder, at(2000)).version, "");
+}
+
+#[test]
 fn the_holder_renews_every_two_seconds_in_place_of_its_own_version() {
     let mut election = leader(at(0));
     assert_eq!(election.next(at(1)), LeaseStep::WaitUntil(RETRY_PERIOD));
     let record = claim(&election, RETRY_PERIOD);
-    assert_eq!(record, held_by("me", "1"));
+    let renewed = None;
+    assert_eq!(
+        record,
+        LeaseRecord {
+            renewed,
+            ..held_by("me", "1")
+        }
+    );
     election.claimed(held_by("me", "2"), RETRY_PERIOD);
     assert_eq!(election.leads_until(), Some(RETRY_PERIOD + RENEW_DEADLINE));
 }
@@ -121,7 +165,7 @@ fn ones_own_lease_that_was_renewed_unheard_is_renewed_again() {
     let mut election = leader(at(0));
     election.refused(at(2000));
     election.read(Some(held_by("me", "2")), at(2001));
-    assert_eq!(claim(&election, at(2001)), held_by("me", "2"));
+    assert_eq!(claim(&election, at(2001)).version, "2");
 }
 
 #[test]
@@ -177,7 +221,7 @@ struct Replica {
 #[derive(Default)]
 struct Server {
     record: Option<LeaseRecord>,
-    version: u64,
+    version: u32,
 }
 
 impl Server {
@@ -187,6 +231,7 @@ impl Server {
             return Err(());
         }
         self.version += 1;
+        record.renewed = Timestamp::from_second(self.version.into()).ok();
         record.version = self.version.to_string();
         self.record = Some(record.clone());
         Ok(record)

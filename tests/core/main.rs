@@ -2,6 +2,7 @@
 //! show, when it is asked about again, and what never happens whatever the history.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod accounts;
 mod clusters;
 mod conditions;
 mod deletions;

@@ -112,7 +112,7 @@ struct World {
     /// The cloud.
     tasks: HashMap<String, Truth>,
     /// Requests under way.
-    identifications: Vec<EntryId>,
+    identifications: Vec<(EntryId, ObjectKey)>,
     calls: Vec<Call>,
     writes: Vec<Write>,
     deletions: Vec<(EntryId, ObjectKey, String, String)>,
@@ -174,7 +174,7 @@ impl World {
             match command {
                 Command::Call(call) => self.begin_call(call),
                 Command::Write(write) => self.begin_write(*write),
-                Command::Identify { entry, .. } => self.identifications.push(entry),
+                Command::Identify { entry, secret } => self.identifications.push((entry, secret)),
                 Command::Tell(object, notice) => {
                     assert_eq!(object.reason(), Some(notice.reason), "told of what isn't");
                 }
@@ -183,6 +183,7 @@ impl World {
                     key,
                     uid,
                     resource_version,
+                    ..
                 } => self.deletions.push((entry, key, uid, resource_version)),
             }
         }
@@ -388,14 +389,18 @@ impl World {
             return;
         }
         let index = self.chance.below(self.identifications.len());
-        let entry = self.identifications.swap_remove(index);
+        let (entry, secret) = self.identifications.swap_remove(index);
         let account = if !self.calm && self.chance.percent(self.habits.failing_calls) {
             let reasons = [Reason::CredentialsInvalid, Reason::TaskApiUnavailable];
             Err(Trouble::new(self.chance.of(&reasons)))
         } else {
             Ok("key".to_owned())
         };
-        self.feed(Event::Identified(entry, account));
+        self.feed(Event::Identified {
+            entry,
+            secret,
+            account,
+        });
     }
 
     fn end_a_call(&mut self) {

@@ -144,6 +144,37 @@ fn exit_codes_tell_wrong_usage_from_a_failed_start() {
     assert!(error.contains("KUBECONFIG"), "{error}");
 }
 
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let flags = [
+        "REGION",
+        "ENDPOINT",
+        "ENDPOINT_FOR",
+        "ALLOW_INSECURE_ENDPOINT",
+        "CREDENTIALS",
+        "NAMESPACE",
+        "SELECTOR",
+        "POLL_INTERVAL",
+        "REQUESTS_PER_SECOND",
+        "CONCURRENCY",
+        "REQUEST_TIMEOUT",
+        "ALLOWED_CLUSTER_ID",
+        "SECRET_CREDENTIALS",
+        "LEADER_ELECT",
+        "LEASE_NAME",
+        "LEASE_NAMESPACE",
+        "ADMIN_ADDRESS",
+        "LOG_FORMAT",
+        "LOG_FILTER",
+    ];
+    let names = flags.map(|flag| format!("SCALEOUTTASK_{flag}"));
+    let mut env: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    env.push(("KUBECONFIG", "/nonexistent/kubeconfig"));
+    let (code, error) = run_to_end(&["run"], &env);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("KUBECONFIG"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_in_use_is_one_line_and_exit_code_1() {
     let world = World::new("inuse").await;

@@ -410,7 +410,7 @@ async fn install(client: &Client) {
             { "apiGroups": ["scaleout.dev"], "resources": ["scaleouttasks/status"],
               "verbs": ["patch"] },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"],
-              "verbs": ["create", "patch"] },
+              "verbs": ["create"] },
             { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
               "verbs": ["get", "create", "update"] },
         ],

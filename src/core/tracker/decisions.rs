@@ -1,6 +1,7 @@
 //! Deciding about an object, and having its status written.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::core::{
     Input, Memory, Next, Notice, ObjectKey, Observe, Policy, SLOW_RETRY, Verdict,
-    backoff::{DELETE_RETRY, Failure, write_retry_delay},
+    backoff::{Failure, write_retry_delay},
     object::reason_of,
 };
 
@@ -103,6 +104,10 @@ impl Tracker {
             meanwhile: None,
             notice: notice.clone(),
         });
+        // The write, or its retry, says more than that it is late.
+        if let Some(at) = entry.overdue_at.take() {
+            self.timers.remove(&(at, id, Timer::Overdue));
+        }
         let write = Write {
             entry: id,
             object: entry.object.clone(),
@@ -125,10 +130,16 @@ impl Tracker {
     }
 
     pub(super) fn call_ended(&mut self, id: EntryId, input: Input, now: Now) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.course = Course::Idle;
-            self.decide(id, input, now);
-        }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let course = mem::replace(&mut entry.course, Course::Idle);
+        let input = match course {
+            // What other credentials than those of the spec brought is no word on it.
+            Course::Calling { secret } if secret != entry.object.secret() => Input::Seen,
+            _ => input,
+        };
+        self.decide(id, input, now);
     }
 
     pub(super) fn write_ended(&mut self, id: EntryId, result: WriteResult, now: Now) {
@@ -213,8 +224,14 @@ impl Tracker {
 
     /// The object may have changed since: later it is decided anew whether to delete it.
     pub(super) fn delete_failed(&mut self, id: EntryId, now: Now) {
-        if self.entries.get(&id).is_some_and(Entry::is_idle) {
-            self.schedule(id, Next::Wait(DELETE_RETRY), now);
+        let seed = self.seed(id, now);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let wait = write_retry_delay(entry.refused_deletions, Failure::Lasting, seed);
+        entry.refused_deletions = entry.refused_deletions.saturating_add(1);
+        if entry.is_idle() {
+            self.schedule(id, Next::Wait(wait), now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Census, Input, Memory, Next, Notice, OVERDUE_AFTER, Object};
+use crate::core::{Census, Input, LaneId, Memory, Next, Notice, OVERDUE_AFTER, Object, ObjectKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -22,16 +22,20 @@ pub enum Turn {
 }
 
 /// How far a call has come that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Course {
     /// None is.
     Idle,
-    /// It isn't known whose account it goes to.
-    Identifying { due: Duration, urgent: bool },
-    /// It waits in its lane.
-    Queued { due: Duration },
-    /// It is under way.
-    Calling,
+    /// It isn't known whose account this Secret's credentials are.
+    Identifying {
+        due: Duration,
+        urgent: bool,
+        secret: ObjectKey,
+    },
+    /// It waits in this lane.
+    Queued { due: Duration, lane: LaneId },
+    /// It is under way, with that Secret's credentials or the controller's own.
+    Calling { secret: Option<ObjectKey> },
 }
 
 /// What an entry's schedule was last decided on.
@@ -92,6 +96,8 @@ pub struct Entry {
     pub course: Course,
     pub pending: Option<Pending>,
     pub retry_at: Option<Duration>,
+    /// Deletions in a row that this version of the object was refused.
+    pub refused_deletions: u32,
 }
 
 impl Pending {
@@ -120,6 +126,7 @@ impl Entry {
             course: Course::Idle,
             pending: None,
             retry_at: None,
+            refused_deletions: 0,
         }
     }
 
@@ -149,6 +156,9 @@ impl Entry {
     /// Takes a newer view of the object.
     pub fn replace(&mut self, object: Object, census: &mut Census) {
         census.replace(Some(&self.object), Some(&object));
+        if object.resource_version != self.object.resource_version {
+            self.refused_deletions = 0;
+        }
         self.object = object;
     }
 
@@ -157,9 +167,14 @@ impl Entry {
         self.turn.is_none() && self.course == Course::Idle && self.pending.is_none()
     }
 
+    /// Whether a call is under way.
+    pub fn is_calling(&self) -> bool {
+        matches!(self.course, Course::Calling { .. })
+    }
+
     /// Takes back a call that hasn't begun.
     pub fn leave_queue(&mut self) {
-        if self.course != Course::Calling {
+        if !self.is_calling() {
             self.course = Course::Idle;
         }
     }
@@ -171,8 +186,8 @@ impl Entry {
         self.overdue_at = self.overdue_at.map(earlier);
         self.retry_at = self.retry_at.map(earlier);
         match &mut self.course {
-            Course::Identifying { due, .. } | Course::Queued { due } => *due = earlier(*due),
-            Course::Idle | Course::Calling => {}
+            Course::Identifying { due, .. } | Course::Queued { due, .. } => *due = earlier(*due),
+            Course::Idle | Course::Calling { .. } => {}
         }
     }
 

@@ -57,8 +57,15 @@ pub enum Event {
     Applied(usize, Box<Object>),
     /// An object is gone, or can't be read any more.
     Gone(ObjectKey),
-    /// An account is known that [`Command::Identify`] asked for: by its access key's ID.
-    Identified(EntryId, Result<String, Trouble>),
+    /// It is known, or can't be, what [`Command::Identify`] asked for.
+    Identified {
+        /// For this entry.
+        entry: EntryId,
+        /// The Secret.
+        secret: ObjectKey,
+        /// The ID of its access key.
+        account: Result<String, Trouble>,
+    },
     /// A call ended.
     CallEnded {
         /// Of this entry.
@@ -121,6 +128,8 @@ pub enum Command {
         uid: String,
         /// A precondition.
         resource_version: String,
+        /// How often it was refused before.
+        attempts: u32,
     },
 }
 

@@ -128,7 +128,11 @@ impl Tracker {
                     self.forget(*id);
                 }
             }
-            Event::Identified(id, account) => self.identified(id, account, now),
+            Event::Identified {
+                entry,
+                secret,
+                account,
+            } => self.identified(entry, &secret, account, now),
             Event::CallEnded {
                 entry,
                 lane,

@@ -6,7 +6,7 @@ use super::{
     Call, Command, EntryId, Now, Timer, Tracker,
     entry::{Course, Turn},
 };
-use crate::core::{Account, Input, LaneId, Next, Outcome, Reason, Trouble};
+use crate::core::{Account, Input, LaneId, Next, ObjectKey, Outcome, Reason, Trouble};
 
 impl Tracker {
     pub(super) fn unschedule(&mut self, id: EntryId) {
@@ -44,11 +44,15 @@ impl Tracker {
         match turn {
             Turn::Wait => self.decide(id, Input::Waited, now),
             // A call under way decides what comes next.
-            Turn::Call { .. } if entry.course == Course::Calling => {}
+            Turn::Call { .. } if entry.is_calling() => {}
             Turn::Call { urgent } => match entry.object.secret() {
                 None => self.queue(id, Account::Default, due, urgent, now),
                 Some(secret) => {
-                    entry.course = Course::Identifying { due, urgent };
+                    entry.course = Course::Identifying {
+                        due,
+                        urgent,
+                        secret: secret.clone(),
+                    };
                     self.commands.push(Command::Identify { entry: id, secret });
                 }
             },
@@ -59,19 +63,37 @@ impl Tracker {
                     key: object.key.clone(),
                     uid: object.uid.clone(),
                     resource_version: object.resource_version.clone(),
+                    attempts: entry.refused_deletions,
                 });
             }
         }
     }
 
     /// Whose account it is decides where the call waits. Without credentials it ends here.
-    pub(super) fn identified(&mut self, id: EntryId, account: Result<String, Trouble>, now: Now) {
+    pub(super) fn identified(
+        &mut self,
+        id: EntryId,
+        secret: &ObjectKey,
+        account: Result<String, Trouble>,
+        now: Now,
+    ) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let Course::Identifying { due, urgent } = entry.course else {
-            return;
+        let (due, urgent) = match &entry.course {
+            Course::Identifying {
+                due,
+                urgent,
+                secret: asked,
+            } if asked == secret => (*due, *urgent),
+            // Not asked any more.
+            _ => return,
         };
+        if entry.object.secret().as_ref() != Some(secret) {
+            // The spec names another by now.
+            entry.course = Course::Idle;
+            return self.decide(id, Input::Seen, now);
+        }
         match account {
             Ok(key) => self.queue(id, Account::AccessKey(key), due, urgent, now),
             Err(trouble) => {
@@ -91,26 +113,28 @@ impl Tracker {
         };
         entry.course = Course::Idle;
         if let Some(region) = self.config.region_of(&entry.object) {
-            entry.course = Course::Queued { due };
             let lane = self.lanes.lane(account, region, now.monotonic);
+            entry.course = Course::Queued { due, lane };
             self.lanes.push(lane, id, urgent);
         }
     }
 
     pub(super) fn dispatch(&mut self, now: Now) {
         let entries = &mut self.entries;
-        let waits = |entry: &super::Entry| matches!(entry.course, Course::Queued { .. });
-        while let Some((lane, id)) = self
-            .lanes
-            .pop(now.monotonic, |id| entries.get(&id).is_some_and(waits))
-        {
+        while let Some((lane, id)) = self.lanes.pop(now.monotonic, |lane, id| {
+            let course = entries.get(&id).map(|entry| &entry.course);
+            matches!(course, Some(Course::Queued { lane: own, .. }) if *own == lane)
+        }) {
             let Some(entry) = entries.get_mut(&id) else {
                 continue;
             };
-            let Course::Queued { due } = entry.course else {
+            let Course::Queued { due, .. } = entry.course else {
                 continue;
             };
-            entry.course = Course::Calling;
+            let secret = entry.object.secret();
+            entry.course = Course::Calling {
+                secret: secret.clone(),
+            };
             let region = self.config.region_of(&entry.object);
             self.commands.push(Command::Call(Call {
                 entry: id,
@@ -118,7 +142,7 @@ impl Tracker {
                 key: entry.object.key.clone(),
                 region: region.unwrap_or_default().to_owned(),
                 task_id: entry.object.spec.task_id.clone(),
-                secret: entry.object.secret(),
+                secret,
                 poll_request: entry.object.pending_poll_request().map(str::to_owned),
                 lag: now.monotonic.saturating_sub(due),
             }));

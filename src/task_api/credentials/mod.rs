@@ -8,7 +8,7 @@ mod shared;
 mod source;
 
 use k8s_openapi::jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use error::CredentialsError;
 pub use shared::SharedCredentials;
@@ -25,6 +25,20 @@ pub struct Credentials {
     pub security_token: Option<SecretString>,
     /// When the API stops taking them; never, for a permanent key.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Credentials {
+    /// Whether requests signed with either are the same.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let token = |credentials: &Self| {
+            let token = credentials.security_token.as_ref();
+            token.map(|token| token.expose_secret().to_owned())
+        };
+        self.access_key_id == other.access_key_id
+            && self.access_key_secret.expose_secret() == other.access_key_secret.expose_secret()
+            && token(self) == token(other)
+    }
 }
 
 #[cfg(test)]

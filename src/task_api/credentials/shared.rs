@@ -86,13 +86,6 @@ impl SharedCredentials {
         Ok(Self::from_provider(provider, Timestamp::now))
     }
 
-    /// Credentials that were read elsewhere, such as from a Secret.
-    #[must_use]
-    pub fn fixed(credentials: Credentials) -> Self {
-        let fetch = move || std::future::ready(Ok(credentials.clone()));
-        Self::new(None, fetch, Timestamp::now)
-    }
-
     pub(super) fn from_provider(
         provider: Provider,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -122,7 +115,7 @@ impl SharedCredentials {
         }))
     }
 
-    /// The source that was chosen; none is where nothing is configured, and for fixed ones.
+    /// The source that was chosen; none where nothing is configured.
     #[must_use]
     pub fn source(&self) -> Option<CredentialSource> {
         self.0.source
@@ -479,18 +472,6 @@ mod tests {
         let start = Instant::now();
         assert_eq!(id(&shared).await, Err(ERROR));
         assert_eq!(start.elapsed().as_secs(), FETCH_TIMEOUT.as_secs());
-    }
-
-    #[tokio::test]
-    async fn fixed_ones_are_given_as_they_are() {
-        let shared = SharedCredentials::fixed(Credentials {
-            access_key_id: "id".to_owned(),
-            access_key_secret: "secret".into(),
-            security_token: None,
-            expires_at: None,
-        });
-        let got = shared.get().await.unwrap();
-        assert_eq!(got.access_key_id, "id");
     }
 
     #[test]
