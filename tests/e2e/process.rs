@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    controller::free_port,
+    controller::{Controller, free_port},
     world::{World, eventually},
 };
 
@@ -58,6 +58,33 @@ async fn sigterm_ends_it_with_0_in_time_though_a_call_hangs() {
     .await;
     let (code, took) = world.stop();
     assert_eq!(code, 0, "{}", world.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_is_heard_while_a_program_for_credentials_hangs() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let started = directory.path().join("started");
+    let hanging = "apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users:
+- name: u
+  user:
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'touch STARTED; sleep 15'], interactiveMode: Never}
+";
+    let hanging = hanging.replace("STARTED", started.to_str().unwrap());
+    std::fs::write(&kubeconfig, hanging).unwrap();
+    let mut command = Controller::command();
+    command.env("KUBECONFIG", &kubeconfig);
+    let controller = Controller::spawn(command, &directory.path().join("log"));
+    eventually("the program runs", || async { started.exists() }).await;
+    let log = controller.log();
+    let (code, took) = tokio::task::block_in_place(|| controller.stop());
+    assert_eq!(code, 0, "{log}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
