@@ -55,7 +55,7 @@ fn watch_one(
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let mut trouble = Trouble::default();
-    watcher(api, config)
+    restarting(api, config)
         .backoff(Patience::default())
         .filter_map(move |result| {
             let event = match result {
@@ -73,6 +73,27 @@ fn watch_one(
             };
             async { event }
         })
+}
+
+/// The watcher; begun anew where the API server answers 410 to the start of a watch: kube's goes on
+/// asking for the version that is gone.
+fn restarting(
+    api: Api<DeserializeGuard<ScaleOutTask>>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<ScaleOutTask>>>> + Send {
+    let begin = move || watcher(api.clone(), config.clone()).boxed();
+    stream::unfold(begin(), move |mut events| {
+        let begin = begin.clone();
+        async move {
+            let event = events.next().await?;
+            if let Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) = &event
+                && status.code == 410
+            {
+                events = begin();
+            }
+            Some((event, events))
+        }
+    })
 }
 
 fn translate(id: usize, event: watcher::Event<DeserializeGuard<ScaleOutTask>>) -> Event {

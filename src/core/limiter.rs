@@ -89,7 +89,13 @@ impl Limiter {
 
     /// Moves the clock's zero forward.
     pub(super) fn rebase(&mut self, by: Duration) {
-        self.updated_at = self.updated_at.saturating_sub(by);
+        let is_full = self.rate >= self.full_rate && self.tokens >= burst(self.full_rate);
+        // A full bucket has no age.
+        self.updated_at = if is_full {
+            Duration::ZERO
+        } else {
+            self.updated_at.saturating_sub(by)
+        };
         self.fell_at = self.fell_at.and_then(|at| at.checked_sub(by));
         self.paused_until = self.paused_until.saturating_sub(by);
     }
@@ -108,7 +114,7 @@ impl Limiter {
         let mut left = seconds;
         for (end, speed) in [
             (self.ceiling * NEAR, fast),
-            (self.ceiling * PAST, fast * CAREFUL),
+            (self.ceiling * PAST, self.ceiling * RECOVERY * CAREFUL),
             (self.full_rate, fast),
         ] {
             let end = end.min(self.full_rate);

@@ -89,9 +89,9 @@ impl Tracker {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let (attempts, owed) = match entry.pending.take() {
-            Some(pending) => (pending.attempts, pending.notice),
-            None => (0, None),
+        let (attempts, refused, owed) = match entry.pending.take() {
+            Some(pending) => (pending.attempts, pending.refused, pending.notice),
+            None => (0, false, None),
         };
         let same_reason = owed.filter(|owed| reason_of(&verdict.status) == Some(owed.reason));
         let notice = verdict.notice.or(same_reason);
@@ -102,6 +102,7 @@ impl Tracker {
             in_flight: true,
             attempts,
             meanwhile: None,
+            refused,
             notice: notice.clone(),
         });
         // The write, or its retry, says more than that it is late.
@@ -176,7 +177,12 @@ impl Tracker {
                 self.retry_later(id, pending.reopened(), Failure::Passing, now);
             }
             WriteResult::Refused => {
-                self.retry_later(id, pending.reopened(), Failure::Lasting, now);
+                let mut pending = pending.reopened();
+                if !pending.refused {
+                    pending.attempts = 0;
+                }
+                pending.refused = true;
+                self.retry_later(id, pending, Failure::Lasting, now);
             }
         }
     }

@@ -75,6 +75,8 @@ pub struct Pending {
     pub next: Option<Next>,
     pub in_flight: bool,
     pub attempts: u32,
+    /// Whether the API server refused it: then it is tried ever more seldom.
+    pub refused: bool,
     /// A call that ended meanwhile.
     pub meanwhile: Option<Input>,
     /// What is told once it is written: also where nobody heard that it was.

@@ -65,6 +65,10 @@ impl Tracker {
 
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
+        // A lead that ran out is over, also where the first that is heard of it is the next one.
+        if self.leads && now.monotonic >= self.leads_until {
+            self.stand_by();
+        }
         if let Event::LeadsUntil(until) = event {
             self.leads_until = until;
         }
