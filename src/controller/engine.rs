@@ -192,7 +192,11 @@ impl Engine {
             } => {
                 let writer = self.writer.clone();
                 let job = writer.delete(entry, key, uid, resource_version, attempts);
-                self.writes.spawn(began, job, Event::DeleteFailed(entry));
+                let otherwise = Event::DeleteFailed {
+                    entry,
+                    refused: false,
+                };
+                self.writes.spawn(began, job, otherwise);
             }
             Command::Write(_) | Command::Tell(..) => {}
         }

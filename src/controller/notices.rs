@@ -121,7 +121,7 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     match timeout(PUBLISH_TIMEOUT, api.create(&params, event)).await {
         Ok(Ok(_)) => Ok(()),
         // An earlier attempt succeeded, and nobody heard.
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(()),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
             "{}: grant create on events.events.k8s.io",
             status.message

@@ -135,7 +135,8 @@ impl Default for Patience {
     fn default() -> Self {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(5))
+            // Its jitter comes on top, up to as much again.
+            .with_max_delay(Duration::from_millis(2500))
             .with_jitter()
             .without_max_times();
         Self(ResetTimerBackoff::new(

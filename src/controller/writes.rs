@@ -72,11 +72,16 @@ impl Writer {
         // Never closed: without a permit the request would still be right, only sooner.
         let _slot = self.slots.acquire().await.ok();
         let deletion = delete(&self.client, &key, uid, resource_version, attempts);
-        let deleted = self.fence.guard(deletion).await;
-        if deleted == Some(true) {
-            Event::Tick
-        } else {
-            Event::DeleteFailed(entry)
+        match self.fence.guard(deletion).await {
+            Some(Ok(())) => Event::Tick,
+            Some(Err(Failure::Refused(_))) => Event::DeleteFailed {
+                entry,
+                refused: true,
+            },
+            _ => Event::DeleteFailed {
+                entry,
+                refused: false,
+            },
         }
     }
 
@@ -117,14 +122,13 @@ impl Writer {
     }
 }
 
-/// False where that failed.
 async fn delete(
     client: &Client,
     key: &ObjectKey,
     uid: String,
     resource_version: String,
     attempts: u32,
-) -> bool {
+) -> Result<(), Failure> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid),
@@ -134,26 +138,23 @@ async fn delete(
     };
     let ObjectKey { namespace, name } = key;
     match bounded(api_of(client, key).delete(name, &params)).await {
-        Ok(_) => {
-            info!(
-                namespace,
-                name, "deleted, ttlSecondsAfterFinished after it finished"
-            );
-            true
-        }
-        Err(Failure::Gone) => true,
-        Err(Failure::Conflict) => false,
-        Err(Failure::Refused(error) | Failure::Other(error)) => {
-            // Told once, not at every attempt.
-            if attempts == 0 {
+        Ok(_) => info!(
+            namespace,
+            name, "deleted, ttlSecondsAfterFinished after it finished"
+        ),
+        Err(Failure::Gone) => {}
+        Err(failure) => {
+            // Told once, not at every attempt. A conflict is nobody's trouble.
+            if let (0, Failure::Refused(error) | Failure::Other(error)) = (attempts, &failure) {
                 warn!(
                     namespace,
                     name, error, "can't delete the object; trying again"
                 );
             }
-            false
+            return Err(failure);
         }
     }
+    Ok(())
 }
 
 fn status_patch(write: &Write) -> serde_json::Result<Value> {

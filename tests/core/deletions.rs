@@ -87,7 +87,17 @@ fn a_deletion_refused_over_and_over_is_tried_ever_more_seldom() {
                 panic!("not a deletion: {command:?}");
             };
             tried.push(attempts);
-            assert!(tracker.handle(Event::DeleteFailed(entry), now).is_empty());
+            assert!(
+                tracker
+                    .handle(
+                        Event::DeleteFailed {
+                            entry,
+                            refused: true
+                        },
+                        now
+                    )
+                    .is_empty()
+            );
         }
         now.monotonic = tracker.next_wake().unwrap();
         commands = tracker.handle(Event::Tick, now);
@@ -116,7 +126,17 @@ fn a_refused_deletion_leaves_a_waiting_poll_request_its_place() {
     requested.poll_request = Some("now".to_owned());
     let queued = tracker.handle(Event::Applied(0, Box::new(requested)), NOW);
     assert!(queued.is_empty(), "the lane is busy: {queued:?}");
-    assert!(tracker.handle(Event::DeleteFailed(entry), NOW).is_empty());
+    assert!(
+        tracker
+            .handle(
+                Event::DeleteFailed {
+                    entry,
+                    refused: true
+                },
+                NOW
+            )
+            .is_empty()
+    );
 
     let ended = Event::CallEnded {
         entry: busy.entry,

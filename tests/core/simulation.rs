@@ -505,14 +505,20 @@ impl World {
         let index = self.chance.below(self.deletions.len());
         let (entry, key, uid, resource_version) = self.deletions.swap_remove(index);
         if !self.calm && self.chance.percent(30) {
-            return self.feed(Event::DeleteFailed(entry));
+            return self.feed(Event::DeleteFailed {
+                entry,
+                refused: true,
+            });
         }
         let Some(stored) = self.stored.get_mut(&key) else {
             return;
         };
         let object = &mut stored.object;
         if object.uid != uid || object.resource_version != resource_version {
-            return self.feed(Event::DeleteFailed(entry));
+            return self.feed(Event::DeleteFailed {
+                entry,
+                refused: true,
+            });
         }
         assert!(object.is_finished(), "deleted though it isn't finished");
         assert!(

@@ -37,7 +37,7 @@ use scaleouttask_controller::{
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::controller::Controller;
 
@@ -65,11 +65,12 @@ impl World {
 
     pub async fn with_script(name: &str, script: Script) -> Self {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
         let plane = tokio::task::spawn_blocking(controlplane::shared)
             .await
             .unwrap();
         let client = client_of(plane).await;
-        install(&client).await;
+        INSTALLED.get_or_init(|| install(&client)).await;
         let namespace = format!("{name}-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let body = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -371,7 +372,8 @@ pub async fn eventually_within<F: Future<Output = bool>>(
     }
 }
 
-async fn client_of(plane: &ControlPlane) -> Client {
+/// The administrator's client.
+pub async fn client_of(plane: &ControlPlane) -> Client {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
@@ -384,12 +386,7 @@ async fn client_of(plane: &ControlPlane) -> Client {
 }
 
 /// The CRD, and a role with what the controller may do and no more.
-async fn install(client: &Client) {
-    static INSTALLED: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
-    let mut installed = INSTALLED.lock().await;
-    if *installed {
-        return;
-    }
+pub async fn install(client: &Client) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let crd = crd();
@@ -431,5 +428,4 @@ async fn install(client: &Client) {
         .patch(USER, &apply, &Patch::Apply(&binding))
         .await
         .unwrap();
-    *installed = true;
 }

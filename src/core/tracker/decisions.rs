@@ -229,13 +229,19 @@ impl Tracker {
     }
 
     /// The object may have changed since: later it is decided anew whether to delete it.
-    pub(super) fn delete_failed(&mut self, id: EntryId, now: Now) {
+    pub(super) fn delete_failed(&mut self, id: EntryId, refused: bool, now: Now) {
         let seed = self.seed(id, now);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let wait = write_retry_delay(entry.refused_deletions, Failure::Lasting, seed);
-        entry.refused_deletions = entry.refused_deletions.saturating_add(1);
+        let wait = if refused {
+            let attempts = entry.refused_deletions;
+            entry.refused_deletions = attempts.saturating_add(1);
+            write_retry_delay(attempts, Failure::Lasting, seed)
+        } else {
+            entry.refused_deletions = 0;
+            write_retry_delay(u32::MAX, Failure::Passing, seed)
+        };
         if entry.is_idle() {
             self.schedule(id, Next::Wait(wait), now);
         }

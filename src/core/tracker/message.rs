@@ -81,8 +81,13 @@ pub enum Event {
     },
     /// A write of status ended.
     WriteEnded(EntryId, WriteResult),
-    /// A deletion was refused, or wasn't answered. A success shows as [`Event::Gone`].
-    DeleteFailed(EntryId),
+    /// A deletion failed. A success shows as [`Event::Gone`].
+    DeleteFailed {
+        /// Of this entry.
+        entry: EntryId,
+        /// Whether the API server refused it, as it will again unless somebody mends something.
+        refused: bool,
+    },
     /// The time that [`Tracker::next_wake`](super::Tracker::next_wake) named has come.
     Tick,
 }

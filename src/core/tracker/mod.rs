@@ -153,7 +153,7 @@ impl Tracker {
                 self.call_ended(entry, input, now);
             }
             Event::WriteEnded(entry, result) => self.write_ended(entry, result, now),
-            Event::DeleteFailed(entry) => self.delete_failed(entry, now),
+            Event::DeleteFailed { entry, refused } => self.delete_failed(entry, refused, now),
             Event::LeadsUntil(_) | Event::Tick => {}
         }
     }

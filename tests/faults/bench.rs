@@ -1,0 +1,133 @@
+//! What runs share: clients of one control plane, and its audit log.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use controlplane::ControlPlane;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Config,
+    api::{Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use scaleouttask_controller::api::ScaleOutTask;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::world::{GROUP, USER, client_of, install};
+
+/// A control plane as a run sees it.
+#[derive(Clone)]
+pub struct Bench {
+    /// The administrator's.
+    pub client: Client,
+    /// The controller's, for the proxy: whatever goes wrong shows at once.
+    pub upstream: Client,
+    /// The controller's, for a controller without a proxy.
+    pub kubeconfig: PathBuf,
+    audit_log: PathBuf,
+}
+
+impl Bench {
+    /// On the control plane that all tests share.
+    pub async fn shared() -> Self {
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        let plane = tokio::task::spawn_blocking(controlplane::shared);
+        let bench = Self::of(plane.await.unwrap()).await;
+        INSTALLED.get_or_init(|| install(&bench.client)).await;
+        bench
+    }
+
+    /// On a control plane of the test's own, with what the controller needs.
+    pub async fn prepared(plane: &ControlPlane) -> Self {
+        let bench = Self::of(plane).await;
+        install(&bench.client).await;
+        bench
+    }
+
+    async fn of(plane: &ControlPlane) -> Self {
+        let client = client_of(plane).await;
+        let kubeconfig = plane.user(USER, Some(GROUP)).unwrap();
+        Self {
+            client,
+            upstream: frank_client(&kubeconfig).await,
+            kubeconfig,
+            audit_log: plane.audit_log().to_owned(),
+        }
+    }
+
+    pub async fn create_namespace(&self, name: &str) {
+        let body = json!({ "metadata": { "name": name } });
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = serde_json::from_value(body).unwrap();
+        let params = PostParams::default();
+        namespaces.create(&params, &namespace).await.unwrap();
+    }
+
+    pub async fn create_object(&self, namespace: &str, name: &str, spec: &Value) {
+        let object = json!({
+            "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        let object = serde_json::from_value(object).unwrap();
+        let params = PostParams::default();
+        self.objects(namespace)
+            .create(&params, &object)
+            .await
+            .unwrap();
+    }
+
+    pub async fn patch_object(&self, namespace: &str, name: &str, patch: &Value) {
+        let params = PatchParams::default();
+        let api = self.objects(namespace);
+        api.patch(name, &params, &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    pub fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Where the audit log ends now.
+    pub fn audit_end(&self) -> u64 {
+        self.audit_log.metadata().unwrap().len()
+    }
+
+    /// The statuses that the API server answered the controller's requests of that verb about
+    /// objects in the namespace, since the audit log ended at `start`.
+    pub fn audited(&self, start: u64, namespace: &str, verb: &str) -> Vec<u64> {
+        let mut log = File::open(&self.audit_log).unwrap();
+        log.seek(SeekFrom::Start(start)).unwrap();
+        let mut lines = Vec::new();
+        log.read_to_end(&mut lines).unwrap();
+        let lines = String::from_utf8_lossy(&lines).into_owned();
+        lines
+            .lines()
+            .filter(|line| line.contains(namespace))
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|event| {
+                let object = &event["objectRef"];
+                event["stage"] == "ResponseComplete"
+                    && event["verb"] == verb
+                    && object["resource"] == "scaleouttasks"
+                    && object["namespace"] == namespace
+                    && event["user"]["username"] == USER
+            })
+            .filter_map(|event| event["responseStatus"]["code"].as_u64())
+            .collect()
+    }
+}
+
+/// A client that doesn't try again by itself, for that would hide what a test disturbs.
+async fn frank_client(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options);
+    let mut config = config.await.unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}

@@ -1,0 +1,242 @@
+//! Some tasks under one controller, and what is known of its process.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use controlplane::Process;
+use kube::{Api, api::ListParams};
+use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use serde_json::{Value, json};
+use simulator::{Script, Simulator, Task};
+use tempfile::TempDir;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{bench::Bench, stage::command};
+
+/// Nothing takes longer where nothing is disturbed.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// How often things are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Objects with the state and instances that their tasks end with, and what they show then.
+const ENDS: [(&str, &str, &str, &str); 4] = [
+    ("succeeds", "success", "success", "TaskSucceeded"),
+    ("fails", "fail", "initail", "TaskFailed"),
+    ("partly", "success", "failed", "InstancesFailed"),
+    ("goes-on", "running", "success", "TaskRunning"),
+];
+
+pub struct Fleet {
+    bench: Bench,
+    namespace: String,
+    simulator: Simulator,
+    process: Process,
+    pid: u32,
+    directory: TempDir,
+}
+
+/// Looks how many file descriptors a process has open; ends when this is dropped.
+pub struct Watchman {
+    most: Arc<AtomicUsize>,
+    watching: JoinHandle<()>,
+}
+
+impl Fleet {
+    /// A controller and objects of tasks that run.
+    pub async fn start(bench: &Bench, name: &str, kubeconfig: &Path) -> Self {
+        static FLEETS: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("{name}-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
+        bench.create_namespace(&namespace).await;
+        let simulator = Simulator::start(Script::default()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let command = command(&namespace, &simulator, kubeconfig);
+        let log = directory.path().join("controller.log");
+        let process = Process::spawn("controller", &command, &log).unwrap();
+        let pid = timeout(PATIENCE, pid_of(&namespace)).await.unwrap();
+        let fleet = Self {
+            bench: bench.clone(),
+            namespace,
+            simulator,
+            process,
+            pid,
+            directory,
+        };
+        for (name, ..) in ENDS {
+            fleet.tell(name, "running", "initail");
+            fleet.create(name).await;
+        }
+        let running = ENDS.map(|(name, ..)| (name, "TaskRunning"));
+        fleet.until_shown(PATIENCE, &running).await;
+        fleet
+    }
+
+    /// Ends the tasks, all but one, and says what their objects are to show.
+    pub fn end_tasks(&self) -> Vec<(&'static str, &'static str)> {
+        let end = |(name, state, instance, reason)| {
+            self.tell(name, state, instance);
+            (name, reason)
+        };
+        ENDS.map(end).to_vec()
+    }
+
+    /// Waits until the controller has asked about every task once more.
+    pub async fn until_asked(&self) {
+        let asked = || ENDS.map(|(name, ..)| self.simulator.requests(name));
+        let before = asked();
+        let all = async {
+            while asked()
+                .iter()
+                .zip(before)
+                .any(|(now, before)| *now <= before)
+            {
+                sleep(LOOK).await;
+            }
+        };
+        let met = timeout(PATIENCE, all).await;
+        assert!(met.is_ok(), "not asked about all tasks\n{}", self.log());
+    }
+
+    /// Waits until the objects show these reasons; returns how long that took.
+    pub async fn until_shown(&self, limit: Duration, reasons: &[(&str, &str)]) -> Duration {
+        let began = Instant::now();
+        let mut shown = BTreeMap::new();
+        let is_shown = |shown: &BTreeMap<String, String>| {
+            let mut reasons = reasons.iter();
+            reasons.all(|(name, reason)| shown.get(*name).is_some_and(|shown| shown == reason))
+        };
+        while !is_shown(&shown) {
+            assert!(
+                began.elapsed() < limit,
+                "{shown:?} instead of {reasons:?} after {limit:?}\n{}",
+                self.log()
+            );
+            sleep(LOOK).await;
+            // An API server that has just come may take a moment.
+            let asked = timeout(limit, self.objects().list(&ListParams::default())).await;
+            if let Ok(Ok(objects)) = asked {
+                shown = objects.into_iter().map(reason).collect();
+            }
+        }
+        began.elapsed()
+    }
+
+    pub fn tell(&self, name: &str, state: &str, instance: &str) {
+        let task = format!(
+            "{{id: {name}, steps: [{{state: {state}, taskResult: [{{data: i-1, status: {instance}}}]}}]}}"
+        );
+        self.simulator.set_task(task.parse::<Task>().unwrap());
+    }
+
+    pub async fn create(&self, name: &str) {
+        let spec = json!({ "taskId": name });
+        let (bench, namespace) = (&self.bench, &self.namespace);
+        bench.create_object(namespace, name, &spec).await;
+    }
+
+    pub async fn patch(&self, name: &str, patch: &Value) {
+        let (bench, namespace) = (&self.bench, &self.namespace);
+        bench.patch_object(namespace, name, patch).await;
+    }
+
+    pub fn objects(&self) -> Api<ScaleOutTask> {
+        self.bench.objects(&self.namespace)
+    }
+
+    /// Fails unless the process is the one that was started.
+    pub fn assert_alive(&mut self) {
+        let ended = self.process.exit_status().unwrap();
+        assert_eq!(ended, None, "{}", self.log());
+        assert_eq!(find_pid(&self.namespace), Some(self.pid));
+    }
+
+    /// How many file descriptors the controller has open, at most, in a second of rest.
+    pub async fn quiet_descriptors(&self) -> usize {
+        let watchman = self.watchman();
+        sleep(Duration::from_secs(1)).await;
+        watchman.most()
+    }
+
+    /// Waits until the controller has no more file descriptors open than that.
+    pub async fn until_descriptors(&self, limit: Duration, at_most: usize) {
+        let began = Instant::now();
+        while descriptors(self.pid).unwrap() > at_most {
+            let now = descriptors(self.pid).unwrap();
+            assert!(began.elapsed() < limit, "{now} descriptors, not {at_most}");
+            sleep(LOOK).await;
+        }
+    }
+
+    pub fn watchman(&self) -> Watchman {
+        let (pid, most) = (self.pid, Arc::new(AtomicUsize::new(0)));
+        let seen = most.clone();
+        let watching = tokio::spawn(async move {
+            loop {
+                // A process that is gone is another test's finding.
+                let now = descriptors(pid).unwrap_or_default();
+                seen.fetch_max(now, Ordering::Relaxed);
+                sleep(LOOK).await;
+            }
+        });
+        Watchman { most, watching }
+    }
+
+    pub fn log(&self) -> String {
+        let log = self.directory.path().join("controller.log");
+        fs::read_to_string(log).unwrap_or_default()
+    }
+}
+
+impl Watchman {
+    /// The most that were open at once.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watchman {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+fn reason(task: ScaleOutTask) -> (String, String) {
+    let object = Object::from(task);
+    let reason = object.ready().map(|ready| ready.reason.clone());
+    (object.key.name, reason.unwrap_or_default())
+}
+
+async fn pid_of(namespace: &str) -> u32 {
+    loop {
+        if let Some(pid) = find_pid(namespace) {
+            return pid;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The controller of that namespace, and not the shell that looks after it.
+fn find_pid(namespace: &str) -> Option<u32> {
+    let program = env!("CARGO_BIN_EXE_scaleouttask-controller");
+    let is_ours = |pid: &u32| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split('\0');
+        arguments.next() == Some(program) && arguments.any(|argument| argument == namespace)
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(is_ours)
+}
+
+fn descriptors(pid: u32) -> io::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}

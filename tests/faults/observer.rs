@@ -1,0 +1,75 @@
+//! Sees every version of an object, on a way that no test disturbs.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kube::{
+    Api,
+    runtime::watcher::{self, watcher},
+};
+use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+/// One version of the object.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub at: Instant,
+    /// None once it is deleted.
+    pub object: Option<Object>,
+}
+
+/// All versions of an object from before it was created.
+pub struct Observer {
+    seen: watch::Receiver<Vec<Seen>>,
+    watching: JoinHandle<()>,
+}
+
+impl Observer {
+    pub fn start(api: Api<ScaleOutTask>, name: &str) -> Self {
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let (sender, seen) = watch::channel(Vec::new());
+        let watching = tokio::spawn(async move {
+            let mut events = watcher(api, config).boxed();
+            while let Some(event) = events.next().await {
+                let object = match event {
+                    Ok(watcher::Event::Apply(task) | watcher::Event::InitApply(task)) => {
+                        Some(Object::from(task))
+                    }
+                    Ok(watcher::Event::Delete(_)) => None,
+                    _ => continue,
+                };
+                let at = Instant::now();
+                sender.send_modify(|seen: &mut Vec<Seen>| seen.push(Seen { at, object }));
+            }
+        });
+        Self { seen, watching }
+    }
+
+    /// Waits until the newest version is as `wanted`; says which it is if it takes too long.
+    pub async fn until(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(Option<&Object>) -> bool,
+    ) -> Result<(), String> {
+        let mut seen = self.seen.clone();
+        let newest_fits = |seen: &Vec<Seen>| {
+            let newest = seen.last();
+            newest.is_some_and(|newest| wanted(newest.object.as_ref()))
+        };
+        let met = timeout(limit, seen.wait_for(newest_fits)).await;
+        match met {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(format!("the object is {:#?}", self.seen.borrow().last())),
+        }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}

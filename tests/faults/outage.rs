@@ -1,0 +1,216 @@
+//! The API server away, or in trouble with every request, for some time: the controller stays, and
+//! what happened meanwhile is shown soon after.
+
+use std::time::Duration;
+
+use controlplane::{ControlPlane, Options};
+use futures::{StreamExt, future::join_all};
+use kube::{api::WatchParams, core::WatchEvent};
+use serde_json::json;
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    bench::Bench,
+    fleet::Fleet,
+    proxy::{Action, Kind, Proxy, Request},
+};
+
+/// How long an outage lasts.
+const OUTAGE: Duration = Duration::from_secs(8);
+/// So long that the pauses between attempts are at their longest.
+const LONG_OUTAGE: Duration = Duration::from_secs(20);
+/// How soon after it everything is shown.
+const SOON: Duration = Duration::from_secs(10);
+/// So many file descriptors more than usual an outage may take …
+const MORE_DESCRIPTORS: usize = 40;
+/// … and keep.
+const KEPT_DESCRIPTORS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_end_while_the_api_server_is_away_are_shown_soon_after_its_return() {
+    type Outage = fn(&mut ControlPlane);
+    let outages: [(&str, Outage); 2] = [
+        ("stopped", |plane| plane.stop_apiserver().unwrap()),
+        ("killed", |plane| plane.kill_apiserver().unwrap()),
+    ];
+    let mut plane = own_plane(Options::default()).await;
+    let bench = Bench::prepared(&plane).await;
+    for (name, outage) in outages {
+        let mut fleet = Fleet::start(&bench, name, &bench.kubeconfig).await;
+        let quiet = fleet.quiet_descriptors().await;
+        let watchman = fleet.watchman();
+        plane = on(plane, outage).await;
+        let ends = fleet.end_tasks();
+        fleet.until_asked().await;
+        sleep(OUTAGE).await;
+        plane = on(plane, |plane| plane.start_apiserver().unwrap()).await;
+        let took = fleet.until_shown(SOON, &ends).await;
+        fleet.assert_alive();
+        let most = watchman.most();
+        println!(
+            "API server {name}: shown {took:?} after its return; {quiet} descriptors, at most {most}"
+        );
+        assert!(
+            most <= quiet + MORE_DESCRIPTORS,
+            "{most} descriptors, usually {quiet}"
+        );
+        fleet
+            .until_descriptors(SOON, quiet + KEPT_DESCRIPTORS)
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_with_every_request_is_over_soon_after_it_ends() {
+    let gone: Trouble = |request| match request.point.kind {
+        Kind::Watch => Action::Gone,
+        _ => Action::Pass,
+    };
+    let rows: [(&str, Trouble, Duration); 5] = [
+        ("slow", |_| Action::Delay(Duration::from_secs(2)), OUTAGE),
+        ("failing", |_| Action::Fail(500, None), OUTAGE),
+        ("throttled", |_| Action::Fail(429, Some(1)), OUTAGE),
+        ("cut", |_| Action::DropBefore, LONG_OUTAGE),
+        ("gone", gone, OUTAGE),
+    ];
+    let bench = Bench::shared().await;
+    let each =
+        rows.map(|(name, trouble, duration)| in_trouble(&bench, name, vec![(trouble, duration)]));
+    join_all(each).await;
+}
+
+/// An API server that has just begun to serve refuses what it allows later: it hasn't read its roles
+/// yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_at_the_end_of_an_outage_last_no_longer_than_they_have_to() {
+    let bench = Bench::shared().await;
+    let phases: Vec<(Trouble, Duration)> = vec![
+        (|_| Action::DropBefore, LONG_OUTAGE),
+        // Longer than the longest pause between two attempts.
+        (|_| Action::Fail(403, None), Duration::from_secs(6)),
+    ];
+    in_trouble(&bench, "refused", phases).await;
+}
+
+/// What is done to each request while the trouble lasts.
+type Trouble = fn(&Request) -> Action;
+
+async fn in_trouble(bench: &Bench, name: &str, phases: Vec<(Trouble, Duration)>) {
+    let proxy = Proxy::start(bench.upstream.clone(), Box::new(|_| Action::Pass)).await;
+    let mut fleet = Fleet::start(bench, name, &proxy.kubeconfig()).await;
+    let quiet = fleet.quiet_descriptors().await;
+    let (watchman, before) = (fleet.watchman(), proxy.records().len());
+    proxy.set_plan(Box::new(phases[0].0));
+    proxy.cut();
+    let mut shown = fleet.end_tasks();
+    // What is done to these only a watch, or another list, can tell.
+    fleet.tell("new", "success", "success");
+    fleet.create("new").await;
+    let suspend = json!({ "spec": { "suspend": true } });
+    fleet.patch("goes-on", &suspend).await;
+    shown.retain(|(name, _)| *name != "goes-on");
+    shown.extend([("goes-on", "Suspended"), ("new", "TaskSucceeded")]);
+    for (trouble, duration) in phases {
+        proxy.set_plan(Box::new(trouble));
+        sleep(duration).await;
+    }
+    proxy.set_plan(Box::new(|_| Action::Pass));
+    let requests = proxy.records().len() - before;
+    let took = fleet.until_shown(SOON, &shown).await;
+    fleet.assert_alive();
+    let (most, open) = (watchman.most(), proxy.connections());
+    println!(
+        "requests {name}: shown {took:?} after that; {requests} requests meanwhile; \
+         {quiet} descriptors, at most {most}; {open} connections"
+    );
+    assert!(
+        most <= quiet + MORE_DESCRIPTORS,
+        "{most} descriptors, usually {quiet}"
+    );
+    let at_rest = quiet + KEPT_DESCRIPTORS;
+    fleet.until_descriptors(SOON, at_rest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_compacted_away_is_listed_anew() {
+    // Without the cache, watches begin where etcd's history does.
+    let options = Options::default()
+        .apiserver_arg("--etcd-compaction-interval=1s")
+        .apiserver_arg("--watch-cache=false");
+    let plane = own_plane(options).await;
+    let bench = Bench::prepared(&plane).await;
+    let proxy = Proxy::start(bench.upstream.clone(), Box::new(|_| Action::Pass)).await;
+    let mut fleet = Fleet::start(&bench, "compacted", &proxy.kubeconfig()).await;
+    let before = proxy.records().len();
+    proxy.set_plan(Box::new(|request| match request.point.kind {
+        Kind::Watch => Action::Hold,
+        _ => Action::Pass,
+    }));
+    proxy.cut();
+    proxy
+        .until(|records| {
+            records.len() > before
+                && records[before..]
+                    .iter()
+                    .any(|record| record.action == Action::Hold)
+        })
+        .await;
+    let records = proxy.records();
+    let held = records
+        .iter()
+        .find(|record| record.action == Action::Hold)
+        .unwrap();
+    let version = held
+        .request
+        .query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("resourceVersion="));
+    let ends = fleet.end_tasks();
+    fleet.tell("new", "success", "success");
+    fleet.create("new").await;
+    timeout(OUTAGE * 4, until_compacted(&fleet, version.unwrap()))
+        .await
+        .expect("no compaction");
+    proxy.release();
+    let ends = [ends, vec![("new", "TaskSucceeded")]].concat();
+    let took = fleet.until_shown(SOON, &ends).await;
+    fleet.assert_alive();
+    let after: Vec<Kind> = proxy.records()[before..]
+        .iter()
+        .map(|record| record.request.point.kind)
+        .collect();
+    println!("version {version:?} compacted: shown {took:?} after the watch went on; {after:?}");
+    assert!(after.contains(&Kind::List), "{after:?}");
+}
+
+/// Waits until the API server says that this version is too old for a watch.
+async fn until_compacted(fleet: &Fleet, version: &str) {
+    loop {
+        let api = fleet.objects();
+        let params = WatchParams::default().timeout(1);
+        let mut events = api.watch(&params, version).await.unwrap().boxed();
+        if let Some(Ok(WatchEvent::Error(status))) = events.next().await
+            && status.code == 410
+        {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn own_plane(options: Options) -> ControlPlane {
+    let starting = spawn_blocking(move || ControlPlane::start(&options).unwrap());
+    starting.await.unwrap()
+}
+
+/// What is done to a control plane takes its time.
+async fn on(mut plane: ControlPlane, act: fn(&mut ControlPlane)) -> ControlPlane {
+    let acting = spawn_blocking(move || {
+        act(&mut plane);
+        plane
+    });
+    acting.await.unwrap()
+}

@@ -1,0 +1,247 @@
+//! A proxy between the controller and the API server, which can do to each single request what
+//! networks, proxies and API servers do to some.
+//!
+//! It speaks plain HTTP to the controller, and to the API server what the given client speaks.
+
+mod action;
+mod body;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use http::request::Parts;
+use kube::Client;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+pub use self::{
+    action::{Action, Answer, Side},
+    request::{Kind, Point, Record, Request},
+};
+use self::{body::Cut, request::Counter};
+
+/// Says what to do with each request.
+pub type Plan = Box<dyn FnMut(&Request) -> Action + Send>;
+
+/// A running proxy; it ends when this is dropped.
+pub struct Proxy {
+    url: String,
+    shared: Arc<Shared>,
+    directory: TempDir,
+    serving: JoinHandle<()>,
+}
+
+/// What all connections have in common.
+struct Shared {
+    upstream: Client,
+    /// The plan and the count are one: each request meets the plan in the order of its number.
+    planned: Mutex<(Plan, Counter)>,
+    records: watch::Sender<Vec<Record>>,
+    traffic: watch::Sender<Traffic>,
+    released: watch::Sender<bool>,
+    cut: Notify,
+    connections: AtomicUsize,
+}
+
+/// Whether requests and answers flow.
+#[derive(Debug)]
+struct Traffic {
+    /// The client's processes up to now.
+    life: u32,
+    frozen: bool,
+}
+
+impl Proxy {
+    /// Starts a proxy to where `upstream` leads, which must not retry by itself.
+    pub async fn start(upstream: Client, plan: Plan) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(KUBECONFIG), kubeconfig(&url)).unwrap();
+        let shared = Arc::new(Shared {
+            upstream,
+            planned: Mutex::new((plan, Counter::default())),
+            records: watch::Sender::default(),
+            traffic: watch::Sender::new(Traffic {
+                life: 1,
+                frozen: false,
+            }),
+            released: watch::Sender::default(),
+            cut: Notify::new(),
+            connections: AtomicUsize::default(),
+        });
+        let serving = tokio::spawn(server::serve(listener, shared.clone()));
+        Self {
+            url,
+            shared,
+            directory,
+            serving,
+        }
+    }
+
+    /// A kubeconfig that leads to the proxy.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.path().join(KUBECONFIG)
+    }
+
+    /// Has another plan for the requests from now on.
+    pub fn set_plan(&self, plan: Plan) {
+        lock(&self.shared.planned).0 = plan;
+    }
+
+    /// Cuts all connections, as a network does that is down for a moment.
+    pub fn cut(&self) {
+        self.shared.cut.notify_one();
+    }
+
+    /// Lets go what is held, and holds nothing any more.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+
+    /// All requests up to now.
+    pub fn records(&self) -> Vec<Record> {
+        self.shared.records.borrow().clone()
+    }
+
+    /// Waits until the requests and their answers are as `wanted`.
+    pub async fn until(&self, wanted: impl FnMut(&Vec<Record>) -> bool) {
+        let mut records = self.shared.records.subscribe();
+        records.wait_for(wanted).await.unwrap();
+    }
+
+    /// Waits until a request stopped all traffic.
+    pub async fn frozen(&self) {
+        let mut traffic = self.shared.traffic.subscribe();
+        traffic.wait_for(|traffic| traffic.frozen).await.unwrap();
+    }
+
+    /// Lets the traffic of the client's next process flow. Whatever its last one sent is lost.
+    pub fn thaw(&self) {
+        self.shared.traffic.send_modify(|traffic| {
+            traffic.life += 1;
+            traffic.frozen = false;
+        });
+    }
+
+    /// Where the proxy is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many connections are open now.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Where the proxy may keep files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Shared {
+    fn arrived(&self, life: u32, head: &Parts) -> (usize, Kind, Action) {
+        let mut planned = lock(&self.planned);
+        let (plan, counter) = &mut *planned;
+        let request = counter.count(life, head);
+        let kind = request.point.kind;
+        let action = plan(&request);
+        let record = Record {
+            request,
+            action: action.clone(),
+            answers: Vec::new(),
+        };
+        let mut index = 0;
+        self.records.send_modify(|records| {
+            index = records.len();
+            records.push(record);
+        });
+        (index, kind, action)
+    }
+
+    fn answered(&self, index: usize, status: u16) {
+        self.records
+            .send_modify(|records| records[index].answers.push(status));
+    }
+
+    fn life(&self) -> u32 {
+        self.traffic.borrow().life
+    }
+
+    /// Stops all traffic, unless the process that asked for it is gone.
+    fn freeze(&self, life: u32) {
+        self.traffic
+            .send_modify(|traffic| traffic.frozen |= traffic.life == life);
+    }
+
+    /// Waits while traffic stands still; fails if it was that of a process which is gone then.
+    async fn until_flowing(&self, life: u32) -> Result<(), Cut> {
+        let mut traffic = self.traffic.subscribe();
+        let flowing = |traffic: &Traffic| traffic.life != life || !traffic.frozen;
+        let traffic = traffic.wait_for(flowing).await.map_err(|_| Cut)?;
+        if traffic.life == life {
+            Ok(())
+        } else {
+            Err(Cut)
+        }
+    }
+
+    async fn until_released(&self) {
+        let mut released = self.released.subscribe();
+        released.wait_for(|released| *released).await.unwrap();
+    }
+
+    fn connected(&self) -> Connection<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connection(&self.connections)
+    }
+}
+
+/// Counts an open connection as long as it lives.
+struct Connection<'a>(&'a AtomicUsize);
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const KUBECONFIG: &str = "kubeconfig";
+
+fn kubeconfig(url: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: proxy
+clusters: [{{ name: proxy, cluster: {{ server: \"{url}\" }} }}]
+users: [{{ name: proxy, user: {{}} }}]
+contexts: [{{ name: proxy, context: {{ cluster: proxy, user: proxy, namespace: default }} }}]
+"
+    )
+}
+
+/// A test that panicked elsewhere says so itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,186 @@
+//! Requests as they are told apart, counted and recorded.
+
+use std::{collections::HashMap, fmt};
+
+use http::{Method, request::Parts};
+
+use super::Action;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    List,
+    Watch,
+    /// Of one object, as after a conflict.
+    Read,
+    PatchStatus,
+    Delete,
+    CreateEvent,
+    PatchEvent,
+    /// Whatever is done to a Lease: by its own clock, so it has numbers of its own.
+    Lease,
+    Other,
+}
+
+/// One request by its kind and its number among those of its kind, from 1. Where requests of
+/// different kinds go out side by side, a number among all would name another each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    pub kind: Kind,
+    pub ordinal: usize,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Among all requests, from 1; those about Leases are counted apart.
+    pub number: usize,
+    pub point: Point,
+    /// Which of the client's processes sent it, from 1.
+    pub life: u32,
+    /// Its kind and its number since that process began.
+    pub point_in_life: Point,
+    pub method: Method,
+    pub path: String,
+    pub query: String,
+}
+
+/// A request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub request: Request,
+    pub action: Action,
+    /// The statuses that the API server answered: none where it never got the request.
+    pub answers: Vec<u16>,
+}
+
+/// Gives requests their numbers.
+#[derive(Debug, Default)]
+pub struct Counter {
+    all: usize,
+    leases: usize,
+    of_kind: HashMap<Kind, usize>,
+    of_kind_in_life: HashMap<(u32, Kind), usize>,
+}
+
+impl Kind {
+    fn of(method: &Method, path: &str, query: &str) -> Self {
+        let [collection, name, part] = segments(path);
+        match (method, collection) {
+            (_, "leases") => Self::Lease,
+            (&Method::GET, "scaleouttasks") if !name.is_empty() => Self::Read,
+            (&Method::GET, "scaleouttasks") if query.contains("watch=") => Self::Watch,
+            (&Method::GET, "scaleouttasks") => Self::List,
+            (&Method::PATCH, "scaleouttasks") if part == "status" => Self::PatchStatus,
+            (&Method::DELETE, "scaleouttasks") => Self::Delete,
+            (&Method::POST, "events") => Self::CreateEvent,
+            (&Method::PATCH, "events") => Self::PatchEvent,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it changes something.
+    pub fn is_write(self) -> bool {
+        !matches!(self, Self::List | Self::Watch | Self::Read)
+    }
+}
+
+/// Resource, name and subresource that a path like `/apis/GROUP/VERSION/namespaces/NS/…` names.
+fn segments(path: &str) -> [&str; 3] {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let resource_at = if parts.get(3) == Some(&"namespaces") {
+        5
+    } else {
+        3
+    };
+    [0, 1, 2].map(|after| parts.get(resource_at + after).copied().unwrap_or_default())
+}
+
+impl Counter {
+    pub fn count(&mut self, life: u32, head: &Parts) -> Request {
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        let kind = Kind::of(&head.method, path, query);
+        let number = match kind {
+            Kind::Lease => &mut self.leases,
+            _ => &mut self.all,
+        };
+        let ordinal = self.of_kind.entry(kind).or_default();
+        let in_life = self.of_kind_in_life.entry((life, kind)).or_default();
+        for count in [&mut *number, &mut *ordinal, &mut *in_life] {
+            *count += 1;
+        }
+        let point = |ordinal| Point { kind, ordinal };
+        Request {
+            number: *number,
+            point: point(*ordinal),
+            life,
+            point_in_life: point(*in_life),
+            method: head.method.clone(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.ordinal)
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            request,
+            action,
+            answers,
+        } = self;
+        let Request {
+            number,
+            point,
+            life,
+            method,
+            path,
+            ..
+        } = request;
+        write!(
+            f,
+            "{number} of life {life}: {point}: {method} {path}: {action:?}: {answers:?}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_told_apart_by_what_they_are_for() {
+        let base = "/apis/scaleout.dev/v1alpha1/namespaces/events/scaleouttasks";
+        let events = "/apis/events.k8s.io/v1/namespaces/leases/events";
+        let rows = [
+            (Method::GET, base.to_owned(), "limit=500", Kind::List),
+            (Method::GET, base.to_owned(), "&watch=true", Kind::Watch),
+            (Method::GET, format!("{base}/one"), "", Kind::Read),
+            (
+                Method::PATCH,
+                format!("{base}/one/status"),
+                "",
+                Kind::PatchStatus,
+            ),
+            (Method::DELETE, format!("{base}/one"), "", Kind::Delete),
+            (Method::POST, events.to_owned(), "", Kind::CreateEvent),
+            (Method::PATCH, format!("{events}/x.1"), "", Kind::PatchEvent),
+            (
+                Method::PUT,
+                "/apis/coordination.k8s.io/v1/namespaces/a/leases/b".to_owned(),
+                "",
+                Kind::Lease,
+            ),
+            (Method::GET, "/version".to_owned(), "", Kind::Other),
+        ];
+        for (method, path, query, kind) in rows {
+            assert_eq!(Kind::of(&method, &path, query), kind, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One run of a scenario, disturbed or not.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, sleep_until, timeout},
+};
+
+use crate::{
+    bench::Bench,
+    outcome::{self, Allowance, Outcome, Told},
+    proxy::{Action, Kind, Plan, Point, Request},
+    scenario::{Scenario, Step, TASK_ID},
+    stage::{Arguments, Stage},
+};
+
+/// No step takes longer, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Longer than the longest poll interval of a scenario.
+const QUIET: Duration = Duration::from_millis(1300);
+/// An Event is tried again after 0.5 and after 2 s.
+const EVENTS_WITHIN: Duration = Duration::from_secs(10);
+/// So many runs go on at a time, over all tests.
+static SLOTS: Semaphore = Semaphore::const_new(24);
+
+/// Which request is disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Over all lives of the controller.
+    Ever(Point),
+    /// Since this process of it began.
+    InLife(u32, Point),
+}
+
+/// Does that to one request.
+#[derive(Clone, Debug)]
+pub struct Disturbance {
+    pub at: At,
+    pub action: Action,
+}
+
+/// A run to make.
+#[derive(Clone)]
+pub struct Run {
+    pub scenario: Scenario,
+    pub disturbances: Vec<Disturbance>,
+    pub allowed: Allowance,
+    /// What the controller is started with beside the usual.
+    pub arguments: Arguments,
+}
+
+impl Run {
+    pub fn undisturbed(scenario: Scenario) -> Self {
+        Self {
+            scenario,
+            disturbances: Vec::new(),
+            allowed: Allowance::default(),
+            arguments: |_| Vec::new(),
+        }
+    }
+
+    /// Makes the run. An error says why it didn't come to its end.
+    pub async fn make(&self, bench: &Bench) -> Result<Outcome, String> {
+        let _slot = SLOTS.acquire().await.unwrap();
+        let audit_start = bench.audit_end();
+        let plan = plan(self.disturbances.clone());
+        let stage = Stage::new(bench, self.scenario.name, plan, self.arguments).await;
+        let made = tokio::select! {
+            made = self.play(&stage, audit_start) => made,
+            ended = stage.keep() => Err(ended),
+        };
+        made.map_err(|error| explain(&stage, &error))
+    }
+
+    async fn play(&self, stage: &Stage, audit_start: u64) -> Result<Outcome, String> {
+        for step in (self.scenario.steps)() {
+            take(stage, &step).await?;
+        }
+        let (calls, versions) = (
+            stage.simulator.requests(TASK_ID),
+            stage.observer.seen().len(),
+        );
+        let all_disturbed = timeout(PATIENCE, self.until_disturbed(stage)).await;
+        all_disturbed.map_err(|_| "not every request to disturb came".to_owned())?;
+        let quiet = Instant::now() + QUIET;
+        self.until_told(stage).await;
+        sleep_until(quiet.into()).await;
+        let seen = stage.observer.seen();
+        let (statuses, was_pending) = outcome::distinct(&seen);
+        let audited = |verb| stage.bench.audited(audit_start, &stage.namespace, verb);
+        Ok(Outcome {
+            statuses,
+            was_pending,
+            end: outcome::end_of(&seen),
+            patches: audited("patch"),
+            deletes: audited("delete"),
+            events: outcome::told(stage).await,
+            calls_after: stage.simulator.requests(TASK_ID) - calls,
+            versions_after: seen.len() - versions,
+            records: stage.proxy.records(),
+            flaws: outcome::flaws(&seen),
+        })
+    }
+
+    /// Waits until every disturbance took place and the controller watches again after it.
+    async fn until_disturbed(&self, stage: &Stage) {
+        let kills = |action: &Action| matches!(action, Action::Freeze(_));
+        let lives = self
+            .disturbances
+            .iter()
+            .filter(|disturbance| kills(&disturbance.action))
+            .fold(1, |lives, _| lives + 1);
+        stage
+            .proxy
+            .until(|records| {
+                let disturbed = records
+                    .iter()
+                    .filter(|record| record.action != Action::Pass);
+                disturbed.count() >= self.disturbances.len()
+            })
+            .await;
+        stage.until_watching(lives).await;
+    }
+
+    /// Waits until no more Events are missing than may be.
+    async fn until_told(&self, stage: &Stage) {
+        let enough = async {
+            let is_missing = |told: &Told| {
+                let tells = self.scenario.tells.iter();
+                let missing = tells.map(|(type_, reason, count)| {
+                    let told = told.get(&((*type_).to_owned(), (*reason).to_owned()));
+                    (count - told.copied().unwrap_or_default()).max(0)
+                });
+                missing.sum::<i32>() > self.allowed.lost_events
+            };
+            while is_missing(&outcome::told(stage).await) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        // What is missing then shows in the outcome.
+        timeout(EVENTS_WITHIN, enough).await.ok();
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.scenario.name)?;
+        for Disturbance { at, action } in &self.disturbances {
+            match at {
+                At::Ever(point) => write!(f, ", {point}: {action:?}")?,
+                At::InLife(life, point) => write!(f, ", {point} of life {life}: {action:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn explain(stage: &Stage, error: &str) -> String {
+    let records = stage.proxy.records();
+    let records: Vec<_> = records.iter().map(ToString::to_string).collect();
+    format!(
+        "{error}\nrequests:\n{}\nlog:\n{}",
+        records.join("\n"),
+        stage.log()
+    )
+}
+
+async fn take(stage: &Stage, step: &Step) -> Result<(), String> {
+    for act in &step.acts {
+        let acted = timeout(PATIENCE, stage.act(act)).await;
+        acted.map_err(|_| format!("{} came to nothing at {act:?}", step.what))?;
+    }
+    let done = stage.observer.until(PATIENCE, step.done).await;
+    done.map_err(|now| format!("{} had no effect; {now}", step.what))
+}
+
+/// Disturbs each request that is named, once. Only what is too old for a watch stays so, until it
+/// is listed anew.
+fn plan(mut disturbances: Vec<Disturbance>) -> Plan {
+    let mut is_too_old = false;
+    Box::new(move |request: &Request| {
+        let hit = disturbances
+            .iter()
+            .position(|disturbance| match disturbance.at {
+                At::Ever(point) => request.point == point,
+                At::InLife(life, point) => request.life == life && request.point_in_life == point,
+            });
+        let action = match hit {
+            Some(hit) => disturbances.remove(hit).action,
+            None if is_too_old && request.point.kind == Kind::Watch => Action::GoneStatus,
+            None => Action::Pass,
+        };
+        is_too_old &= request.point.kind != Kind::List;
+        is_too_old |= action == Action::GoneStatus;
+        action
+    })
+}

@@ -1,0 +1,205 @@
+//! What happens to one object: steps, each of which changes one thing and waits for its effect.
+//!
+//! No step depends on time, and what a step does the controller can learn at any later time just
+//! as well. So whatever is done to the controller meanwhile, it has to show the same statuses.
+
+use scaleouttask_controller::core::Object;
+use serde_json::{Value, json};
+
+/// The object's name and its task's.
+pub const NAME: &str = "one";
+pub const TASK_ID: &str = "T-1";
+
+/// One object's story.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub steps: fn() -> Vec<Step>,
+    /// What the object shows in turn, by reason, progress and observed generation.
+    pub shows: &'static [(&'static str, &'static str, i64)],
+    /// The Events about it, by type and reason, and how often each is told.
+    pub tells: &'static [(&'static str, &'static str, i32)],
+}
+
+/// One change, and what it leads to.
+pub struct Step {
+    pub what: &'static str,
+    pub acts: Vec<Act>,
+    /// Whether the newest version, or the object's deletion, shows it.
+    pub done: fn(Option<&Object>) -> bool,
+}
+
+/// What somebody else than the controller does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Has the task API tell the task so.
+    Tell(String),
+    Create(Value),
+    /// A merge patch of the object.
+    Patch(Value),
+    /// Starts the controller.
+    Start,
+    /// Waits until the controller watches.
+    AwaitWatch,
+}
+
+/// A task that succeeds. The object is there before the controller, is changed, suspended, asked
+/// for, and touched after its end.
+pub const SUCCEEDS: Scenario = Scenario {
+    name: "succeeds",
+    steps: succeeding,
+    shows: &[
+        ("", "", -1),
+        ("TaskRunning", "0/2", 1),
+        ("TaskRunning", "1/2", 1),
+        ("TaskRunning", "1/2", 2),
+        ("TaskRunning", "1/2", 2),
+        ("TaskRunning", "2/2", 2),
+        ("Suspended", "2/2", 3),
+        ("TaskRunning", "2/2", 4),
+        ("TaskSucceeded", "2/2", 4),
+        ("TaskSucceeded", "2/2", 5),
+        ("TaskSucceeded", "2/2", 5),
+    ],
+    tells: &[
+        ("Normal", "TaskRunning", 2),
+        ("Normal", "Suspended", 1),
+        ("Normal", "TaskSucceeded", 1),
+    ],
+};
+
+/// A task of which an instance fails. The object comes after the controller and goes with its end.
+pub const GOES: Scenario = Scenario {
+    name: "goes",
+    steps: going,
+    shows: &[
+        ("", "", -1),
+        ("TaskRunning", "0/2", 1),
+        ("TaskRunning", "1/2", 1),
+        ("InstancesFailed", "1/2", 1),
+    ],
+    tells: &[
+        ("Normal", "TaskRunning", 1),
+        ("Warning", "InstancesFailed", 1),
+    ],
+};
+
+fn succeeding() -> Vec<Step> {
+    let create = Act::Create(json!({ "taskId": TASK_ID, "pollInterval": "1s" }));
+    let start = vec![tell("running", ["initail", "initail"]), create, Act::Start];
+    vec![
+        Step {
+            what: "the start",
+            acts: start,
+            done: |object| shows(object, "TaskRunning", "0/2"),
+        },
+        step(
+            "the first instance",
+            tell("running", ["success", "initail"]),
+            |object| shows(object, "TaskRunning", "1/2"),
+        ),
+        step(
+            "a change of the spec",
+            spec(&json!({ "pollInterval": "1001ms" })),
+            |object| observes(object, 2),
+        ),
+        step("a poll request", poll_request("now"), |object| {
+            echoes(object, "now")
+        }),
+        step(
+            "the second instance",
+            tell("running", ["success", "success"]),
+            |object| shows(object, "TaskRunning", "2/2"),
+        ),
+        step("suspending", spec(&json!({ "suspend": true })), |object| {
+            shows(object, "Suspended", "2/2")
+        }),
+        step("resuming", spec(&json!({ "suspend": false })), |object| {
+            shows(object, "TaskRunning", "2/2")
+        }),
+        step(
+            "the end",
+            tell("success", ["success", "success"]),
+            |object| shows(object, "TaskSucceeded", "2/2"),
+        ),
+        step(
+            "a change of the spec after the end",
+            spec(&json!({ "pollInterval": "1s" })),
+            |object| observes(object, 5),
+        ),
+        step(
+            "a poll request after the end",
+            poll_request("again"),
+            |object| echoes(object, "again"),
+        ),
+    ]
+}
+
+fn going() -> Vec<Step> {
+    let spec = json!({ "taskId": TASK_ID, "pollInterval": "1s", "ttlSecondsAfterFinished": 0 });
+    vec![
+        Step {
+            what: "the start",
+            acts: vec![
+                tell("running", ["initail", "initail"]),
+                Act::Start,
+                Act::AwaitWatch,
+                Act::Create(spec),
+            ],
+            done: |object| shows(object, "TaskRunning", "0/2"),
+        },
+        Step {
+            what: "a failed instance",
+            acts: vec![tell("running", ["success", "failed"])],
+            done: |object| shows(object, "TaskRunning", "1/2"),
+        },
+        Step {
+            what: "end and deletion",
+            acts: vec![tell("success", ["success", "failed"])],
+            done: |object| object.is_none(),
+        },
+    ]
+}
+
+fn step(what: &'static str, act: Act, done: fn(Option<&Object>) -> bool) -> Step {
+    Step {
+        what,
+        acts: vec![act],
+        done,
+    }
+}
+
+/// The task with these two instances. Its times don't depend on the clock.
+fn tell(state: &str, instances: [&str; 2]) -> Act {
+    let [one, two] = instances;
+    Act::Tell(format!(
+        "{{id: {TASK_ID}, created: '2026-01-01T00:00:00Z', updated: '2026-01-01T00:00:01Z', steps: [
+            {{state: {state}, taskResult: [{{data: i-1, status: {one}}}, {{data: i-2, status: {two}}}]}}]}}"
+    ))
+}
+
+fn spec(change: &Value) -> Act {
+    Act::Patch(json!({ "spec": change }))
+}
+
+fn poll_request(value: &str) -> Act {
+    Act::Patch(json!({
+        "metadata": { "annotations": { "scaleout.dev/poll-requested-at": value } }
+    }))
+}
+
+fn shows(object: Option<&Object>, reason: &str, progress: &str) -> bool {
+    object.is_some_and(|object| {
+        object.ready().is_some_and(|ready| ready.reason == reason)
+            && object.status.progress.as_deref() == Some(progress)
+    })
+}
+
+fn observes(object: Option<&Object>, generation: i64) -> bool {
+    object.is_some_and(|object| object.status.observed_generation == Some(generation))
+}
+
+fn echoes(object: Option<&Object>, request: &str) -> bool {
+    let echo = object.and_then(|object| object.status.last_handled_poll_request.as_deref());
+    echo == Some(request)
+}

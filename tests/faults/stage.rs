@@ -1,0 +1,127 @@
+//! One object's world: a namespace, a task API, a proxy and a controller that sees only these.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use controlplane::Process;
+use simulator::{Script, Simulator, Task};
+use tokio::{sync::Notify, time::sleep};
+
+use crate::{
+    bench::Bench,
+    controller::Controller,
+    observer::Observer,
+    proxy::{Kind, Plan, Proxy},
+    scenario::{Act, NAME},
+};
+
+/// How often the controller is looked after.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What the controller is started with beside the usual, given its namespace.
+pub type Arguments = fn(namespace: &str) -> Vec<String>;
+
+pub struct Stage {
+    pub bench: Bench,
+    pub namespace: String,
+    pub simulator: Simulator,
+    pub proxy: Proxy,
+    pub observer: Observer,
+    start: Notify,
+    arguments: Arguments,
+}
+
+impl Stage {
+    pub async fn new(bench: &Bench, name: &str, plan: Plan, arguments: Arguments) -> Self {
+        static STAGES: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("{name}-{}", STAGES.fetch_add(1, Ordering::Relaxed));
+        bench.create_namespace(&namespace).await;
+        Self {
+            bench: bench.clone(),
+            simulator: Simulator::start(Script::default()).unwrap(),
+            proxy: Proxy::start(bench.upstream.clone(), plan).await,
+            observer: Observer::start(bench.objects(&namespace), NAME),
+            namespace,
+            start: Notify::new(),
+            arguments,
+        }
+    }
+
+    pub async fn act(&self, act: &Act) {
+        let (bench, namespace) = (&self.bench, &self.namespace);
+        match act {
+            Act::Tell(task) => self.simulator.set_task(task.parse::<Task>().unwrap()),
+            Act::Create(spec) => bench.create_object(namespace, NAME, spec).await,
+            Act::Patch(patch) => bench.patch_object(namespace, NAME, patch).await,
+            Act::Start => self.start.notify_one(),
+            Act::AwaitWatch => self.until_watching(1).await,
+        }
+    }
+
+    /// Waits until the newest watch of that process or a later one is open.
+    pub async fn until_watching(&self, life: u32) {
+        self.proxy
+            .until(|records| {
+                let mut newest = records.iter().rev();
+                newest
+                    .find(|record| record.request.point.kind == Kind::Watch)
+                    .is_some_and(|watch| watch.request.life >= life && watch.answers.contains(&200))
+            })
+            .await;
+    }
+
+    /// Runs the controller from [`Act::Start`] on: where the proxy freezes, it is killed and
+    /// started again. Ends only if the controller did so by itself, and says how.
+    pub async fn keep(&self) -> String {
+        self.start.notified().await;
+        loop {
+            let mut process = self.spawn();
+            loop {
+                tokio::select! {
+                    () = self.proxy.frozen() => break,
+                    () = sleep(LOOK) => {}
+                }
+                if let Some(status) = process.exit_status().unwrap() {
+                    return format!("the controller ended by itself: {status}");
+                }
+            }
+            let killed = tokio::task::spawn_blocking(move || process.kill().unwrap());
+            killed.await.unwrap();
+            self.proxy.thaw();
+        }
+    }
+
+    fn spawn(&self) -> Process {
+        let kubeconfig = self.proxy.kubeconfig();
+        let mut command = command(&self.namespace, &self.simulator, &kubeconfig);
+        command.args((self.arguments)(&self.namespace));
+        Process::spawn("controller", &command, &self.log_path()).unwrap()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.proxy.directory().join("controller.log")
+    }
+
+    /// What the controller said, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+}
+
+/// The controller for one namespace, with unsigned calls.
+pub fn command(namespace: &str, simulator: &Simulator, kubeconfig: &Path) -> Command {
+    let mut command = Controller::command();
+    command
+        .args(["--region", "cn-hangzhou", "--poll-interval", "1s"])
+        .args(["--credentials", "none", "--namespace", namespace])
+        .args(["--endpoint", &simulator.url()])
+        // Any free port: nobody asks there.
+        .args(["--admin-address", "127.0.0.1:0"])
+        .env("KUBECONFIG", kubeconfig);
+    command
+}
