@@ -24,8 +24,6 @@ const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
 /// No task has a larger body.
 const BODY_MAX: usize = 1024 * 1024;
-/// An error's code stands well before this.
-const ERROR_BODY_MAX: usize = 64 * 1024;
 
 /// How the task API is called.
 #[derive(Clone, Debug)]
@@ -180,7 +178,15 @@ async fn refused(response: Response) -> Trouble {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
-    let body = read(response, ERROR_BODY_MAX).await.unwrap_or_default();
+    let by_status = status == StatusCode::TOO_MANY_REQUESTS || !status.is_client_error();
+    let body = match read(response, BODY_MAX).await {
+        Ok(body) => body,
+        // The code that would have decided may have been in what is missing.
+        Err(trouble) if trouble.reason == Reason::TaskApiUnavailable && !by_status => {
+            return trouble;
+        }
+        Err(_) => Vec::new(),
+    };
     let code = parse_error_code(&body);
     let trouble = classify(
         status,

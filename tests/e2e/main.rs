@@ -2,12 +2,14 @@
 //! task API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod bad_responses;
 mod controller;
 mod credentials;
 mod kubectl;
 mod leaders;
 mod lifecycle;
 mod process;
+mod raw_server;
 mod secrets;
 mod shards;
 mod specs;

@@ -1,0 +1,140 @@
+//! Every kind of bad response: each ends as the contract's table says, nothing of it leaks, and
+//! all passes with it.
+
+mod answers;
+mod leaks;
+mod row;
+mod stage;
+mod transport;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use scaleouttask_controller::{api::ScaleOutTaskStatus, core::Object};
+use serde_json::json;
+
+use self::{
+    row::Row,
+    stage::{Stage, leaks_of, sign_and_trace},
+};
+use crate::{
+    raw_server::{RawServer, Wire},
+    world::{World, ready},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_answer_ends_as_the_contract_says_leaks_nothing_and_passes() {
+    let canary = RawServer::start(Wire::Close);
+    let rows = answers::rows(canary.url());
+    play("answers", rows, "text").await;
+    assert_eq!(canary.connections(), 0, "a redirect was followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_on_the_wire_ends_as_the_contract_says_leaks_nothing_and_passes() {
+    play("transport", transport::rows(), "json").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_breaks_off_decides_nothing_that_its_code_would_have_decided() {
+    play("broken", transport::broken_errors(), "json").await;
+}
+
+async fn play(name: &str, rows: Vec<Row>, log_format: &str) {
+    let mut stage = Stage::set(name, rows, log_format).await;
+    stage.until_all_ended_as_the_table_says().await;
+    stage.until_all_are_told_by_an_event().await;
+    stage.check_messages().await;
+    stage.check_metrics().await;
+    let mut leaks = stage.leaks().await;
+    stage.heal();
+    stage.until_all_recovered().await;
+    leaks.extend(stage.leaks().await);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n\n"));
+    stage.end();
+}
+
+/// A task that runs, in trouble of each kind.
+const TROUBLES: [(&str, &str, &str); 8] = [
+    ("TaskApiUnavailable", "Reconciling", "{status: 503}"),
+    ("Throttled", "Reconciling", "{status: 429}"),
+    ("InvalidResponse", "Reconciling", "{body: LEAK-1}"),
+    ("TaskNotFound", "Reconciling", "{status: 404}"),
+    ("AccessDenied", "Stalled", "{status: 403}"),
+    ("CredentialsInvalid", "Stalled", "{status: 401}"),
+    ("ClockSkewed", "Stalled", "{code: InvalidTimeStamp.Expired}"),
+    ("RequestRejected", "Stalled", "{status: 410}"),
+];
+const OTHER_CLUSTER: &str = r#"{body: '{"state":"fail","cluster_id":"LEAK-2"}'}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_stays_in_every_kind_of_trouble() {
+    let mut world = World::with_script("known", stage::script()).await;
+    sign_and_trace(&mut world, "text", &[]);
+    let of_cluster = ("ClusterMismatch", "Stalled", OTHER_CLUSTER);
+    let rows: Vec<_> = TROUBLES.into_iter().chain([of_cluster]).collect();
+    let mut before = Vec::new();
+    for (reason, ..) in &rows {
+        before.push(running(&world, reason).await);
+    }
+    for (reason, _, fault) in &rows {
+        world.simulator.set_fault(reason, fault.parse().unwrap());
+    }
+    for ((reason, beside, _), before) in rows.iter().zip(&before) {
+        let object = world.until_reason(&reason.to_lowercase(), reason).await;
+        assert_eq!(ready(&object), (*reason, "False", *beside));
+        let told = if *reason == "ClusterMismatch" {
+            ScaleOutTaskStatus::default()
+        } else {
+            known(before)
+        };
+        assert_eq!(known(&object), told, "{reason}");
+        assert_eq!(since(&object), since(before), "{reason}");
+    }
+    world.simulator.clear_faults();
+    for ((reason, ..), before) in rows.iter().zip(&before) {
+        poll_now(&world, &reason.to_lowercase()).await;
+        let object = world
+            .until_reason(&reason.to_lowercase(), "TaskRunning")
+            .await;
+        assert_eq!(known(&object), known(before), "{reason}");
+    }
+    assert_eq!(leaks_of(&world).await, [""; 0]);
+}
+
+/// An object whose task has told all that it can.
+async fn running(world: &World, reason: &str) -> Object {
+    world.add_task(&format!(
+        "{{id: {reason}, duration: 10h, instances: [{{id: i-1, after: 0s}}, {{id: i-2}}],
+          stages: [{{name: join}}], extra: {{parameters: LEAK-3}}}}"
+    ));
+    let name = reason.to_lowercase();
+    // A region for each: one that is throttled slows only itself.
+    let spec = json!({ "taskId": reason, "region": name,
+        "clusterId": "c00000000000000000000000000000001" });
+    world.create(&name, spec).await;
+    world
+        .until(&name, |object| {
+            object.status.progress.as_deref() == Some("1/2")
+        })
+        .await
+}
+
+async fn poll_now(world: &World, name: &str) {
+    let request = json!({ "scaleout.dev/poll-requested-at": "now" });
+    let patch = json!({ "metadata": { "annotations": request } });
+    world.patch(name, patch).await.unwrap();
+}
+
+/// What the status says of the task.
+fn known(object: &Object) -> ScaleOutTaskStatus {
+    ScaleOutTaskStatus {
+        conditions: Vec::new(),
+        observed_generation: None,
+        last_handled_poll_request: None,
+        ..object.status.clone()
+    }
+}
+
+/// Since when `Ready` has its status.
+fn since(object: &Object) -> Option<&Time> {
+    object.ready().map(|ready| &ready.last_transition_time)
+}

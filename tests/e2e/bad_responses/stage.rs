@@ -1,0 +1,308 @@
+//! A controller with one object for each row, and what is to be seen of it.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use serde_json::{Value, json};
+use simulator::{Script, Task};
+
+use super::{
+    leaks::{KEY_ID, KEY_SECRET, TOKEN, leaks},
+    row::{Answer, Row, SUCCEEDED},
+};
+use crate::{
+    raw_server::RawServer,
+    world::{PATIENCE, World, eventually, ready},
+};
+
+/// Longer than a good answer takes on a busy machine.
+const REQUEST_TIMEOUT: &str = "2s";
+
+/// How often all objects are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub struct Stage {
+    began: Instant,
+    world: World,
+    rows: Vec<Row>,
+    servers: Vec<RawServer>,
+    /// How often the tasks of rows that stay had been asked for when all was healed.
+    asked: Vec<usize>,
+}
+
+impl Stage {
+    pub async fn set(name: &str, mut rows: Vec<Row>, log_format: &str) -> Self {
+        let mut world = World::with_script(name, script()).await;
+        let mut servers = Vec::new();
+        let mut endpoints = Vec::new();
+        for (number, row) in rows.iter_mut().enumerate() {
+            row.number(number);
+            match &row.answer {
+                Answer::Faults(faults) => {
+                    let mut task = Task::new(&task_id(number));
+                    let mark = json!(format!("LEAK-{number:03}"));
+                    task.extra.insert("parameters".to_owned(), mark);
+                    task.faults.clone_from(faults);
+                    world.simulator.set_task(task);
+                }
+                Answer::Wire(wire, tls) => {
+                    let server = RawServer::start(wire.clone());
+                    let scheme = if *tls { "https" } else { "http" };
+                    let url = server.url().replace("http", scheme);
+                    // Operators may have put a token there.
+                    endpoints.push(format!("{}={url}/LEAK-prefix", region(number)));
+                    servers.push(server);
+                }
+            }
+        }
+        sign_and_trace(&mut world, log_format, &endpoints);
+        let creations = rows.iter().enumerate().map(|(number, row)| {
+            let spec = spec(number, row);
+            let world = &world;
+            async move { world.create(&object_name(number), spec).await }
+        });
+        join_all(creations).await;
+        Self {
+            began: Instant::now(),
+            world,
+            rows,
+            servers,
+            asked: Vec::new(),
+        }
+    }
+
+    pub async fn until_all_ended_as_the_table_says(&self) {
+        self.until_none("didn't end as the table says", |row, object| {
+            let is = ready(object);
+            let shown = serde_json::to_value(&object.status).unwrap();
+            if is != row.ending {
+                return Some(format!("{is:?}, not {:?}", row.ending));
+            }
+            let mut fields = row.shows.as_object().unwrap().iter();
+            // A field that is absent reads as null.
+            let wrong = fields.find(|(field, value)| shown[*field] != **value);
+            wrong.map(|(field, value)| format!("{field} isn't {value} but {}", shown[field]))
+        })
+        .await;
+    }
+
+    /// Asked again where it is asked too seldom for a test, each object finds its task well.
+    pub async fn until_all_recovered(&self) {
+        let requests = (0..self.rows.len()).map(|number| async move {
+            let request = json!({ "scaleout.dev/poll-requested-at": "healed" });
+            let patch = json!({ "metadata": { "annotations": request } });
+            self.world.patch(&object_name(number), patch).await.unwrap();
+        });
+        join_all(requests).await;
+        self.until_none("didn't recover", |row, object| {
+            let expected = if row.recovers { SUCCEEDED } else { row.ending };
+            let is = ready(object);
+            (is != expected).then(|| format!("{is:?}"))
+        })
+        .await;
+    }
+
+    /// Waits until `trouble` finds none with any object.
+    async fn until_none(&self, what: &str, trouble: impl Fn(&Row, &Object) -> Option<String>) {
+        let began = Instant::now();
+        let mut left: Vec<_> = self.rows.iter().enumerate().collect();
+        loop {
+            let objects = self.objects().await;
+            let mut troubles = String::new();
+            // Being as it should once is enough: on a busy machine a time-out may follow.
+            left.retain(|(number, row)| {
+                let trouble = trouble(row, &objects[&object_name(*number)]);
+                if let Some(trouble) = &trouble {
+                    writeln!(troubles, "{number:03} {}: {trouble}", row.kind).unwrap();
+                }
+                trouble.is_some()
+            });
+            if left.is_empty() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}:\n{troubles}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn objects(&self) -> HashMap<String, Object> {
+        let all = kube::api::ListParams::default();
+        let all = self.world.api().list(&all).await.unwrap();
+        all.into_iter()
+            .map(|task: ScaleOutTask| Object::from(task))
+            .map(|object| (object.key.name.clone(), object))
+            .collect()
+    }
+
+    /// Each by one that has the reason that the object ended with.
+    pub async fn until_all_are_told_by_an_event(&self) {
+        eventually("every Event", || async {
+            let events = get(&self.world, "/apis/events.k8s.io/v1", "events").await;
+            let told = |(number, row): (usize, &Row)| {
+                let mut events = events["items"].as_array().unwrap().iter();
+                events.any(|event| {
+                    event["regarding"]["name"] == object_name(number)
+                        && event["reason"] == row.ending.0
+                        && event["type"] == row.severity()
+                })
+            };
+            self.rows.iter().enumerate().all(told)
+        })
+        .await;
+    }
+
+    /// Messages are for people: bounded, and of one line.
+    pub async fn check_messages(&self) {
+        for (name, object) in self.objects().await {
+            for condition in &object.status.conditions {
+                let message = &condition.message;
+                assert!(message.chars().count() <= 1024, "{name}: {message}");
+                let odd = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}');
+                assert!(!message.contains(odd), "{name}: {message:?}");
+            }
+        }
+        let log = self.world.log();
+        assert!(!log.contains("\nERROR forged") && !log.contains(['\u{1b}', '\u{202e}']));
+    }
+
+    /// Calls are counted by how they ended, in words that are fixed.
+    pub async fn check_metrics(&self) {
+        let metrics = self.world.admin("/metrics").await.1;
+        let mut counted = HashMap::new();
+        for line in metrics.lines() {
+            let Some(labels) = line.strip_prefix("scaleouttask_task_api_requests_total{") else {
+                continue;
+            };
+            let (labels, count) = labels.rsplit_once("\"} ").unwrap();
+            let (_, outcome) = labels.rsplit_once('"').unwrap();
+            *counted.entry(outcome).or_default() += count.parse::<usize>().unwrap();
+        }
+        let mut expected = HashMap::new();
+        for row in &self.rows {
+            *expected.entry(row.outcome()).or_insert(0) += 1;
+        }
+        for (outcome, count) in &expected {
+            assert!(counted.get(outcome) >= Some(count), "{outcome}: {metrics}");
+        }
+        let mut outcomes = counted.keys();
+        assert!(
+            outcomes.all(|outcome| expected.contains_key(outcome)),
+            "{counted:?}"
+        );
+    }
+
+    pub async fn leaks(&self) -> Vec<String> {
+        leaks_of(&self.world).await
+    }
+
+    /// From now on the task API is well.
+    pub fn heal(&mut self) {
+        self.asked = self.requests_of_those_that_stay();
+        self.world.simulator.clear_faults();
+        self.servers.iter_mut().for_each(RawServer::heal);
+    }
+
+    fn requests_of_those_that_stay(&self) -> Vec<usize> {
+        let rows = self.rows.iter().enumerate();
+        let stay = rows.filter(|(_, row)| !row.recovers);
+        stay.map(|(number, _)| self.world.simulator.requests(&task_id(number)))
+            .collect()
+    }
+
+    /// It was one process all the time, and none of its parts panicked.
+    pub fn end(mut self) {
+        let log = self.world.log();
+        assert_eq!(self.requests_of_those_that_stay(), self.asked);
+        assert_eq!(log.matches("all ScaleOutTasks are known").count(), 1);
+        for trouble in ["panicked", "a fault of this program"] {
+            let told = log.lines().find(|line| line.contains(trouble));
+            assert_eq!(told, None);
+        }
+        assert_eq!(self.world.stop().0, 0);
+        let bad = self.rows.iter().filter(|row| row.is_trouble()).count();
+        let good = self.rows.len() - bad;
+        let took = self.began.elapsed();
+        println!("{bad} kinds of bad response, and {good} of odd but good ones, in {took:.1?}");
+    }
+}
+
+/// The simulator takes only calls that are signed with the canaries.
+pub fn script() -> Script {
+    let key = format!("accessKeyId: {KEY_ID}, accessKeySecret: {KEY_SECRET}");
+    let script = format!("{{credentials: [{{{key}, securityToken: {TOKEN}}}]}}");
+    script.parse().unwrap()
+}
+
+/// Starts the controller with the canaries, telling all it can.
+pub fn sign_and_trace(world: &mut World, log_format: &str, endpoints: &[String]) {
+    let args = [
+        "--request-timeout",
+        REQUEST_TIMEOUT,
+        "--log-format",
+        log_format,
+    ];
+    let endpoints = endpoints.join(",");
+    let mut env = vec![
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", KEY_SECRET),
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", TOKEN),
+        ("SCALEOUTTASK_LOG_FILTER", "trace"),
+    ];
+    if !endpoints.is_empty() {
+        env.push(("SCALEOUTTASK_ENDPOINT_FOR", &endpoints));
+    }
+    world.start_with(&args, &env);
+}
+
+/// What is to be seen nowhere and was seen: in objects, Events, metrics or the log.
+pub async fn leaks_of(world: &World) -> Vec<String> {
+    let objects = get(world, "/apis/scaleout.dev/v1alpha1", "scaleouttasks").await;
+    let events = get(world, "/apis/events.k8s.io/v1", "events").await;
+    let places = [
+        ("an object", objects.to_string()),
+        ("an Event", events.to_string()),
+        ("the metrics", world.admin("/metrics").await.1),
+        ("the log", world.log()),
+    ];
+    let [_, (_, events), (_, metrics), (_, log)] = &places;
+    let whole = events.contains("Poll") && metrics.contains("# EOF") && log.contains("TRACE");
+    assert!(whole, "there is nothing to search");
+    let places = places.iter();
+    places
+        .flat_map(|(place, text)| leaks(place, text))
+        .collect()
+}
+
+async fn get(world: &World, group: &str, resource: &str) -> Value {
+    let url = format!("{group}/namespaces/{}/{resource}", world.namespace);
+    let request = http::Request::get(url).body(Vec::new()).unwrap();
+    world.client.request(request).await.unwrap()
+}
+
+fn spec(number: usize, row: &Row) -> Value {
+    // A region for each row: what one is throttled by delays no other.
+    let mut spec = json!({
+        "taskId": task_id(number), "region": region(number), "pollInterval": "1m",
+    });
+    if let Some(cluster) = row.cluster {
+        spec["clusterId"] = json!(cluster);
+    }
+    spec
+}
+
+fn task_id(number: usize) -> String {
+    format!("T-{number:03}")
+}
+
+fn region(number: usize) -> String {
+    format!("r-{number:03}")
+}
+
+fn object_name(number: usize) -> String {
+    format!("row-{number:03}")
+}
