@@ -5,6 +5,7 @@
 mod accounts;
 mod clusters;
 mod conditions;
+mod crossings;
 mod deletions;
 mod endings;
 mod events;

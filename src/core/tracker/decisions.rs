@@ -30,15 +30,16 @@ impl Tracker {
         let Some(entry) = self.entries.get_mut(&id).filter(|_| self.leads) else {
             return;
         };
-        if entry
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.in_flight)
-        {
-            return;
-        }
         let trigger = entry.trigger();
         let changed = trigger.is_news_after(&entry.trigger);
+        let pending = entry.pending.as_ref();
+        if pending.is_some_and(|pending| pending.in_flight) {
+            // The end of the write decides anew. What was planned before is no longer so.
+            if changed {
+                self.unschedule(id);
+            }
+            return;
+        }
         entry.trigger = trigger;
         let pending = entry.pending.as_ref().map(|pending| pending.input.clone());
         match pending {

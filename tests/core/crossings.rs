@@ -1,0 +1,137 @@
+//! What crosses a write that is under way.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use scaleouttask_controller::core::{
+    Command, Config, Event, LaneLimits, Now, OVERDUE_AFTER, Object, ObjectKey, Policy, Reason,
+    Tracker, Trouble, Write, WriteResult,
+};
+
+const NOW: Now = Now {
+    wall: Timestamp::UNIX_EPOCH,
+    monotonic: Duration::from_secs(1),
+};
+
+fn tracker() -> Tracker {
+    let mut tracker = Tracker::new(Config {
+        policy: Policy {
+            has_default_region: true,
+            poll_interval: Duration::from_secs(15),
+            allowed_cluster_ids: Vec::new(),
+            secret_credentials: false,
+        },
+        default_region: Some("cn-hangzhou".to_owned()),
+        limits: LaneLimits {
+            requests_per_second: 1000.0,
+            concurrency: 1,
+        },
+        seed: 1,
+    });
+    tracker.handle(Event::LeadsUntil(Duration::MAX), NOW);
+    tracker
+}
+
+fn object(generation: i64, suspended: bool) -> Object {
+    let mut object = Object {
+        key: ObjectKey {
+            namespace: "ns".to_owned(),
+            name: "nodes".to_owned(),
+        },
+        uid: "2f1c".to_owned(),
+        resource_version: generation.to_string(),
+        generation,
+        ..Object::default()
+    };
+    object.spec.suspend = Some(suspended);
+    object
+}
+
+fn only_write(commands: Vec<Command>) -> Write {
+    match <[Command; 1]>::try_from(commands) {
+        Ok([Command::Write(write)]) => *write,
+        other => panic!("not one write: {other:?}"),
+    }
+}
+
+fn written(write: &Write) -> Object {
+    Object {
+        status: write.status.clone(),
+        resource_version: "9".to_owned(),
+        ..write.object.clone()
+    }
+}
+
+/// Its next call is planned for some seconds after its first failed, and it says meanwhile that it
+/// is `Pending`.
+fn a_tracker_that_writes_while_a_call_is_planned() -> (Tracker, Now, Write) {
+    let mut tracker = tracker();
+    let commands = tracker.handle(Event::Applied(0, Box::new(object(1, false))), NOW);
+    let [Command::Call(call)] = &commands[..] else {
+        panic!("not one call: {commands:?}");
+    };
+    let trouble = Trouble {
+        retry_after: Some(Duration::from_secs(20)),
+        ..Trouble::new(Reason::Throttled)
+    };
+    let ended = Event::CallEnded {
+        entry: call.entry,
+        lane: call.lane,
+        outcome: trouble.into(),
+        started_at: NOW.wall,
+        poll_request: None,
+    };
+    assert!(tracker.handle(ended, NOW).is_empty());
+    let mut now = NOW;
+    now.monotonic += OVERDUE_AFTER;
+    let write = only_write(tracker.handle(Event::Tick, now));
+    (tracker, now, write)
+}
+
+#[test]
+fn no_call_is_made_about_an_object_that_was_suspended_during_a_write() {
+    let (mut tracker, mut now, write) = a_tracker_that_writes_while_a_call_is_planned();
+    let suspended = Event::Applied(0, Box::new(object(2, true)));
+    assert!(tracker.handle(suspended, now).is_empty());
+    now.monotonic += Duration::from_mins(1);
+    let commands = tracker.handle(Event::Tick, now);
+    assert!(commands.is_empty(), "{commands:?}");
+
+    let conflict = WriteResult::Conflict(Box::new(object(2, true)));
+    let write = only_write(tracker.handle(Event::WriteEnded(write.entry, conflict), now));
+    assert_eq!(written(&write).reason(), Some(Reason::Suspended));
+}
+
+#[test]
+fn an_edit_during_a_write_puts_no_call_off_for_good() {
+    for result in ["written", "conflict", "failed"] {
+        let (mut tracker, mut now, write) = a_tracker_that_writes_while_a_call_is_planned();
+        let edited = object(2, false);
+        tracker.handle(Event::Applied(0, Box::new(edited.clone())), now);
+        let mut commands = tracker.handle(
+            Event::WriteEnded(
+                write.entry,
+                match result {
+                    "written" => WriteResult::Written(Box::new(written(&write))),
+                    "conflict" => WriteResult::Conflict(Box::new(edited)),
+                    _ => WriteResult::Failed,
+                },
+            ),
+            now,
+        );
+        for _ in 0..10 {
+            match commands.first() {
+                Some(Command::Call(_)) => break,
+                Some(Command::Write(write)) => {
+                    let written = WriteResult::Written(Box::new(written(write)));
+                    commands = tracker.handle(Event::WriteEnded(write.entry, written), now);
+                }
+                _ => {
+                    now.monotonic = tracker.next_wake().expect(result);
+                    commands = tracker.handle(Event::Tick, now);
+                }
+            }
+        }
+        assert!(matches!(commands[..], [Command::Call(_)]), "{result}");
+    }
+}
