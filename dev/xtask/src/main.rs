@@ -1,17 +1,21 @@
 //! Chores of this repository.
 
 mod demo;
+mod soak;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 Usage: cargo demo [--keep]
+       cargo xtask soak
 
-Shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
+`demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
 tasks, all on loopback, all gone afterwards. Needs Rust and Go, nothing else.
 
 Options:
-  --keep   Leave everything running until Ctrl-C, to try kubectl by hand";
+  --keep   Leave everything running until Ctrl-C, to try kubectl by hand
+
+`soak` looks at a million states of the core and more under a model checker.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,7 +23,8 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["demo"] => demo::main(false),
         ["demo", "--keep"] => demo::main(true),
-        ["demo", "-h" | "--help"] | ["-h" | "--help"] => {
+        ["soak"] => soak::main(),
+        ["demo" | "soak", "-h" | "--help"] | ["-h" | "--help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }

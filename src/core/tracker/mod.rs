@@ -110,7 +110,9 @@ impl Tracker {
     /// in their age only are the same.
     pub fn rebase(&mut self, by: Duration) {
         let earlier = |at: Duration| at.saturating_sub(by);
-        self.leads_until = earlier(self.leads_until);
+        if self.leads_until < Duration::MAX {
+            self.leads_until = earlier(self.leads_until);
+        }
         self.lanes.rebase(by);
         self.timers = mem::take(&mut self.timers)
             .into_iter()

@@ -1,0 +1,25 @@
+//! The model checker's long run.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+/// Looks at a million states of the core and more; some minutes, of which most is the build.
+pub fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let status = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["test", "--release", "--locked", "--package"])
+        .args(["scaleouttask-controller", "--test", "model", "--"])
+        .args(["--ignored", "--nocapture"])
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("can't run cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

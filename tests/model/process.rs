@@ -1,0 +1,382 @@
+//! One replica: the core as it is, and the shell around it as simple as can be.
+
+use std::{collections::VecDeque, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use scaleouttask_controller::core::{
+    Call, Command, Config, Election, Event, LaneLimits, LeaseStep, Now, Object, Outcome, Policy,
+    RENEW_DEADLINE, Reason, Tracker, Trouble, Write, WriteResult,
+};
+
+use crate::{
+    cluster::index_of,
+    promise::Promise,
+    request::{Deletion, Reply, Request, Stage, What},
+    setting::Setting,
+    variant::Variant,
+};
+
+/// Now, by the monotonic clock, in every state: so that states that differ in their age only are
+/// the same. What happened longer ago counts as just so long ago.
+pub const NOW: Duration = Duration::from_secs(30);
+
+pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub tracker: Tracker,
+    pub election: Option<Election>,
+    variant: Variant,
+    /// What the watch has yet to tell.
+    pub news: VecDeque<Event>,
+    /// It tells nothing for a while.
+    pub stalled: bool,
+    /// By SIGSTOP.
+    pub frozen: bool,
+    pub requests: Vec<Request>,
+    /// Sent, but given up here.
+    pub orphans: Vec<Request>,
+    /// The objects as this replica was last told of them.
+    known: Vec<Option<Object>>,
+    /// When its last successful renewal was sent.
+    renewed_at: Option<Duration>,
+    /// The version of the Lease that it knows.
+    pub lease_version: Option<String>,
+    synced: bool,
+    pub broken: Option<Promise>,
+}
+
+impl Process {
+    pub fn start(setting: &Setting, identity: String, now: Now) -> Self {
+        let config = Config {
+            policy: Policy {
+                has_default_region: true,
+                poll_interval: POLL_INTERVAL,
+                allowed_cluster_ids: Vec::new(),
+                secret_credentials: false,
+            },
+            default_region: Some("r".to_owned()),
+            limits: LaneLimits {
+                requests_per_second: 1000.0,
+                concurrency: 2,
+            },
+            seed: 0,
+        };
+        let mut process = Self {
+            tracker: Tracker::with_rules(config, setting.variant.rules()),
+            election: setting.elects.then(|| Election::new(identity)),
+            variant: setting.variant,
+            news: VecDeque::new(),
+            stalled: false,
+            frozen: false,
+            requests: Vec::new(),
+            orphans: Vec::new(),
+            known: vec![None; setting.objects.len()],
+            renewed_at: None,
+            lease_version: None,
+            synced: false,
+            broken: None,
+        };
+        process.look_at_lead(now);
+        process
+    }
+
+    pub fn leads_until(&self) -> Duration {
+        self.variant.leads_until(self.election.as_ref())
+    }
+
+    pub fn leads(&self) -> bool {
+        !self.frozen && self.leads_until() > NOW
+    }
+
+    fn breaks(&mut self, promise: Promise) {
+        self.broken = self.broken.or(Some(promise));
+    }
+
+    /// Tells the tracker, and takes on what it asks for.
+    fn feed(&mut self, event: Event, now: Now) {
+        let led = self.tracker.leads();
+        let Some(event) = self.variant.heard(event, led) else {
+            return;
+        };
+        let commands = self.tracker.handle(event, now);
+        if led && !self.tracker.leads() {
+            self.abandon(now);
+        }
+        for command in commands {
+            match command {
+                Command::Call(call) => self.call(call, now),
+                Command::Write(write) => self.ask(What::Write(write), now),
+                Command::Delete {
+                    entry,
+                    key,
+                    uid,
+                    resource_version,
+                    ..
+                } => {
+                    let deletion = Deletion {
+                        entry,
+                        key,
+                        uid,
+                        resource_version,
+                    };
+                    self.ask(What::Delete(deletion), now);
+                }
+                // No world here has Secrets, and Events are nobody's state.
+                Command::Identify { .. } | Command::Tell(..) => {}
+            }
+        }
+        if self.tracker.leads() && self.is_past_its_time() {
+            self.breaks(Promise::NoLeadBeyondItsTime);
+        }
+    }
+
+    fn is_past_its_time(&self) -> bool {
+        let in_time = self.renewed_at.is_some_and(|at| NOW < at + RENEW_DEADLINE);
+        self.election.is_some() && !in_time
+    }
+
+    fn ask(&mut self, what: What, now: Now) {
+        let stage = if what.is_fenced() && self.election.is_some() {
+            Stage::Decided
+        } else {
+            Stage::Sent
+        };
+        self.requests.push(Request {
+            what,
+            stage,
+            sent_at: NOW,
+            started_at: now.wall,
+        });
+    }
+
+    fn call(&mut self, call: Call, now: Now) {
+        match &self.known[index_of(&call.key)] {
+            None => self.breaks(Promise::GoneIsNeverPolled),
+            Some(object) if object.is_suspended() => self.breaks(Promise::SuspendedIsNeverPolled),
+            Some(object) if object.is_finished() && call.poll_request.is_none() => {
+                self.breaks(Promise::FinishedIsNeverPolled);
+            }
+            Some(_) => {}
+        }
+        let is_about_the_same =
+            |other: &Request| matches!(&other.what, What::Call(other) if other.entry == call.entry);
+        if self.requests.iter().any(is_about_the_same) {
+            self.breaks(Promise::OneCallAtATime);
+        }
+        self.ask(What::Call(call), now);
+    }
+
+    /// The shell drops calls when the lead ends, and hears no more of writes.
+    fn abandon(&mut self, now: Now) {
+        for request in std::mem::take(&mut self.requests) {
+            match &request.what {
+                What::ReadLease | What::Claim(_) => self.requests.push(request),
+                What::Call(_) => {}
+                What::Write(_) | What::Delete(_) => self.give_up(request, now),
+            }
+        }
+    }
+
+    /// The next of what the watch tells.
+    pub fn hear(&mut self, now: Now) {
+        let Some(event) = self.news.pop_front() else {
+            return;
+        };
+        self.stalled &= !self.news.is_empty();
+        match &event {
+            Event::Applied(_, object) | Event::Listed(_, object) => self.know(object),
+            Event::Gone(key) => self.known[index_of(key)] = None,
+            Event::ListingDone(_) => self.synced = true,
+            _ => {}
+        }
+        self.feed(event, now);
+        self.strive(now);
+    }
+
+    fn know(&mut self, object: &Object) {
+        let version = |object: &Object| object.resource_version.parse::<u64>().unwrap();
+        let known = &mut self.known[index_of(&object.key)];
+        if known
+            .as_ref()
+            .is_none_or(|known| version(known) <= version(object))
+        {
+            *known = Some(object.clone());
+        }
+    }
+
+    /// The next step of the election, if one is due.
+    fn strive(&mut self, now: Now) {
+        let Some(election) = &self.election else {
+            return;
+        };
+        // Who doesn't know the objects leaves the lead to others.
+        if !self.synced || self.frozen || self.requests.iter().any(is_about_lease) {
+            return;
+        }
+        match election.next(NOW) {
+            LeaseStep::WaitUntil(_) => {}
+            LeaseStep::Read => self.ask(What::ReadLease, now),
+            LeaseStep::Claim(record) => self.ask(What::Claim(record), now),
+        }
+    }
+
+    /// What was decided on passes the fence, or doesn't.
+    pub fn send(&mut self, index: usize, now: Now) {
+        if self.leads_until() > NOW {
+            if self.is_past_its_time() {
+                self.breaks(Promise::NoLeadBeyondItsTime);
+            }
+            self.requests[index].stage = Stage::Sent;
+            self.requests[index].sent_at = NOW;
+        } else {
+            let request = self.requests.remove(index);
+            self.answer(request, Reply::Nothing, now);
+        }
+    }
+
+    /// Nobody waits for it any more, but it may still arrive.
+    pub fn give_up(&mut self, request: Request, now: Now) {
+        let is_under_way = matches!(request.stage, Stage::Sent | Stage::Late);
+        if is_under_way && request.what.has_effect() {
+            self.orphans.push(request.clone());
+        }
+        self.answer(request, Reply::Nothing, now);
+    }
+
+    /// A request ended.
+    pub fn answer(&mut self, request: Request, reply: Reply, now: Now) {
+        let Request {
+            what,
+            sent_at,
+            started_at,
+            ..
+        } = request;
+        match (what, reply) {
+            (What::Call(call), reply) => {
+                let outcome = match reply {
+                    Reply::Called(outcome) => outcome,
+                    _ => Trouble::new(Reason::TaskApiUnavailable).into(),
+                };
+                self.called(call, outcome, started_at, now);
+            }
+            (What::Write(write), reply) => self.written(&write, reply, now),
+            (What::Delete(_), Reply::Deleted { done: true }) => {}
+            (What::Delete(deletion), _) => {
+                let entry = deletion.entry;
+                let refused = false;
+                self.feed(Event::DeleteFailed { entry, refused }, now);
+            }
+            (What::ReadLease | What::Claim(_), reply) => self.lease_heard(reply, sent_at, now),
+        }
+    }
+
+    fn called(&mut self, call: Call, outcome: Outcome, started_at: Timestamp, now: Now) {
+        let event = Event::CallEnded {
+            entry: call.entry,
+            lane: call.lane,
+            outcome,
+            started_at,
+            poll_request: call.poll_request,
+        };
+        self.feed(event, now);
+    }
+
+    fn written(&mut self, write: &Write, reply: Reply, now: Now) {
+        let result = match reply {
+            Reply::Written(result) => result,
+            _ => WriteResult::Failed,
+        };
+        if let WriteResult::Written(object) | WriteResult::Conflict(object) = &result {
+            // What was deleted since isn't known again by an answer that is older.
+            if self.known[index_of(&object.key)].is_some() {
+                self.know(object);
+            }
+        }
+        self.feed(Event::WriteEnded(write.entry, result), now);
+    }
+
+    fn lease_heard(&mut self, reply: Reply, sent_at: Duration, now: Now) {
+        let variant = self.variant;
+        let Some(election) = &mut self.election else {
+            return;
+        };
+        match reply {
+            Reply::Lease(record) => {
+                self.lease_version = record.as_ref().map(|record| record.version.clone());
+                election.read(variant.read(record), NOW);
+            }
+            Reply::Claimed(Some(record)) => {
+                self.lease_version = Some(record.version.clone());
+                self.renewed_at = Some(sent_at);
+                election.claimed(record, variant.renewed_at(sent_at));
+            }
+            Reply::Claimed(None) => election.refused(NOW),
+            _ => election.failed(sent_at, NOW),
+        }
+        self.look_at_lead(now);
+        self.strive(now);
+    }
+
+    fn look_at_lead(&mut self, now: Now) {
+        self.feed(Event::LeadsUntil(self.leads_until()), now);
+    }
+
+    /// When something happens here by itself.
+    pub fn next_moment(&self) -> Option<Duration> {
+        if self.frozen {
+            return None;
+        }
+        let lease = self.election.as_ref().filter(|_| self.synced);
+        let lease = lease.filter(|_| !self.requests.iter().any(is_about_lease));
+        let lease = lease.and_then(|election| match election.next(NOW) {
+            LeaseStep::WaitUntil(at) => Some(at),
+            LeaseStep::Read | LeaseStep::Claim(_) => None,
+        });
+        let ends = self.requests.iter();
+        let ends = ends.map(|request| request.sent_at + request.what.patience());
+        let wake = self.tracker.next_wake();
+        ends.chain(lease).chain(wake).min()
+    }
+
+    /// Whether time may pass: nothing is left to do or to hear that doesn't take its time.
+    pub fn waits(&self) -> bool {
+        let is_slow = |request: &Request| match request.stage {
+            Stage::Decided => self.frozen,
+            Stage::Sent => false,
+            Stage::Late | Stage::Answered(_) => true,
+        };
+        self.requests.iter().all(is_slow) && (self.frozen || self.stalled || self.news.is_empty())
+    }
+
+    /// So much time has passed.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        self.tracker.rebase(by);
+        if let Some(election) = &mut self.election {
+            election.rebase(by);
+        }
+        for request in self.requests.iter_mut().chain(&mut self.orphans) {
+            request.sent_at = earlier(request.sent_at);
+        }
+        self.renewed_at = self.renewed_at.map(earlier);
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Now) {
+        self.feed(Event::Tick, now);
+        while let Some(index) = self
+            .requests
+            .iter()
+            .position(|request| request.sent_at + request.what.patience() <= NOW)
+        {
+            let request = self.requests.remove(index);
+            self.give_up(request, now);
+        }
+        self.strive(now);
+    }
+}
+
+fn is_about_lease(request: &Request) -> bool {
+    matches!(request.what, What::ReadLease | What::Claim(_))
+}

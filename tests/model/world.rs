@@ -1,0 +1,502 @@
+//! One state of the whole world, and what can happen in it.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use scaleouttask_controller::core::{
+    Event, LEASE_DURATION, LeaseRecord, Now, Outcome, Reason, Task, Trouble, WriteResult,
+};
+
+use crate::{
+    cluster::{Cluster, index_of, key_of},
+    process::{NOW, POLL_INTERVAL, Process},
+    promise::Promise,
+    request::{Fate, Reply, Request, Stage, What},
+    setting::{Accident, Edit, Setting, Truth},
+    shared::Shared,
+    variant::Variant,
+};
+
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct World {
+    pub replicas: Vec<Shared<Replica>>,
+    pub cluster: Shared<Cluster>,
+    /// How far each task has come in its plan.
+    pub tasks: Vec<usize>,
+    /// Since the beginning.
+    pub calendar: Duration,
+    pub faults_left: usize,
+    pub edits_left: usize,
+    pub broken: Option<Promise>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// None while it is down.
+    pub process: Option<Process>,
+    starts: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Action {
+    /// Time passes until something happens by itself.
+    Pass,
+    /// A task goes on to what its plan has next.
+    GoOn(usize),
+    /// This replica's watch tells the next of its news.
+    Hear(usize),
+    /// This replica's request passes the fence, if it may.
+    Send(usize, usize),
+    /// This replica's request meets its fate.
+    End(usize, usize, Fate),
+    /// A request arrives that its sender has given up.
+    Arrive(usize),
+    /// SIGCONT. What was decided on before is sent first, or not.
+    Thaw(usize, bool),
+    Start(usize),
+    Befall(usize, Accident),
+    Edit(usize, Edit),
+}
+
+impl World {
+    pub fn new(setting: &Setting) -> Self {
+        let mut world = Self {
+            replicas: (0..=usize::from(setting.elects))
+                .map(|_| {
+                    Shared::new(Replica {
+                        process: None,
+                        starts: 0,
+                    })
+                })
+                .collect(),
+            cluster: Shared::new(Cluster::new(&setting.objects, wall(Duration::ZERO))),
+            tasks: vec![0; setting.objects.len()],
+            calendar: Duration::ZERO,
+            faults_left: setting.faults,
+            edits_left: setting.edits,
+            broken: None,
+        };
+        for index in 0..world.replicas.len() {
+            world.start(setting, index);
+        }
+        world
+    }
+
+    pub fn now(&self) -> Now {
+        Now {
+            wall: wall(self.calendar),
+            monotonic: NOW,
+        }
+    }
+
+    /// What the calendar never reaches.
+    pub fn calendar_end(setting: &Setting) -> Timestamp {
+        wall(setting.calendar + POLL_INTERVAL)
+    }
+
+    pub fn truth(&self, setting: &Setting, index: usize) -> Truth {
+        setting.objects[index].truths[self.tasks[index]]
+    }
+
+    pub fn processes(&self) -> impl Iterator<Item = (usize, &Process)> {
+        let numbered = self.replicas.iter().enumerate();
+        numbered.filter_map(|(index, replica)| Some((index, replica.process.as_ref()?)))
+    }
+
+    pub fn actions(&self, setting: &Setting) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.can_pass() {
+            actions.push(Action::Pass);
+        }
+        for (index, replica) in self.replicas.iter().enumerate() {
+            match &replica.process {
+                None => actions.push(Action::Start(index)),
+                Some(process) => self.actions_of(index, process, setting, &mut actions),
+            }
+        }
+        let orphans = 0..self.cluster.orphans.len();
+        actions.extend(orphans.map(Action::Arrive));
+        for (index, at) in self.tasks.iter().enumerate() {
+            if at + 1 < setting.objects[index].truths.len() {
+                actions.push(Action::GoOn(index));
+            }
+            if self.edits_left > 0 {
+                let edits = setting.edit_kinds.iter();
+                actions.extend(edits.map(|edit| Action::Edit(index, *edit)));
+            }
+        }
+        actions
+    }
+
+    fn actions_of(
+        &self,
+        index: usize,
+        process: &Process,
+        setting: &Setting,
+        actions: &mut Vec<Action>,
+    ) {
+        if process.frozen {
+            let decided = process.requests.iter();
+            let mut decided = decided.filter(|request| request.is_decided());
+            actions.push(Action::Thaw(index, false));
+            actions.extend(decided.next().map(|_| Action::Thaw(index, true)));
+        } else if !process.news.is_empty() {
+            actions.push(Action::Hear(index));
+        }
+        for (number, request) in process.requests.iter().enumerate() {
+            match request.stage {
+                Stage::Decided if !process.frozen => actions.push(Action::Send(index, number)),
+                Stage::Decided => {}
+                Stage::Answered(_) if process.frozen => {}
+                Stage::Answered(_) | Stage::Late => {
+                    actions.push(Action::End(index, number, Fate::Done));
+                }
+                Stage::Sent => {
+                    let faults = setting.fates.iter().filter(|_| self.faults_left > 0);
+                    let fates = faults.filter(|fate| request.what.suffers(**fate));
+                    let fates = fates.filter(|_| !process.frozen).copied();
+                    let ends = fates.chain([Fate::Done]);
+                    actions.extend(ends.map(|fate| Action::End(index, number, fate)));
+                }
+            }
+        }
+        if self.faults_left > 0 {
+            let accidents = setting.accidents.iter();
+            let accidents = accidents.filter(|accident| self.can_befall(process, **accident));
+            actions.extend(accidents.map(|accident| Action::Befall(index, *accident)));
+        }
+    }
+
+    fn can_befall(&self, process: &Process, accident: Accident) -> bool {
+        match accident {
+            Accident::Stop | Accident::Freeze => !process.frozen,
+            Accident::Stall => !process.news.is_empty() && !process.stalled,
+            Accident::Steal | Accident::Unlease => self.cluster.lease.is_some(),
+            Accident::Crash | Accident::Relist => true,
+        }
+    }
+
+    pub fn after(&self, setting: &Setting, action: Action) -> Self {
+        let mut world = self.clone();
+        world.act(setting, action);
+        world.collect();
+        world
+    }
+
+    fn act(&mut self, setting: &Setting, action: Action) {
+        let now = self.now();
+        match action {
+            Action::Pass => self.pass(setting),
+            Action::GoOn(index) => self.tasks[index] += 1,
+            Action::Hear(index) => self.hear(index),
+            Action::Send(index, number) => self.process(index).send(number, now),
+            Action::End(index, number, fate) => {
+                self.faults_left -= usize::from(fate != Fate::Done);
+                self.end(setting, index, number, fate);
+            }
+            Action::Arrive(number) => {
+                let request = self.cluster.get_mut().orphans.remove(number);
+                self.effect(setting, &request);
+            }
+            Action::Thaw(index, sends) => self.thaw(index, sends),
+            Action::Start(index) => self.start(setting, index),
+            Action::Befall(index, accident) => {
+                self.faults_left -= 1;
+                self.befall(index, accident);
+            }
+            Action::Edit(index, edit) => {
+                let request = format!("request {}", self.edits_left);
+                self.edits_left -= 1;
+                let plan = &setting.objects[index];
+                let cluster = self.cluster.get_mut();
+                cluster.edit(index, edit, plan, request, now.wall);
+                self.tell_of(index);
+            }
+        }
+    }
+
+    /// What the parts leave for all to see.
+    fn collect(&mut self) {
+        let mut leaders = 0;
+        for index in 0..self.replicas.len() {
+            let Some(process) = &self.replicas[index].process else {
+                continue;
+            };
+            leaders += usize::from(process.leads());
+            self.broken = self.broken.or(process.broken);
+            if !process.orphans.is_empty() {
+                let orphans = std::mem::take(&mut self.process(index).orphans);
+                self.cluster.get_mut().orphans.extend(orphans);
+            }
+        }
+        if leaders > 1 && !self.cluster.was_unleased {
+            self.broken = self.broken.or(Some(Promise::OneLeader));
+        }
+    }
+
+    /// Of a replica that is up.
+    pub fn process(&mut self, index: usize) -> &mut Process {
+        self.replicas[index].get_mut().process.as_mut().unwrap()
+    }
+
+    /// Whether something happens by itself, later.
+    pub fn can_pass(&self) -> bool {
+        self.next_moment().is_some()
+    }
+
+    fn next_moment(&self) -> Option<Duration> {
+        let all_wait = self.processes().all(|(_, process)| process.waits());
+        let moments = self
+            .processes()
+            .filter_map(|(_, process)| process.next_moment());
+        moments.min().filter(|_| all_wait)
+    }
+
+    fn pass(&mut self, setting: &Setting) {
+        let Some(moment) = self.next_moment() else {
+            return;
+        };
+        let by = moment.saturating_sub(NOW);
+        self.calendar += by;
+        while self.calendar >= setting.calendar + POLL_INTERVAL {
+            self.calendar -= POLL_INTERVAL;
+        }
+        let now = self.now();
+        for index in 0..self.replicas.len() {
+            if self.replicas[index].process.is_none() {
+                continue;
+            }
+            let process = self.process(index);
+            process.rebase(by);
+            if !process.frozen {
+                process.wake(now);
+            }
+        }
+    }
+
+    fn thaw(&mut self, index: usize, sends: bool) {
+        let now = self.now();
+        let process = self.process(index);
+        process.frozen = false;
+        if sends {
+            while let Some(number) = process.requests.iter().position(Request::is_decided) {
+                process.send(number, now);
+            }
+        }
+        process.wake(now);
+    }
+
+    fn start(&mut self, setting: &Setting, index: usize) {
+        let now = self.now();
+        let replica = self.replicas[index].get_mut();
+        replica.starts += 1;
+        let identity = format!("{index}-{}", replica.starts);
+        replica.process = Some(Process::start(setting, identity, now));
+        self.relist(index);
+    }
+
+    /// The watch starts over. What it hadn't told is told by the list, or never.
+    fn relist(&mut self, index: usize) {
+        self.process(index).news = [Event::Relisting(0)].into();
+    }
+
+    /// A watch says that it starts over before it asks for the list.
+    fn hear(&mut self, index: usize) {
+        let now = self.now();
+        let lists = matches!(self.process(index).news.front(), Some(Event::Relisting(_)));
+        self.process(index).hear(now);
+        if lists {
+            let objects = self.cluster.objects.iter().flatten().cloned();
+            let listed = objects.map(|object| Event::Listed(0, Box::new(object)));
+            let list = listed.chain([Event::ListingDone(0)]).collect();
+            self.process(index).news = list;
+        }
+    }
+
+    fn tell_of(&mut self, object: usize) {
+        let event = match &self.cluster.objects[object] {
+            Some(object) => Event::Applied(0, Box::new(object.clone())),
+            None => Event::Gone(key_of(object)),
+        };
+        for index in 0..self.replicas.len() {
+            if self.replicas[index].process.is_some() {
+                self.process(index).news.push_back(event.clone());
+            }
+        }
+    }
+
+    fn befall(&mut self, index: usize, accident: Accident) {
+        match accident {
+            Accident::Crash => self.kill(index),
+            Accident::Stop => {
+                self.release(index);
+                self.kill(index);
+            }
+            Accident::Freeze => self.process(index).frozen = true,
+            Accident::Stall => self.process(index).stalled = true,
+            Accident::Relist => self.relist(index),
+            Accident::Steal => {
+                let thief = LeaseRecord {
+                    holder: "somebody else".to_owned(),
+                    duration: LEASE_DURATION,
+                    ..self.cluster.lease.clone().unwrap_or_default()
+                };
+                self.set_lease(thief);
+            }
+            Accident::Unlease => {
+                let cluster = self.cluster.get_mut();
+                cluster.lease = None;
+                cluster.was_unleased = true;
+            }
+        }
+    }
+
+    fn kill(&mut self, index: usize) {
+        let now = self.now();
+        let Some(mut process) = self.replicas[index].get_mut().process.take() else {
+            return;
+        };
+        for request in std::mem::take(&mut process.requests) {
+            process.give_up(request, now);
+        }
+        self.cluster.get_mut().orphans.extend(process.orphans);
+    }
+
+    /// Reads the Lease and gives it back, if it is this replica's.
+    fn release(&mut self, index: usize) {
+        let lease = self.cluster.lease.clone();
+        let Some(mut election) = self.process(index).election.clone() else {
+            return;
+        };
+        election.read(lease, NOW);
+        if let Some(released) = election.release() {
+            self.set_lease(released);
+        }
+    }
+
+    fn set_lease(&mut self, record: LeaseRecord) {
+        let version = self.unused_lease_version();
+        self.cluster.get_mut().set_lease(record, version);
+    }
+
+    /// Versions are compared for being equal only, so the number of one that nobody remembers is as
+    /// good as a new one; and states recur.
+    fn unused_lease_version(&self) -> String {
+        let mut used: Vec<&str> = Vec::new();
+        used.extend(self.cluster.lease.iter().map(|lease| &*lease.version));
+        let orphans = self.cluster.orphans.iter();
+        let requests = self.processes().flat_map(|(_, process)| &process.requests);
+        for request in requests.chain(orphans) {
+            if let What::Claim(record) = &request.what {
+                used.push(&record.version);
+            }
+            if let Stage::Answered(Reply::Lease(Some(lease)) | Reply::Claimed(Some(lease))) =
+                &request.stage
+            {
+                used.push(&lease.version);
+            }
+        }
+        let known = self
+            .processes()
+            .filter_map(|(_, process)| process.lease_version.as_deref());
+        used.extend(known);
+        let unused = |version: &String| !used.contains(&version.as_str());
+        let mut versions = (1..1000_u32).map(|n| n.to_string());
+        versions.find(unused).unwrap()
+    }
+
+    /// A request goes its way, or meets trouble on it.
+    fn end(&mut self, setting: &Setting, index: usize, number: usize, fate: Fate) {
+        let now = self.now();
+        let mut request = self.process(index).requests.remove(number);
+        let is_frozen = self.process(index).frozen;
+        if let What::Call(call) = &request.what {
+            let polled = &mut self.cluster.get_mut().polled[index_of(&call.key)];
+            let is_new = |request: &&String| !polled.contains(request);
+            let new = call.poll_request.as_ref().filter(is_new).cloned();
+            polled.extend(new);
+        }
+        if fate == Fate::Late {
+            request.stage = Stage::Late;
+            return self.process(index).requests.insert(number, request);
+        }
+        let reply = match (&request.stage, fate) {
+            (Stage::Answered(reply), _) => reply.clone(),
+            (_, Fate::Fails) => Reply::Nothing,
+            (_, Fate::Refused | Fate::Throttled) => refusal(&request.what, fate),
+            _ => self.effect(setting, &request),
+        };
+        if fate == Fate::Slow || is_frozen {
+            request.stage = Stage::Answered(reply);
+            return self.process(index).requests.insert(number, request);
+        }
+        let is_lost = fate == Fate::Unheard;
+        let reply = if is_lost { Reply::Nothing } else { reply };
+        self.process(index).answer(request, reply, now);
+    }
+
+    /// What a request does where it arrives.
+    fn effect(&mut self, setting: &Setting, request: &Request) -> Reply {
+        let variant = setting.variant;
+        let now = self.now();
+        let (reply, changed, broken) = match &request.what {
+            What::Call(call) => {
+                let truth = self.truth(setting, index_of(&call.key));
+                return Reply::Called(outcome(truth));
+            }
+            What::ReadLease => return Reply::Lease(self.cluster.lease.clone()),
+            What::Claim(record) => {
+                let version = self.unused_lease_version();
+                let blindly = variant == Variant::ClaimsBlindly;
+                let claimed = self.cluster.get_mut().claim(record, version, blindly);
+                return Reply::Claimed(claimed);
+            }
+            What::Write(write) => {
+                let blindly = variant == Variant::WritesBlindly;
+                let landed = self.cluster.get_mut().write(write, blindly);
+                (Reply::Written(landed.end), landed.changed, landed.broken)
+            }
+            What::Delete(deletion) => {
+                let blindly = variant == Variant::DeletesBlindly;
+                let landed = self.cluster.get_mut().delete(deletion, now.wall, blindly);
+                let reply = Reply::Deleted { done: landed.end };
+                (reply, landed.changed, landed.broken)
+            }
+        };
+        self.broken = self.broken.or(broken);
+        if let Some(object) = changed {
+            self.tell_of(object);
+        }
+        reply
+    }
+}
+
+/// The calendar, so long after the beginning.
+fn wall(since: Duration) -> Timestamp {
+    let start: Timestamp = "2024-05-01T12:00:00Z".parse().unwrap();
+    start + SignedDuration::try_from(since).unwrap()
+}
+
+fn outcome(truth: Truth) -> Outcome {
+    match truth {
+        Truth::Missing => Trouble::new(Reason::TaskNotFound).into(),
+        Truth::State(state) => Outcome::Answer(Box::new(Task {
+            state: state.to_owned(),
+            ..Task::default()
+        })),
+    }
+}
+
+fn refusal(what: &What, fate: Fate) -> Reply {
+    match (what, fate) {
+        (What::Call(_), Fate::Throttled) => Reply::Called(
+            Trouble {
+                retry_after: Some(Duration::from_secs(3)),
+                ..Trouble::new(Reason::Throttled)
+            }
+            .into(),
+        ),
+        (What::Call(_), _) => Reply::Called(Trouble::new(Reason::AccessDenied).into()),
+        _ => Reply::Written(WriteResult::Refused),
+    }
+}
