@@ -1,0 +1,100 @@
+//! `cargo bench --bench fairness`: 1,000 objects on an account that throttles, beside a region that
+//! doesn't, on a real etcd and kube-apiserver and a simulated task API.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod figures;
+mod report;
+mod run;
+mod scenario;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use harness::{Cluster, Result, machine, replace_section};
+use report::Report;
+use run::{Windows, run};
+use scenario::{BASELINE_AGAIN, Name, SCENARIOS, Scenario};
+
+/// How fair the controller is to 1,000 objects on an account that throttles, and to a region beside
+/// it that doesn't. Takes about 21 minutes.
+#[derive(Parser)]
+#[command(name = "fairness", bin_name = "cargo bench --bench fairness --")]
+struct Arguments {
+    /// Measure for a shorter time, to try it: about 9 minutes, and rough figures
+    #[arg(long)]
+    quick: bool,
+    /// Run these scenarios only
+    #[arg(
+        long,
+        value_enum,
+        ignore_case = true,
+        value_delimiter = ',',
+        value_name = "SCENARIO"
+    )]
+    only: Vec<Name>,
+    /// Write the figures into docs/benchmarks.md
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Arguments {
+    fn scenarios(&self) -> Vec<Scenario> {
+        let all = SCENARIOS.into_iter().chain([BASELINE_AGAIN]);
+        let wanted = |name| self.only.is_empty() || self.only.contains(&name);
+        all.filter(|scenario| wanted(scenario.name)).collect()
+    }
+
+    fn windows(&self, scenario: &Scenario) -> Windows {
+        let (settling, measured) = match (self.quick, scenario.name) {
+            (false, Name::A) => (30, 180),
+            (false, _) => (90, 180),
+            (true, Name::A) => (10, 40),
+            (true, _) => (70, 80),
+        };
+        Windows {
+            settling: Duration::from_secs(settling),
+            measured: Duration::from_secs(measured),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if !arguments.bench {
+        println!("It measures, and tests nothing: cargo bench --bench fairness");
+        return ExitCode::SUCCESS;
+    }
+    match bench(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("The benchmark could not run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(arguments: &Arguments) -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut report = Report::new(machine(&cluster).await?);
+    for scenario in arguments.scenarios() {
+        let windows = arguments.windows(&scenario);
+        let (settling, measured) = (windows.settling, windows.measured);
+        eprintln!("{}: {}", scenario.title, scenario.meaning());
+        eprintln!("  settles for {settling:?}, then is measured for {measured:?}");
+        let figures = run(&cluster, &scenario, windows).await?;
+        report.add(scenario, windows, figures);
+    }
+    println!("\n{}", report.tables());
+    if arguments.write {
+        replace_section("fairness", &report.document())?;
+        println!("Written into docs/benchmarks.md.");
+    }
+    Ok(())
+}

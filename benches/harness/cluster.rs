@@ -1,0 +1,118 @@
+//! A real etcd and kube-apiserver with the CRD, the controller's role, and objects.
+
+use std::path::{Path, PathBuf};
+
+use controlplane::{ControlPlane, Options};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
+
+use super::Result;
+
+/// What the controller is known by to RBAC.
+const USER: &str = "scaleouttask-controller";
+/// How many objects are created at the same time.
+const CREATED_AT_ONCE: usize = 16;
+
+/// An object's spec.
+pub type Spec = ScaleOutTaskSpec;
+
+/// It ends when this is dropped.
+pub struct Cluster {
+    plane: ControlPlane,
+    client: Client,
+}
+
+impl Cluster {
+    pub async fn start() -> Result<Self> {
+        let start = || ControlPlane::start(&Options::default());
+        let plane = tokio::task::spawn_blocking(start).await??;
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let kubeconfig = Kubeconfig::read_from(plane.kubeconfig())?;
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let client = Client::try_from(config)?;
+        let cluster = Self { plane, client };
+        cluster.install()?;
+        Ok(cluster)
+    }
+
+    /// The CRD, and a role with what the controller may do and no more.
+    fn install(&self) -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let crd = repository.join("crds/scaleouttasks.yaml");
+        let crd = crd.to_string_lossy();
+        let rbac = repository.join("benches/harness/rbac.yaml");
+        self.kubectl(&["apply", "-f", &crd, "-f", &rbac.to_string_lossy()])?;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "-f",
+            &crd,
+        ])
+    }
+
+    pub fn create_namespace(&self, name: &str) -> Result<()> {
+        self.kubectl(&["create", "namespace", name])
+    }
+
+    /// Creates these objects, by name.
+    pub async fn create(&self, namespace: &str, objects: Vec<(String, Spec)>) -> Result<()> {
+        let api = self.objects(namespace);
+        let create = |(name, spec): (String, Spec)| {
+            let api = api.clone();
+            async move {
+                let object = ScaleOutTask::new(&name, spec);
+                api.create(&PostParams::default(), &object).await.map(drop)
+            }
+        };
+        stream::iter(objects)
+            .map(create)
+            .buffer_unordered(CREATED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        Ok(())
+    }
+
+    pub async fn delete_all(&self, namespace: &str) -> Result<()> {
+        let (delete, list) = (DeleteParams::default(), ListParams::default());
+        let api = self.objects(namespace);
+        api.delete_collection(&delete, &list).await?;
+        Ok(())
+    }
+
+    fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// A kubeconfig file for the controller.
+    pub fn kubeconfig(&self) -> Result<PathBuf> {
+        Ok(self.plane.user(USER, None)?)
+    }
+
+    /// A directory that goes away with the cluster.
+    pub fn directory(&self) -> &Path {
+        self.plane.directory()
+    }
+
+    /// Which Kubernetes it is.
+    pub async fn version(&self) -> Result<String> {
+        Ok(self.client.apiserver_version().await?.git_version)
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Result<()> {
+        let output = self.plane.kubectl().args(arguments).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("kubectl {}: {}", arguments.join(" "), said.trim_end()).into())
+    }
+}

@@ -1,0 +1,38 @@
+//! The document of all benchmarks, each with a section of its own between markers.
+
+use std::{fs, io, path::Path};
+
+use super::Result;
+
+const HEADING: &str = "\
+# Benchmarks
+
+Each section is written by the benchmark that it tells of.
+";
+
+/// Writes a section of `docs/benchmarks.md`, in place of the one of that name if there is one.
+pub fn replace_section(name: &str, text: &str) -> Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join("benchmarks.md");
+    let document = match fs::read_to_string(&path) {
+        Ok(document) => document,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HEADING.to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    fs::write(path, with_section(&document, name, text)?)?;
+    Ok(())
+}
+
+fn with_section(document: &str, name: &str, text: &str) -> Result<String> {
+    let begin = format!("<!-- {name}:begin -->");
+    let end = format!("<!-- {name}:end -->");
+    let section = format!("{begin}\n{}\n{end}", text.trim());
+    match (document.split_once(&begin), document.split_once(&end)) {
+        (None, None) => Ok(format!("{}\n\n{section}\n", document.trim_end())),
+        (Some((before, _)), Some((until, after))) if before.len() < until.len() => {
+            Ok(format!("{before}{section}{after}"))
+        }
+        _ => Err(format!("docs/benchmarks.md lacks one of {begin} and {end}").into()),
+    }
+}

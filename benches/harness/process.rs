@@ -1,0 +1,54 @@
+//! What a process uses, from /proc.
+
+use std::fs;
+
+use super::Result;
+
+/// How `/proc/PID/stat` counts: `USER_HZ`, 100 wherever Linux runs today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Processor time since its start, of user and kernel, in seconds.
+    pub cpu: f64,
+    /// Resident memory now, and at most, in MiB.
+    pub resident: f64,
+    pub peak: f64,
+}
+
+pub fn usage(pid: u32) -> Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mebibytes = |field: &str| -> Result<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        let kibibytes: f64 = kibibytes.ok_or(format!("no {field}"))?.parse()?;
+        Ok(kibibytes / 1024.0)
+    };
+    Ok(Usage {
+        cpu: cpu(&stat).ok_or("/proc/PID/stat can't be read")?,
+        resident: mebibytes("VmRSS:")?,
+        peak: mebibytes("VmHWM:")?,
+    })
+}
+
+/// The 14th and 15th field; the second, a name in brackets, may hold blanks.
+fn cpu(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11).map(str::parse::<f64>);
+    let ticks = times.next()?.ok()? + times.next()?.ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+/// The process of that program with that argument, and not the shell that looks after it.
+pub fn find(program: &str, argument: &str) -> Result<u32> {
+    let is_it = |pid: &u32| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split('\0');
+        words.next() == Some(program) && words.any(|word| word == argument)
+    };
+    let mut pids =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(is_it)
+        .ok_or_else(|| format!("no process of {program}").into())
+}

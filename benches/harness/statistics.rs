@@ -1,0 +1,43 @@
+//! Figures from samples and times.
+
+use std::time::{Duration, Instant};
+
+pub fn mean(samples: &[f64]) -> f64 {
+    samples.iter().sum::<f64>() / number(samples.len())
+}
+
+/// The smallest sample that so many percent of all don't exceed.
+pub fn percentile(samples: &[f64], percent: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * percent).div_ceil(100);
+    let index = rank.saturating_sub(1);
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// The most times that lie within any such width. They are in order.
+pub fn most_within(times: &[Instant], width: Duration) -> usize {
+    let (mut most, mut oldest) = (0, 0);
+    for (newest, time) in times.iter().enumerate() {
+        while time.duration_since(times[oldest]) >= width {
+            oldest += 1;
+        }
+        most = most.max(newest + 1 - oldest);
+    }
+    most
+}
+
+/// Each two times in a row of which the second isn't before `from`.
+pub fn gaps(times: &[Instant], from: Instant) -> impl Iterator<Item = (Instant, Instant)> {
+    let pairs = times.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs.filter(move |(_, end)| *end >= from)
+}
+
+pub fn seconds((begin, end): (Instant, Instant)) -> f64 {
+    end.saturating_duration_since(begin).as_secs_f64()
+}
+
+/// A count to reckon with.
+pub fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

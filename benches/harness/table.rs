@@ -1,0 +1,41 @@
+//! Tables in Markdown, aligned so that a terminal shows them well too.
+
+use std::fmt;
+
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(titles: &[&str]) -> Self {
+        Self {
+            rows: vec![titles.iter().copied().map(str::to_owned).collect()],
+        }
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.rows[0].len()).map(width).collect();
+        for (number, row) in self.rows.iter().enumerate() {
+            for (cell, width) in row.iter().zip(&widths) {
+                write!(formatter, "| {cell:<width$} ")?;
+            }
+            writeln!(formatter, "|")?;
+            if number == 0 {
+                let lines = widths.iter().map(|width| "-".repeat(*width));
+                let lines: Vec<String> = lines.collect();
+                writeln!(formatter, "| {} |", lines.join(" | "))?;
+            }
+        }
+        Ok(())
+    }
+}
