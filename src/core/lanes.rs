@@ -30,12 +30,24 @@ pub struct LaneLimits {
     pub concurrency: usize,
 }
 
+/// Where an entry waits in its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before all others: a person waits for it.
+    Urgent,
+    /// Before those whose turn comes now: the API refused it when its turn came.
+    Again,
+    /// At the end.
+    InTurn,
+}
+
 #[derive(Clone, Debug)]
 struct Lane {
     limiter: Limiter,
     in_flight: usize,
     urgent: VecDeque<u64>,
-    queue: VecDeque<u64>,
+    again: VecDeque<u64>,
+    in_turn: VecDeque<u64>,
     /// When the limiter lets the next call through.
     open_at: Duration,
 }
@@ -76,7 +88,8 @@ impl Lanes {
             limiter,
             in_flight: 0,
             urgent: VecDeque::new(),
-            queue: VecDeque::new(),
+            again: VecDeque::new(),
+            in_turn: VecDeque::new(),
             open_at: Duration::ZERO,
         };
         self.all.insert(self.last_id, lane);
@@ -112,13 +125,13 @@ impl Lanes {
         }
     }
 
-    /// Puts an entry at the end of a lane; urgent ones go before all others.
-    pub fn push(&mut self, lane: LaneId, entry: u64, urgent: bool) {
+    /// Puts an entry into a lane, behind those that wait in the same place.
+    pub fn push(&mut self, lane: LaneId, entry: u64, place: Place) {
         if let Some(lane) = self.all.get_mut(&lane) {
-            let queue = if urgent {
-                &mut lane.urgent
-            } else {
-                &mut lane.queue
+            let queue = match place {
+                Place::Urgent => &mut lane.urgent,
+                Place::Again => &mut lane.again,
+                Place::InTurn => &mut lane.in_turn,
             };
             queue.push_back(entry);
         }
@@ -145,8 +158,8 @@ impl Lanes {
                 return None;
             }
             lane.in_flight += 1;
-            let entry = lane.urgent.pop_front().or_else(|| lane.queue.pop_front())?;
-            Some((*id, entry))
+            let mut queues = lane.queues().into_iter();
+            Some((*id, queues.find_map(VecDeque::pop_front)?))
         })
     }
 
@@ -182,13 +195,18 @@ impl Lanes {
 }
 
 impl Lane {
+    /// The first in the first comes first.
+    fn queues(&mut self) -> [&mut VecDeque<u64>; 3] {
+        [&mut self.urgent, &mut self.again, &mut self.in_turn]
+    }
+
     fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.queue.is_empty()
+        self.urgent.is_empty() && self.again.is_empty() && self.in_turn.is_empty()
     }
 
     /// Drops those at the front that no longer wait.
     fn skip_to(&mut self, waits: impl Fn(u64) -> bool) {
-        for queue in [&mut self.urgent, &mut self.queue] {
+        for queue in self.queues() {
             while queue.front().is_some_and(|entry| !waits(*entry)) {
                 queue.pop_front();
             }

@@ -44,6 +44,17 @@ impl Input {
         matches!(self, Self::Called { .. })
     }
 
+    /// Why a call brought no answer, if it is that.
+    pub(super) fn trouble(&self) -> Option<Reason> {
+        match self {
+            Self::Called {
+                outcome: Outcome::Trouble(trouble),
+                ..
+            } => Some(trouble.reason),
+            _ => None,
+        }
+    }
+
     /// What to decide on instead once the object has changed: an answer still counts, a wait that
     /// ended doesn't.
     pub(super) fn or_seen(self) -> Self {

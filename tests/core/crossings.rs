@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::core::{
-    Command, Config, Event, LaneLimits, Now, OVERDUE_AFTER, Object, ObjectKey, Policy, Reason,
-    Tracker, Trouble, Write, WriteResult,
+    Call, Command, Config, Event, LaneLimits, Now, OVERDUE_AFTER, Object, ObjectKey, Policy,
+    Reason, Tracker, Trouble, Write, WriteResult,
 };
 
 const NOW: Now = Now {
@@ -54,6 +54,23 @@ fn only_write(commands: Vec<Command>) -> Write {
     }
 }
 
+fn only_call(commands: Vec<Command>) -> Call {
+    match <[Command; 1]>::try_from(commands) {
+        Ok([Command::Call(call)]) => call,
+        other => panic!("not one call: {other:?}"),
+    }
+}
+
+fn ended(call: Call, reason: Reason) -> Event {
+    Event::CallEnded {
+        entry: call.entry,
+        lane: call.lane,
+        outcome: Trouble::new(reason).into(),
+        started_at: NOW.wall,
+        poll_request: None,
+    }
+}
+
 fn written(write: &Write) -> Object {
     Object {
         status: write.status.clone(),
@@ -66,10 +83,7 @@ fn written(write: &Write) -> Object {
 /// is `Pending`.
 fn a_tracker_that_writes_while_a_call_is_planned() -> (Tracker, Now, Write) {
     let mut tracker = tracker();
-    let commands = tracker.handle(Event::Applied(0, Box::new(object(1, false))), NOW);
-    let [Command::Call(call)] = &commands[..] else {
-        panic!("not one call: {commands:?}");
-    };
+    let call = only_call(tracker.handle(Event::Applied(0, Box::new(object(1, false))), NOW));
     let trouble = Trouble {
         retry_after: Some(Duration::from_secs(20)),
         ..Trouble::new(Reason::Throttled)
@@ -134,4 +148,29 @@ fn an_edit_during_a_write_puts_no_call_off_for_good() {
         }
         assert!(matches!(commands[..], [Command::Call(_)]), "{result}");
     }
+}
+
+/// Else it would wait for all others once more, over and over.
+#[test]
+fn an_object_that_was_throttled_goes_before_those_whose_turn_comes_now() {
+    let mut tracker = tracker();
+    let named = |name: &str| {
+        let mut object = object(1, false);
+        name.clone_into(&mut object.key.name);
+        name.clone_into(&mut object.uid);
+        Event::Applied(0, Box::new(object))
+    };
+    let first = only_call(tracker.handle(named("first"), NOW));
+    for name in ["second", "third"] {
+        let commands = tracker.handle(named(name), NOW);
+        assert!(commands.is_empty(), "the lane is busy: {commands:?}");
+    }
+    let second = only_call(tracker.handle(ended(first, Reason::Throttled), NOW));
+    assert_eq!(second.key.name, "second");
+    let mut now = NOW;
+    // Longer than the first backoff, shorter than what makes an object say that it waits.
+    now.monotonic += Duration::from_millis(1500);
+    assert!(tracker.handle(Event::Tick, now).is_empty());
+    let again = only_call(tracker.handle(ended(second, Reason::InvalidResponse), now));
+    assert_eq!(again.key.name, "first");
 }

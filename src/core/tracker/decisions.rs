@@ -13,7 +13,7 @@ use super::{
     entry::{Course, Pending},
 };
 use crate::core::{
-    Input, Memory, Next, Notice, ObjectKey, Observe, Policy, SLOW_RETRY, Verdict,
+    Input, Memory, Next, Notice, ObjectKey, Observe, Policy, Reason, SLOW_RETRY, Verdict,
     backoff::{Failure, write_retry_delay},
     object::reason_of,
 };
@@ -135,6 +135,7 @@ impl Tracker {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        entry.was_throttled = input.trouble() == Some(Reason::Throttled);
         let course = mem::replace(&mut entry.course, Course::Idle);
         let input = match course {
             // What other credentials than those of the spec brought is no word on it.

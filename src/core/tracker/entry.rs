@@ -96,6 +96,8 @@ pub struct Entry {
     pub turn: Option<(Duration, Turn)>,
     pub overdue_at: Option<Duration>,
     pub course: Course,
+    /// Whether the API refused its last call for being one too many.
+    pub was_throttled: bool,
     pub pending: Option<Pending>,
     pub retry_at: Option<Duration>,
     /// Deletions in a row that this version of the object was refused.
@@ -126,6 +128,7 @@ impl Entry {
             turn: None,
             overdue_at: None,
             course: Course::Idle,
+            was_throttled: false,
             pending: None,
             retry_at: None,
             refused_deletions: 0,

@@ -6,7 +6,9 @@ use super::{
     Call, Command, EntryId, Now, Timer, Tracker,
     entry::{Course, Turn},
 };
-use crate::core::{Account, Input, LaneId, Next, ObjectKey, Outcome, Reason, Trouble};
+use crate::core::{
+    Account, Input, LaneId, Next, ObjectKey, Outcome, Reason, Trouble, lanes::Place,
+};
 
 impl Tracker {
     pub(super) fn unschedule(&mut self, id: EntryId) {
@@ -115,7 +117,12 @@ impl Tracker {
         if let Some(region) = self.config.region_of(&entry.object) {
             let lane = self.lanes.lane(account, region, now.monotonic);
             entry.course = Course::Queued { due, lane };
-            self.lanes.push(lane, id, urgent);
+            let place = match (urgent, entry.was_throttled) {
+                (true, _) => Place::Urgent,
+                (false, true) => Place::Again,
+                (false, false) => Place::InTurn,
+            };
+            self.lanes.push(lane, id, place);
         }
     }
 
