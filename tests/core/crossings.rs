@@ -61,7 +61,7 @@ fn only_call(commands: Vec<Command>) -> Call {
     }
 }
 
-fn ended(call: Call, reason: Reason) -> Event {
+fn ended(call: &Call, reason: Reason) -> Event {
     Event::CallEnded {
         entry: call.entry,
         lane: call.lane,
@@ -165,12 +165,12 @@ fn an_object_that_was_throttled_goes_before_those_whose_turn_comes_now() {
         let commands = tracker.handle(named(name), NOW);
         assert!(commands.is_empty(), "the lane is busy: {commands:?}");
     }
-    let second = only_call(tracker.handle(ended(first, Reason::Throttled), NOW));
+    let second = only_call(tracker.handle(ended(&first, Reason::Throttled), NOW));
     assert_eq!(second.key.name, "second");
     let mut now = NOW;
     // Longer than the first backoff, shorter than what makes an object say that it waits.
     now.monotonic += Duration::from_millis(1500);
     assert!(tracker.handle(Event::Tick, now).is_empty());
-    let again = only_call(tracker.handle(ended(second, Reason::InvalidResponse), now));
+    let again = only_call(tracker.handle(ended(&second, Reason::InvalidResponse), now));
     assert_eq!(again.key.name, "first");
 }
