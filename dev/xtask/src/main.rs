@@ -1,12 +1,16 @@
 //! Chores of this repository.
 
+mod cluster_test;
 mod demo;
+mod image;
 mod soak;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 Usage: cargo demo [--keep]
+       cargo xtask image [PROGRAM]
+       cargo xtask cluster-test [--import]
        cargo xtask soak
 
 `demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
@@ -14,6 +18,12 @@ tasks, all on loopback, all gone afterwards. Needs Rust and Go, nothing else.
 
 Options:
   --keep   Leave everything running until Ctrl-C, to try kubectl by hand
+
+`image` writes an OCI image of the controller (or of `simulator`) into target/image, without a
+container daemon, and the list of its parts (CycloneDX). The same source has the same image.
+
+`cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
+fail-over, uninstall. --import brings the images to the containerd of this machine first.
 
 `soak` looks at a million states of the core and more under a model checker.";
 
@@ -23,8 +33,12 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["demo"] => demo::main(false),
         ["demo", "--keep"] => demo::main(true),
+        ["image"] => image::main("scaleouttask-controller"),
+        ["image", program] if !program.starts_with('-') => image::main(program),
+        ["cluster-test"] => cluster_test::main(false),
+        ["cluster-test", "--import"] => cluster_test::main(true),
         ["soak"] => soak::main(),
-        ["demo" | "soak", "-h" | "--help"] | ["-h" | "--help"] => {
+        ["demo" | "image" | "soak", "-h" | "--help"] | ["-h" | "--help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }

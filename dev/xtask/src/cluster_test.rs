@@ -1,0 +1,227 @@
+//! `cargo xtask cluster-test`: the chart on a cluster whose pods really run.
+//!
+//! It takes the cluster that `KUBECONFIG` names, works in two namespaces of its own, and leaves
+//! nothing behind but the CRD.
+
+mod cluster;
+mod error;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use cluster::{Cluster, SYSTEM, TASKS};
+use error::Error;
+
+const RELEASE: &str = "scaleouttask-controller";
+
+/// The tasks of the demo, and how each has to end.
+const EXPECTED: [(&str, &str); 3] = [
+    ("web-pool", "TaskSucceeded"),
+    ("gpu-pool", "TaskFailed"),
+    ("batch-pool", "InstancesFailed"),
+];
+
+/// How long all tasks together may take.
+const LIMIT: &str = "--timeout=90s";
+/// How long another replica may take to lead.
+const TAKEOVER: Duration = Duration::from_secs(20);
+
+/// Runs all of it; the images have to be on the nodes already, unless this machine is the node and
+/// `import` is asked for.
+pub fn main(import: bool) -> ExitCode {
+    let began = Instant::now();
+    match run(import) {
+        Ok(()) => {
+            println!("The chart works; {} s in all.", began.elapsed().as_secs());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("\nThe cluster test failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(import: bool) -> Result<(), Error> {
+    let cluster = Cluster::find()?;
+    if import {
+        for program in [RELEASE, "simulator"] {
+            cluster::import(program)?;
+        }
+    }
+    cluster.clean()?;
+    let result = test(&cluster);
+    if result.is_err() {
+        cluster.show_trouble();
+    }
+    let cleaned = cluster.clean();
+    result.and(cleaned)
+}
+
+fn test(cluster: &Cluster) -> Result<(), Error> {
+    step("Namespaces, with the restricted Pod Security level enforced");
+    cluster.create_namespaces()?;
+
+    step("A simulated task API in a pod");
+    let endpoint = start_simulator(cluster)?;
+
+    step("helm install --wait");
+    install(cluster, &endpoint, "1s")?;
+    check_pods(cluster)?;
+
+    step("Three tasks to their ends");
+    let demo = repository().join("dev/xtask/demo/tasks.yaml");
+    cluster.kubectl(TASKS, &["apply", "--filename", &text(&demo)])?;
+    wait_for_ends(cluster)?;
+    check_reasons(cluster)?;
+
+    step("helm upgrade --wait");
+    install(cluster, &endpoint, "2s")?;
+    check_pods(cluster)?;
+    check_reasons(cluster)?;
+
+    step("The leader's pod deleted while a task runs");
+    fail_over(cluster)?;
+    check_pods(cluster)?;
+
+    step("helm uninstall, which keeps the objects");
+    cluster.helm(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait"])?;
+    check_reasons(cluster)
+}
+
+fn start_simulator(cluster: &Cluster) -> Result<String, Error> {
+    let script = repository().join("dev/xtask/demo/simulator.yaml");
+    let script = format!("--from-file=tasks.yaml={}", text(&script));
+    cluster.kubectl(TASKS, &["create", "configmap", "simulator", &script])?;
+    let manifest = repository().join("dev/xtask/cluster/simulator.yaml");
+    cluster.kubectl(TASKS, &["apply", "--filename", &text(&manifest)])?;
+    let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
+    cluster.kubectl(TASKS, &rollout)?;
+    // By address, since not every test cluster has a DNS.
+    let address = [
+        "get",
+        "service",
+        "simulator",
+        "--output=jsonpath={.spec.clusterIP}",
+    ];
+    let address = cluster.kubectl(TASKS, &address)?;
+    Ok(format!("http://{address}:8081"))
+}
+
+fn install(cluster: &Cluster, endpoint: &str, poll_interval: &str) -> Result<(), Error> {
+    let chart = text(&repository().join("charts").join(RELEASE));
+    let values = [
+        format!("endpoint={endpoint}"),
+        format!("pollInterval={poll_interval}"),
+        "allowInsecureEndpoint=true".to_owned(),
+        "credentials.none=true".to_owned(),
+        "region=cn-hangzhou".to_owned(),
+    ];
+    let mut arguments = vec!["upgrade", "--install", RELEASE, &chart];
+    arguments.extend(["--namespace", SYSTEM, "--wait", "--timeout", "90s"]);
+    for value in &values {
+        arguments.extend(["--set", value]);
+    }
+    cluster.helm(&arguments).map(drop)
+}
+
+/// Ready, all of them, and none was started more than once.
+fn check_pods(cluster: &Cluster) -> Result<(), Error> {
+    let deployment = format!("deployment/{RELEASE}");
+    cluster.kubectl(SYSTEM, &["rollout", "status", &deployment, LIMIT])?;
+    let restarts = [
+        "get",
+        "pods",
+        "--output=jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    ];
+    let restarts = cluster.kubectl(SYSTEM, &restarts)?;
+    if restarts.split_whitespace().any(|count| count != "0") {
+        return Err(Error::Restarts(restarts));
+    }
+    done("pods ready, no restarts");
+    Ok(())
+}
+
+fn wait_for_ends(cluster: &Cluster) -> Result<(), Error> {
+    let wait = [
+        "wait",
+        "scaleouttasks",
+        "--all",
+        "--for=jsonpath={.status.finishedAt}",
+        LIMIT,
+    ];
+    cluster.kubectl(TASKS, &wait).map(drop)
+}
+
+fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
+    for (name, expected) in EXPECTED {
+        let found = cluster.reason(name)?;
+        if found != expected {
+            return Err(Error::Unexpected {
+                name,
+                expected,
+                found,
+            });
+        }
+    }
+    done("each task shows its end");
+    Ok(())
+}
+
+/// The same task once more, under another name: deleted with its leader and followed to its end.
+fn fail_over(cluster: &Cluster) -> Result<(), Error> {
+    let before = cluster.lease_holder(RELEASE)?;
+    // Its timeline begins anew with a simulator that begins anew.
+    cluster.kubectl(TASKS, &["rollout", "restart", "deployment/simulator"])?;
+    let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
+    cluster.kubectl(TASKS, &rollout)?;
+    let demo = repository().join("dev/xtask/demo/tasks.yaml");
+    cluster.kubectl(TASKS, &["delete", "--filename", &text(&demo)])?;
+    cluster.kubectl(TASKS, &["apply", "--filename", &text(&demo)])?;
+    let running = [
+        "wait",
+        "scaleouttask/web-pool",
+        "--for=jsonpath={.status.state}=running",
+        LIMIT,
+    ];
+    cluster.kubectl(TASKS, &running)?;
+    let pods = cluster.kubectl(SYSTEM, &["get", "pods", "--output=name"])?;
+    let pod = pods
+        .split_whitespace()
+        .find(|pod| before.starts_with(pod.trim_start_matches("pod/")));
+    let pod = pod.ok_or_else(|| Error::NoLeader(before.clone()))?;
+    cluster.kubectl(SYSTEM, &["delete", pod, "--wait=false"])?;
+    let deadline = Instant::now() + TAKEOVER;
+    loop {
+        let after = cluster.lease_holder(RELEASE)?;
+        if !after.is_empty() && after != before {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(Error::NoLeader(after));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    done("another replica leads");
+    wait_for_ends(cluster)?;
+    check_reasons(cluster)
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn step(title: &str) {
+    println!("{title}");
+}
+
+fn done(what: &str) {
+    println!("  {what}");
+}

@@ -1,0 +1,137 @@
+//! The cluster, by kubectl and helm.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use controlplane::{Binaries, StderrProgress};
+
+use super::error::Error;
+
+/// Where the controller runs.
+pub const SYSTEM: &str = "scaleout-test-system";
+/// Where the tasks and the simulated task API are.
+pub const TASKS: &str = "scaleout-test-tasks";
+
+pub struct Cluster {
+    kubectl: PathBuf,
+    helm: PathBuf,
+}
+
+impl Cluster {
+    pub fn find() -> Result<Self, Error> {
+        if env::var_os("KUBECONFIG").is_none_or(|path| path.is_empty()) {
+            return Err(Error::NoKubeconfig);
+        }
+        let binaries = Binaries::locate_or_build(&mut StderrProgress::indented(""))?;
+        let helm = env::var_os("HELM").map_or_else(|| "helm".into(), PathBuf::from);
+        Ok(Self {
+            kubectl: binaries.kubectl(),
+            helm,
+        })
+    }
+
+    pub fn kubectl(&self, namespace: &str, arguments: &[&str]) -> Result<String, Error> {
+        let mut all = vec!["--namespace", namespace];
+        all.extend(arguments);
+        answer(&self.kubectl, &all)
+    }
+
+    pub fn helm(&self, arguments: &[&str]) -> Result<String, Error> {
+        answer(&self.helm, arguments)
+    }
+
+    pub fn create_namespaces(&self) -> Result<(), Error> {
+        for namespace in [SYSTEM, TASKS] {
+            self.kubectl(namespace, &["create", "namespace", namespace])?;
+            let level = "pod-security.kubernetes.io/enforce=restricted";
+            self.kubectl(namespace, &["label", "namespace", namespace, level])?;
+        }
+        Ok(())
+    }
+
+    pub fn clean(&self) -> Result<(), Error> {
+        for namespace in [SYSTEM, TASKS] {
+            let delete = [
+                "delete",
+                "namespace",
+                namespace,
+                "--ignore-not-found",
+                "--timeout=90s",
+            ];
+            self.kubectl(namespace, &delete)?;
+        }
+        // What a release that failed may have left outside of its namespace.
+        for kind in ["clusterrole", "clusterrolebinding"] {
+            let label = "app.kubernetes.io/name=scaleouttask-controller";
+            self.kubectl(SYSTEM, &["delete", kind, "--selector", label])?;
+        }
+        Ok(())
+    }
+
+    /// The reason of an object's `Ready`.
+    pub fn reason(&self, name: &str) -> Result<String, Error> {
+        let path = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
+        self.kubectl(TASKS, &["get", "scaleouttask", name, path])
+    }
+
+    pub fn lease_holder(&self, lease: &str) -> Result<String, Error> {
+        let path = "--output=jsonpath={.spec.holderIdentity}";
+        self.kubectl(SYSTEM, &["get", "lease", lease, path])
+    }
+
+    /// For whoever has to find out why.
+    pub fn show_trouble(&self) {
+        let looks: [(&str, &[&str]); 5] = [
+            (SYSTEM, &["get", "pods", "--output=wide"]),
+            (SYSTEM, &["get", "events"]),
+            (
+                SYSTEM,
+                &[
+                    "logs",
+                    "--selector=app.kubernetes.io/name=scaleouttask-controller",
+                    "--tail=40",
+                ],
+            ),
+            (TASKS, &["get", "pods,scaleouttasks", "--output=wide"]),
+            (TASKS, &["get", "events"]),
+        ];
+        for (namespace, look) in looks {
+            match self.kubectl(namespace, look) {
+                Ok(text) => eprintln!("{text}"),
+                Err(error) => eprintln!("{error}"),
+            }
+        }
+    }
+}
+
+/// Brings an image to the containerd of this machine.
+pub fn import(program: &str) -> Result<(), Error> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/image");
+    let archive = target.join(format!("{program}.tar"));
+    if !archive.exists() {
+        return Err(Error::NoImage(program.to_owned()));
+    }
+    let archive = archive.to_string_lossy();
+    let import = ["--namespace", "k8s.io", "images", "import", &archive];
+    answer(Path::new("ctr"), &import).map(drop)
+}
+
+fn answer(program: &Path, arguments: &[&str]) -> Result<String, Error> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| Error::Run {
+        program: program.display().to_string(),
+        error,
+    })?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        Err(Error::Failed {
+            command: format!("{name} {}", arguments.join(" ")),
+            output: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask image`: a static binary in an image of its own, without a container daemon.
+
+mod binary;
+mod error;
+mod oci;
+mod sbom;
+
+use std::{fs, path::Path, process::ExitCode};
+
+use self::{binary::Binary, error::Error};
+
+/// Where images go, beneath the target directory.
+const DIRECTORY: &str = "image";
+
+/// Builds the image of `program`, and its list of parts.
+pub fn main(program: &str) -> ExitCode {
+    match build(program) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build(program: &str) -> Result<(), Error> {
+    let binary = Binary::build(program)?;
+    let image = oci::Image::new(program, &binary.version, binary.bytes()?)?;
+    let directory = binary.target_directory.join(DIRECTORY);
+    fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;
+    save(&directory.join(format!("{program}.tar")), &image.archive)?;
+    let sbom = sbom::of(program)?;
+    save(&directory.join(format!("{program}.cdx.json")), &sbom)?;
+    println!("image {}", image.name);
+    println!("manifest {}", image.digest);
+    println!(
+        "{} bytes, of which the program has {}",
+        image.archive.len(),
+        image.program_size
+    );
+    Ok(())
+}
+
+fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    fs::write(path, bytes).map_err(|error| Error::write(path, error))?;
+    println!("wrote {}", path.display());
+    Ok(())
+}

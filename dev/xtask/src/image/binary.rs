@@ -1,0 +1,140 @@
+//! The static binary, the same bit for bit wherever the checkout and the toolchain are.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::Deserialize;
+
+use super::error::Error;
+
+const TARGET: &str = "x86_64-unknown-linux-musl";
+const PROFILE: &str = "dist";
+const PROGRAMS: [&str; 2] = ["scaleouttask-controller", "simulator"];
+
+pub struct Binary {
+    path: PathBuf,
+    pub version: String,
+    pub target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+}
+
+impl Binary {
+    pub fn build(program: &str) -> Result<Self, Error> {
+        if !PROGRAMS.contains(&program) {
+            return Err(Error::Program(program.to_owned()));
+        }
+        let metadata: Metadata = serde_json::from_slice(&metadata(&["--no-deps"])?)?;
+        let mut packages = metadata.packages.into_iter();
+        let package = packages.find(|package| package.name == program);
+        let version = package.map(|package| package.version).unwrap_or_default();
+        add_target()?;
+        // A directory of its own, so that other flags elsewhere don't make cargo begin anew.
+        let directory = metadata.target_directory.join("dist");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .current_dir(&metadata.workspace_root)
+            .args([
+                "build",
+                "--locked",
+                "--target",
+                TARGET,
+                "--profile",
+                PROFILE,
+            ])
+            .args(["--package", program, "--bin", program])
+            .env("CARGO_TARGET_DIR", &directory)
+            .env(
+                "CARGO_ENCODED_RUSTFLAGS",
+                flags(&metadata.workspace_root, &directory),
+            )
+            // What C there is needs nothing of the C library, so the host's compiler will do.
+            .env("CC_x86_64_unknown_linux_musl", compiler());
+        run(&mut cargo, "cargo build")?;
+        Ok(Self {
+            path: directory.join(TARGET).join(PROFILE).join(program),
+            version,
+            target_directory: metadata.target_directory,
+        })
+    }
+
+    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
+        fs::read(&self.path).map_err(|error| Error::read(&self.path, error))
+    }
+}
+
+/// What cargo tells of the workspace.
+pub fn metadata(arguments: &[&str]) -> Result<Vec<u8>, Error> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(root)
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .args(arguments);
+    let output = cargo.output().map_err(|error| Error::Run {
+        program: "cargo".to_owned(),
+        error,
+    })?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        Err(Error::Failed("cargo metadata".to_owned()))
+    }
+}
+
+/// No name of a directory gets into the binary.
+fn flags(workspace: &Path, target: &Path) -> String {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let home_of = |variable: &str, otherwise: &str| {
+        env::var_os(variable).map_or_else(|| home.join(otherwise), PathBuf::from)
+    };
+    let places = [
+        (workspace.to_owned(), "/src"),
+        (target.to_owned(), "/target"),
+        (home_of("CARGO_HOME", ".cargo"), "/cargo"),
+        (home_of("RUSTUP_HOME", ".rustup"), "/rustup"),
+    ];
+    let remap =
+        |(from, to): &(PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
+    places.iter().map(remap).collect::<Vec<_>>().join("\x1f")
+}
+
+fn compiler() -> String {
+    env::var("CC_x86_64_unknown_linux_musl").unwrap_or_else(|_| "cc".to_owned())
+}
+
+/// Without rustup, whoever installed Rust has to have installed the target too.
+fn add_target() -> Result<(), Error> {
+    let mut rustup = Command::new("rustup");
+    match rustup.args(["--quiet", "target", "add", TARGET]).status() {
+        Ok(status) if !status.success() => Err(Error::Target(TARGET)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn run(command: &mut Command, name: &str) -> Result<(), Error> {
+    let status = command.status().map_err(|error| Error::Run {
+        program: name.to_owned(),
+        error,
+    })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Failed(name.to_owned()))
+    }
+}
