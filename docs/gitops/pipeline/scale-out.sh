@@ -1,0 +1,63 @@
+#!/bin/sh
+# Applies a file with one ScaleOutTask and waits for the task's end.
+#
+#   scale-out.sh FILE [TIMEOUT_SECONDS]
+#
+# Exit codes: 0 the task succeeded; 1 it ended badly; 2 it can't be tracked until somebody mends what the
+# message says; 3 it hasn't ended by the timeout; 64 wrong usage, or kubectl failed.
+set -u
+
+if [ $# -lt 1 ]; then
+  echo "usage: $0 FILE [TIMEOUT_SECONDS]" >&2
+  exit 64
+fi
+deadline=$(($(date +%s) + ${2:-1800}))
+
+key=$(kubectl apply -f "$1" -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation}') || exit 64
+namespace=${key%% *} generation=${key##* }
+name=${key#* } name=${name% *}
+task=scaleouttask/$name
+
+# Waits until the object is as $1 says: 10 s at most, and never beyond the deadline.
+wait_for() {
+  left=$((deadline - $(date +%s)))
+  [ "$left" -gt 0 ] || return 1
+  [ "$left" -lt 10 ] || left=10
+  kubectl -n "$namespace" wait "$task" --for="$1" --timeout="${left}s" >/dev/null 2>&1
+}
+
+# One look at the object, so that all of it is of one moment.
+look() {
+  status=$(kubectl -n "$namespace" get "$task" -o jsonpath='{.status.observedGeneration}|{.status.finishedAt}|{.status.conditions[?(@.type=="Ready")].status}|{.status.conditions[?(@.type=="Stalled")].status}|{.status.conditions[?(@.type=="Ready")].message}') || exit 64
+  IFS='|' read -r seen finished ready stalled message <<LOOK
+$status
+LOOK
+}
+
+# `--for=condition=Ready` alone would sit out its timeout after a failure. finishedAt comes with every end,
+# good or bad; what can't be tracked has no end and shows in between. What the status says of an earlier
+# spec doesn't count.
+look
+while [ "$(date +%s)" -lt "$deadline" ]; do
+  wait_for jsonpath='{.status.observedGeneration}'="$generation" || continue
+  wait_for jsonpath='{.status.finishedAt}'
+  look
+  if [ -n "$finished" ] || [ "$stalled" = True ]; then
+    break
+  fi
+done
+
+echo "$task: ${message:-nothing is known yet}"
+if [ "$seen" != "$generation" ]; then
+  echo "the controller hasn't looked at it: does it run?" >&2
+  exit 3
+elif [ "$ready" = True ]; then
+  exit 0
+elif [ -n "$finished" ]; then
+  kubectl -n "$namespace" get "$task" \
+    -o jsonpath='{range .status.taskResult[?(@.status=="failed")]}failed: {.data}{"\n"}{end}' >&2
+  exit 1
+elif [ "$stalled" = True ]; then
+  exit 2
+fi
+exit 3
