@@ -1,0 +1,119 @@
+{{/* The name of all objects. */}}
+{{- define "scaleouttask-controller.fullname" -}}
+{{- $chart := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $chart .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $chart | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "scaleouttask-controller.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "scaleouttask-controller.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "scaleouttask-controller.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What never changes over a release's life. */}}
+{{- define "scaleouttask-controller.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "scaleouttask-controller.labels" -}}
+{{ include "scaleouttask-controller.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The subject of all bindings. */}}
+{{- define "scaleouttask-controller.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "scaleouttask-controller.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* What the controller does with objects and Events. */}}
+{{- define "scaleouttask-controller.rules" -}}
+- apiGroups: [scaleout.dev]
+  resources: [scaleouttasks]
+  verbs: [get, list, watch, delete]
+- apiGroups: [scaleout.dev]
+  resources: [scaleouttasks/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* A file of the chart, which a packaged chart may lack. */}}
+{{- define "scaleouttask-controller.file" -}}
+{{- $text := .root.Files.Get .path }}
+{{- if not $text }}
+{{- fail (printf "the chart has no %s, which %s needs" .path .for) }}
+{{- end }}
+{{- $text }}
+{{- end }}
+
+{{/* Where the credentials come from: rrsa, secret, ecs, none or default. */}}
+{{- define "scaleouttask-controller.credentials" -}}
+{{- $found := list }}
+{{- with .Values.credentials }}
+{{- if ne (empty .rrsa.roleArn) (empty .rrsa.oidcProviderArn) }}
+{{- fail "credentials.rrsa needs both roleArn and oidcProviderArn" }}
+{{- end }}
+{{- if .rrsa.roleArn }}{{ $found = append $found "rrsa" }}{{ end }}
+{{- if .existingSecret }}{{ $found = append $found "secret" }}{{ end }}
+{{- if .ecsRamRole }}{{ $found = append $found "ecs" }}{{ end }}
+{{- if .none }}{{ $found = append $found "none" }}{{ end }}
+{{- end }}
+{{- if gt (len $found) 1 }}
+{{- fail "credentials: set only one of rrsa, existingSecret, ecsRamRole and none" }}
+{{- end }}
+{{- default "default" (first $found) }}
+{{- end }}
+
+{{/* The arguments of the program, as YAML. */}}
+{{- define "scaleouttask-controller.args" -}}
+{{- $credentials := include "scaleouttask-controller.credentials" . }}
+{{- with .Values }}
+{{- $args := list "run" }}
+{{- with .region }}{{ $args = append $args (printf "--region=%s" .) }}{{ end }}
+{{- $args = append $args (printf "--endpoint=%s" .endpoint) }}
+{{- range $region, $url := .endpointFor }}
+{{- $args = append $args (printf "--endpoint-for=%s=%s" $region $url) }}
+{{- end }}
+{{- if .allowInsecureEndpoint }}{{ $args = append $args "--allow-insecure-endpoint" }}{{ end }}
+{{- $args = append $args (printf "--credentials=%s" (eq $credentials "none" | ternary "none" "default")) }}
+{{- range .namespaces }}{{ $args = append $args (printf "--namespace=%s" .) }}{{ end }}
+{{- with .selector }}{{ $args = append $args (printf "--selector=%s" .) }}{{ end }}
+{{- $args = append $args (printf "--poll-interval=%s" .pollInterval) }}
+{{- $args = append $args (printf "--requests-per-second=%v" .requestsPerSecond) }}
+{{- $args = append $args (printf "--concurrency=%d" (int64 .concurrency)) }}
+{{- $args = append $args (printf "--request-timeout=%s" .requestTimeout) }}
+{{- range .allowedClusterIds }}{{ $args = append $args (printf "--allowed-cluster-id=%s" .) }}{{ end }}
+{{- if .secretCredentials.enabled }}{{ $args = append $args "--secret-credentials" }}{{ end }}
+{{- $args = append $args "--leader-elect" }}
+{{- $args = append $args (printf "--lease-name=%s" (include "scaleouttask-controller.fullname" $)) }}
+{{- $args = append $args (printf "--lease-namespace=%s" $.Release.Namespace) }}
+{{- $args = append $args (printf "--admin-address=%s:%d" .admin.address (int64 .admin.port)) }}
+{{- $args = append $args (printf "--log-format=%s" .log.format) }}
+{{- with .log.filter }}{{ $args = append $args (printf "--log-filter=%s" .) }}{{ end }}
+{{- concat $args .extraArgs | toYaml }}
+{{- end }}
+{{- end }}
