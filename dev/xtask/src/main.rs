@@ -1,5 +1,6 @@
 //! Chores of this repository.
 
+mod chart_docs;
 mod cluster_test;
 mod demo;
 mod image;
@@ -11,6 +12,7 @@ const USAGE: &str = "\
 Usage: cargo demo [--keep]
        cargo xtask image [PROGRAM]
        cargo xtask cluster-test [--import]
+       cargo xtask chart-docs
        cargo xtask soak
 
 `demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
@@ -25,6 +27,8 @@ container daemon, and the list of its parts (CycloneDX). The same source has the
 `cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
 fail-over, uninstall. --import brings the images to the containerd of this machine first.
 
+`chart-docs` brings the table of values in the chart's README up to date.
+
 `soak` looks at a million states of the core and more under a model checker.";
 
 fn main() -> ExitCode {
@@ -37,8 +41,13 @@ fn main() -> ExitCode {
         ["image", program] if !program.starts_with('-') => image::main(program),
         ["cluster-test"] => cluster_test::main(false),
         ["cluster-test", "--import"] => cluster_test::main(true),
+        ["chart-docs"] => chart_docs::main(),
         ["soak"] => soak::main(),
-        ["demo" | "image" | "soak", "-h" | "--help"] | ["-h" | "--help"] => {
+        [
+            "demo" | "image" | "cluster-test" | "chart-docs" | "soak",
+            "-h" | "--help",
+        ]
+        | ["-h" | "--help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }
