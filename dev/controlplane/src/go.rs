@@ -1,4 +1,4 @@
-//! The pinned Go module behind the binaries, and the Go toolchain that builds it.
+//! The pinned Go modules behind the programs, and the Go toolchain that builds them.
 
 use std::io;
 use std::path::Path;
@@ -9,15 +9,40 @@ use std::time::Duration;
 use crate::error::{Error, create_dir, write};
 use crate::process::Process;
 
-/// The files of the Go module.
-const MODULE: [(&str, &str); 3] = [
-    ("go.mod", include_str!("../go/go.mod")),
-    ("go.sum", include_str!("../go/go.sum")),
-    ("tools.go", include_str!("../go/tools.go")),
-];
-
 /// How often a build's progress is told.
 const TICK: Duration = Duration::from_millis(100);
+
+/// A Go module that pins programs with all that they are built from.
+pub(crate) struct Module {
+    /// Its folder in the cache.
+    pub(crate) name: &'static str,
+    /// The dependency by whose version its builds are called.
+    main: &'static str,
+    /// Each with its name.
+    files: [(&'static str, &'static str); 3],
+}
+
+/// Kubernetes and what stands on the same libraries, which are then built once for all.
+pub(crate) static KUBERNETES: Module = Module {
+    name: "control-plane",
+    main: "k8s.io/kubernetes",
+    files: [
+        ("go.mod", include_str!("../go/kubernetes/go.mod")),
+        ("go.sum", include_str!("../go/kubernetes/go.sum")),
+        ("tools.go", include_str!("../go/kubernetes/tools.go")),
+    ],
+};
+
+/// Prometheus.
+pub(crate) static PROMETHEUS: Module = Module {
+    name: "prometheus",
+    main: "github.com/prometheus/prometheus",
+    files: [
+        ("go.mod", include_str!("../go/prometheus/go.mod")),
+        ("go.sum", include_str!("../go/prometheus/go.sum")),
+        ("tools.go", include_str!("../go/prometheus/tools.go")),
+    ],
+};
 
 /// A program and the Go package it is built from.
 pub(crate) struct Program {
@@ -25,53 +50,88 @@ pub(crate) struct Program {
     package: &'static str,
 }
 
-/// What a control plane needs.
-pub(crate) const PROGRAMS: [Program; 3] = [
-    Program {
-        name: "etcd",
-        package: "go.etcd.io/etcd/server/v3",
-    },
-    Program {
-        name: "kube-apiserver",
-        package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    },
-    Program {
-        name: "kubectl",
-        package: "k8s.io/kubernetes/cmd/kubectl",
-    },
+impl Program {
+    const fn new(name: &'static str, package: &'static str) -> Self {
+        Self { name, package }
+    }
+}
+
+/// What a control plane needs, of [`KUBERNETES`].
+pub(crate) static CONTROL_PLANE: [Program; 3] = [
+    Program::new("etcd", "go.etcd.io/etcd/server/v3"),
+    Program::new("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Program::new("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
-/// The version of Kubernetes that the module pins, such as `v1.37.2`.
-pub(crate) fn kubernetes_version() -> &'static str {
-    required("k8s.io/kubernetes")
-}
+/// Of [`KUBERNETES`].
+pub(crate) static HELM: [Program; 1] = [Program::new("helm", "helm.sh/helm/v4/cmd/helm")];
 
-/// Names what is built: the version, the platform and a hash of the module.
-pub(crate) fn build_id() -> String {
-    // FNV-1a, since it has to be the same for every compiler.
-    let bytes = MODULE
-        .iter()
-        .flat_map(|(name, text)| name.bytes().chain(text.bytes()));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    format!("{}-{os}-{arch}-{hash:016x}", kubernetes_version())
-}
+/// Makes CRDs of Go types; of [`KUBERNETES`].
+pub(crate) static CONTROLLER_GEN: [Program; 1] = [Program::new(
+    "controller-gen",
+    "sigs.k8s.io/controller-tools/cmd/controller-gen",
+)];
 
-/// Writes the module's files.
-pub(crate) fn write_module(directory: &Path) -> Result<(), Error> {
-    create_dir(directory)?;
-    MODULE
-        .iter()
-        .try_for_each(|(name, text)| write(&directory.join(name), text))
+/// Of [`PROMETHEUS`].
+pub(crate) static PROMTOOL: [Program; 1] = [Program::new(
+    "promtool",
+    "github.com/prometheus/prometheus/cmd/promtool",
+)];
+
+impl Module {
+    /// Names what is built: the version, the platform and a hash of the module.
+    pub(crate) fn build_id(&self) -> String {
+        // FNV-1a, since it has to be the same for every compiler.
+        let bytes = self
+            .files
+            .iter()
+            .flat_map(|(name, text)| name.bytes().chain(text.bytes()));
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        format!("{}-{os}-{arch}-{hash:016x}", self.required(self.main))
+    }
+
+    /// Writes the module's files.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), Error> {
+        create_dir(directory)?;
+        self.files
+            .iter()
+            .try_for_each(|(name, text)| write(&directory.join(name), text))
+    }
+
+    /// `1.26` of the module's `go 1.26.0`.
+    fn minimum_version(&self) -> String {
+        let version = self.required("go");
+        version
+            .rsplit_once('.')
+            .map_or(version, |(minor, _)| minor)
+            .to_owned()
+    }
+
+    /// The version that go.mod gives for `name`.
+    fn required(&self, name: &str) -> &'static str {
+        let words = |line: &'static str| {
+            let mut words = line
+                .split_whitespace()
+                .skip_while(|word| *word == "require");
+            (words.next(), words.next())
+        };
+        let (_, go_mod) = self.files[0];
+        let version = go_mod
+            .lines()
+            .map(words)
+            .find(|(first, _)| *first == Some(name));
+        version.and_then(|(_, version)| version).unwrap_or_default()
+    }
 }
 
 /// Fails with one clear line if there is no Go, or one that cannot build the module.
-pub(crate) fn check_toolchain(module: &Path) -> Result<(), Error> {
-    let minimum = minimum_version();
+pub(crate) fn check_toolchain(module: &Module, directory: &Path) -> Result<(), Error> {
+    let minimum = module.minimum_version();
     // Inside the module a newer toolchain is fetched, if that is allowed; `/` shows Go's own.
-    if go_version(module, &minimum)?.is_some_and(|found| minor(&found) >= minor(&minimum)) {
+    if go_version(directory, &minimum)?.is_some_and(|found| minor(&found) >= minor(&minimum)) {
         return Ok(());
     }
     let found = go_version(Path::new("/"), &minimum)?.unwrap_or_else(|| "older".to_owned());
@@ -85,42 +145,62 @@ pub(crate) fn build(
     target: &Path,
     tick: &mut dyn FnMut(),
 ) -> Result<(), Error> {
-    let mut command = go(module);
+    let mut command = go(module, Path::new("go"));
     command
         .args([
             "build",
             "-mod=readonly",
             "-trimpath",
             "-buildvcs=false",
+            // promtool finds nothing by service discovery here, and it is most of what it links.
+            "-tags=remove_all_sd",
             "-ldflags",
         ])
         .arg(linker_flags())
         .arg("-o")
         .arg(target)
         .arg(program.package);
-    let log = target.with_extension("log");
-    let mut build = Process::spawn("go", &command, &log)?;
+    finish(&command, program.name, &target.with_extension("log"), tick)
+}
+
+/// Runs a program that itself asks Go about the module.
+pub(crate) fn run(
+    module: &Path,
+    path: &Path,
+    arguments: &[String],
+    name: &'static str,
+) -> Result<(), Error> {
+    let mut command = go(module, path);
+    command.args(arguments);
+    let log = module.join(format!("{name}.{}.log", std::process::id()));
+    finish(&command, name, &log, &mut || {})
+}
+
+fn finish(
+    command: &Command,
+    program: &'static str,
+    log: &Path,
+    tick: &mut dyn FnMut(),
+) -> Result<(), Error> {
+    let mut process = Process::spawn("go", command, log)?;
     let status = loop {
-        match build.exit_status()? {
+        match process.exit_status()? {
             Some(status) => break status,
             None => tick(),
         }
         thread::sleep(TICK);
     };
-    let output = build.log_tail();
-    let _ = std::fs::remove_file(&log);
+    let output = process.log_tail();
+    let _ = std::fs::remove_file(log);
     if status.success() {
         return Ok(());
     }
-    Err(Error::GoBuild {
-        program: program.name,
-        output,
-    })
+    Err(Error::GoBuild { program, output })
 }
 
-/// `go` in the module, whatever the caller's environment is set up to build.
-fn go(directory: &Path) -> Command {
-    let mut go = Command::new("go");
+/// `go`, or what asks it, in the module, whatever the caller's environment is set up to build.
+fn go(directory: &Path, program: &Path) -> Command {
+    let mut go = Command::new(program);
     go.current_dir(directory)
         .stdin(Stdio::null())
         .envs([
@@ -135,7 +215,7 @@ fn go(directory: &Path) -> Command {
 
 /// What Go calls itself in `directory`, such as `go1.26.1`; none if it refuses to work there.
 fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> {
-    let answer = go(directory)
+    let answer = go(directory, Path::new("go"))
         .args(["env", "GOVERSION"])
         .output()
         .map_err(|source| {
@@ -153,15 +233,6 @@ fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> 
     Ok((answer.status.success() && !version.is_empty()).then_some(version))
 }
 
-/// `1.26` of the module's `go 1.26.0`.
-fn minimum_version() -> String {
-    let version = required("go");
-    version
-        .rsplit_once('.')
-        .map_or(version, |(minor, _)| minor)
-        .to_owned()
-}
-
 /// 26 of `go1.26.1`, `1.26` and `go1.26rc1`.
 fn minor(version: &str) -> Option<u32> {
     let minor = version.split('.').nth(1)?;
@@ -173,26 +244,12 @@ fn minor(version: &str) -> Option<u32> {
 
 /// Without these the API server would report v0.0.0.
 fn linker_flags() -> String {
-    let version = kubernetes_version();
+    let version = KUBERNETES.required(KUBERNETES.main);
     let minor = minor(version).unwrap_or_default();
     let package = "k8s.io/component-base/version";
     format!(
         "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
     )
-}
-
-/// The version that go.mod gives for `name`.
-fn required(name: &str) -> &'static str {
-    let words = |line: &'static str| {
-        let mut words = line.split_whitespace();
-        (words.next(), words.next())
-    };
-    let (_, go_mod) = MODULE[0];
-    let version = go_mod
-        .lines()
-        .map(words)
-        .find(|(first, _)| *first == Some(name));
-    version.and_then(|(_, version)| version).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -201,17 +258,21 @@ mod tests {
 
     #[test]
     fn module_pins_kubernetes_1_37_and_go_1_26() {
-        assert!(
-            kubernetes_version().starts_with("v1.37."),
-            "{}",
-            kubernetes_version()
-        );
-        assert_eq!(minimum_version(), "1.26");
+        let version = KUBERNETES.required(KUBERNETES.main);
+        assert!(version.starts_with("v1.37."), "{version}");
+        assert_eq!(KUBERNETES.minimum_version(), "1.26");
         assert!(
             linker_flags().ends_with("gitMinor=37"),
             "{}",
             linker_flags()
         );
+    }
+
+    #[test]
+    fn each_module_names_the_version_that_it_pins() {
+        for module in [&KUBERNETES, &PROMETHEUS] {
+            assert!(module.build_id().starts_with('v'), "{}", module.build_id());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 mod binaries;
+mod cache;
 mod directory;
 mod error;
 mod go;
@@ -16,6 +17,7 @@ mod process;
 mod progress;
 mod random;
 mod tls;
+pub mod tools;
 
 pub use binaries::Binaries;
 pub use error::Error;

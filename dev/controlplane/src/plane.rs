@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cache::variable;
 use crate::directory::Directory;
 use crate::error::{create_dir, write};
 use crate::kubeconfig::{Credentials, kubeconfig};
@@ -168,13 +169,14 @@ impl ControlPlane {
             &etcd_command(binaries, &path("etcd"), etcd_client, etcd_peer),
             &path("etcd.log"),
         )?;
-        let mut apiserver_args = apiserver_args(directory.path(), etcd_client, secure);
+        let audit_log = audit_log(directory.path())?;
+        let mut apiserver_args = apiserver_args(directory.path(), &audit_log, etcd_client, secure);
         apiserver_args.extend(options.arguments());
         let mut plane = Self {
             apiserver: None,
             etcd,
             kubeconfig: path("kubeconfig"),
-            audit_log: path("audit.log"),
+            audit_log,
             directory,
             authority,
             binaries: binaries.clone(),
@@ -226,6 +228,15 @@ impl ControlPlane {
     }
 }
 
+/// In the plane's own directory, or to be kept: in `$SCALEOUTTASK_AUDIT_DIR`, under a name of its own.
+fn audit_log(directory: &Path) -> Result<PathBuf, Error> {
+    let Some(kept) = variable("SCALEOUTTASK_AUDIT_DIR") else {
+        return Ok(directory.join("audit.log"));
+    };
+    create_dir(&kept)?;
+    Ok(kept.join(format!("{}.log", random::token()?)))
+}
+
 /// Everything the API server reads.
 fn write_files(
     directory: &Path,
@@ -274,7 +285,7 @@ fn etcd_command(binaries: &Binaries, data: &Path, client: u16, peer: u16) -> Com
     etcd
 }
 
-fn apiserver_args(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
+fn apiserver_args(directory: &Path, audit_log: &Path, etcd: u16, secure: u16) -> Vec<String> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", directory.join(name).display());
     vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
@@ -293,6 +304,6 @@ fn apiserver_args(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
         file("tls-private-key-file", "serving.key"),
         file("token-auth-file", "tokens.csv"),
         file("audit-policy-file", "audit-policy.yaml"),
-        file("audit-log-path", "audit.log"),
+        format!("--audit-log-path={}", audit_log.display()),
     ]
 }

@@ -13,8 +13,8 @@ const REPEAT: Duration = Duration::from_secs(15);
 pub trait Progress {
     /// Another process builds them; this one waits for it. Told once.
     fn waiting(&mut self);
-    /// The build starts; what it makes goes to `directory`. Told once.
-    fn started(&mut self, directory: &Path);
+    /// The build of these programs starts; what it makes goes to `directory`. Told once.
+    fn started(&mut self, programs: &[&str], directory: &Path);
     /// `program` is being built. Told about ten times a second.
     fn building(&mut self, program: &str);
     /// `program` is built.
@@ -45,12 +45,17 @@ impl Progress for StderrProgress {
         self.say("Waiting for another process that builds the test control plane.");
     }
 
-    fn started(&mut self, directory: &Path) {
-        self.say("Building etcd, kube-apiserver and kubectl from source. This happens once and");
+    fn started(&mut self, programs: &[&str], directory: &Path) {
+        let programs = match programs {
+            [others @ .., last] if !others.is_empty() => {
+                format!("{} and {last}", others.join(", "))
+            }
+            _ => programs.concat(),
+        };
         self.say(&format!(
-            "takes 5 to 10 minutes; they go to {}",
-            directory.display()
+            "Building {programs} from source. This happens once and takes some"
         ));
+        self.say(&format!("minutes; it goes to {}", directory.display()));
     }
 
     fn building(&mut self, program: &str) {

@@ -1,0 +1,64 @@
+//! What tests of the chart need beside the control plane: helm, promtool, and the CRDs of others.
+
+use std::path::PathBuf;
+
+use crate::cache::{Cache, variable};
+use crate::error::Error;
+use crate::go::{self, CONTROLLER_GEN, HELM, KUBERNETES, Module, PROMETHEUS, PROMTOOL, Program};
+use crate::progress::Progress;
+
+/// The types that the Prometheus Operator's CRDs are made from.
+const MONITORING: &str =
+    "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1";
+
+/// The path of helm: `HELM` if that is set, else built once from the pinned Go module.
+pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    locate_or_build("HELM", &KUBERNETES, &HELM, progress)
+}
+
+/// The path of promtool: `PROMTOOL` if that is set, else built once from the pinned Go module.
+pub fn promtool(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    locate_or_build("PROMTOOL", &PROMETHEUS, &PROMTOOL, progress)
+}
+
+fn locate_or_build(
+    name: &str,
+    module: &'static Module,
+    program: &'static [Program; 1],
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, Error> {
+    if let Some(path) = variable(name) {
+        return Ok(path);
+    }
+    let cache = Cache::of(module)?;
+    cache.build(program, progress)?;
+    Ok(cache.bin().join(program[0].name))
+}
+
+/// A directory with the CRDs of the Prometheus Operator's `monitoring.coreos.com/v1`, made once
+/// from its Go types, as its own releases are.
+pub fn monitoring_crds(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    let cache = Cache::of(&KUBERNETES)?;
+    let directory = cache.bin().join("monitoring-crds");
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    cache.build(&CONTROLLER_GEN, progress)?;
+    let _lock = cache.lock(progress)?;
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let [generator] = &CONTROLLER_GEN;
+    let partial = cache.module().join(format!("crds.{}", std::process::id()));
+    let arguments = [
+        // Most of their size, and the API server checks nothing by it.
+        "crd:maxDescLen=0".to_owned(),
+        format!("paths={MONITORING}"),
+        format!("output:dir={}", partial.display()),
+    ];
+    let path = cache.bin().join(generator.name);
+    go::run(&cache.module(), &path, &arguments, generator.name)?;
+    std::fs::rename(&partial, &directory)
+        .map_err(Error::io(format!("rename {}", partial.display())))?;
+    Ok(directory)
+}
