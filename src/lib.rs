@@ -12,3 +12,6 @@ pub mod logging;
 pub mod metrics;
 pub mod selector;
 pub mod task_api;
+
+/// How this program calls itself where it asks for something.
+pub const USER_AGENT: &str = concat!("scaleouttask-controller/", env!("CARGO_PKG_VERSION"));

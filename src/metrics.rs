@@ -99,6 +99,11 @@ impl Default for Metrics {
             regions: Mutex::default(),
         };
         metrics.register();
+        // From zero, so that the first end of its kind counts as an increase.
+        for reason in Reason::ALL.into_iter().filter(|reason| reason.is_final()) {
+            let reason = reason.as_str();
+            drop(metrics.finished.get_or_create(&ReasonLabel { reason }));
+        }
         metrics
     }
 }

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderValue, header::USER_AGENT};
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
@@ -165,6 +166,9 @@ async fn connect() -> Result<(Client, String), StartError> {
     config.read_timeout = Some(watch::SILENCE_MAX);
     // … and one that wasn't asked anything for a while is not taken for silent.
     config.reset_reader_on_write = true;
+    // For whoever reads the API server's audit log; kube sends none.
+    let agent = HeaderValue::from_static(crate::USER_AGENT);
+    config.headers.push((USER_AGENT, agent));
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| {
         StartError::Cluster(match error {

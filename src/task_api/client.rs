@@ -63,10 +63,7 @@ impl TaskApi {
 
     fn builder(options: &ClientOptions) -> ClientBuilder {
         Client::builder()
-            .user_agent(concat!(
-                "scaleouttask-controller/",
-                env!("CARGO_PKG_VERSION")
-            ))
+            .user_agent(crate::USER_AGENT)
             .redirect(redirect::Policy::none())
             .connect_timeout(options.request_timeout.min(Duration::from_secs(5)))
             .timeout(options.request_timeout)
