@@ -10,6 +10,9 @@ mod leaders;
 mod lifecycle;
 mod process;
 mod raw_server;
+#[path = "../chart/render.rs"]
+#[allow(dead_code)]
+mod render;
 mod secrets;
 mod shards;
 mod specs;

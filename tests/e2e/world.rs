@@ -39,7 +39,10 @@ use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
-use crate::controller::Controller;
+use crate::{
+    controller::Controller,
+    render::{granted, render},
+};
 
 /// Nothing that a test waits for takes longer, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -385,7 +388,7 @@ pub async fn client_of(plane: &ControlPlane) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// The CRD, and a role with what the controller may do and no more.
+/// The CRD, and a role with what the chart grants and no more.
 pub async fn install(client: &Client) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -398,19 +401,11 @@ pub async fn install(client: &Client) {
         .await
         .unwrap();
 
+    let granted = tokio::task::spawn_blocking(rules).await.unwrap();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": { "name": USER },
-        "rules": [
-            { "apiGroups": ["scaleout.dev"], "resources": ["scaleouttasks"],
-              "verbs": ["get", "list", "watch", "delete"] },
-            { "apiGroups": ["scaleout.dev"], "resources": ["scaleouttasks/status"],
-              "verbs": ["patch"] },
-            { "apiGroups": ["events.k8s.io"], "resources": ["events"],
-              "verbs": ["create"] },
-            { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-              "verbs": ["get", "create", "update"] },
-        ],
+        "rules": granted,
     });
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -428,4 +423,13 @@ pub async fn install(client: &Client) {
         .patch(USER, &apply, &Patch::Apply(&binding))
         .await
         .unwrap();
+}
+
+/// What the chart grants a controller, wherever its Lease is and whatever that is called.
+fn rules() -> Vec<Value> {
+    let mut rules = granted(&render(&json!({})).unwrap());
+    for rule in &mut rules {
+        rule.as_object_mut().unwrap().remove("resourceNames");
+    }
+    rules
 }

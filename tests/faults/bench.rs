@@ -92,6 +92,16 @@ impl Bench {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    /// The same with another user as the controller.
+    pub async fn acting_as(&self, user: &str) -> Self {
+        let kubeconfig = controlplane::shared().user(user, None).unwrap();
+        Self {
+            upstream: frank_client(&kubeconfig).await,
+            kubeconfig,
+            ..self.clone()
+        }
+    }
+
     /// Where the audit log ends now.
     pub fn audit_end(&self) -> u64 {
         self.audit_log.metadata().unwrap().len()
@@ -118,6 +128,16 @@ impl Bench {
                     && event["user"]["username"] == USER
             })
             .filter_map(|event| event["responseStatus"]["code"].as_u64())
+            .collect()
+    }
+
+    /// Every request of that user that was answered.
+    pub fn audited_of(&self, user: &str) -> Vec<Value> {
+        let log = std::fs::read_to_string(&self.audit_log).unwrap();
+        log.lines()
+            .filter(|line| line.contains(user))
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|event| event["user"]["username"] == user && event["stage"] != "Panic")
             .collect()
     }
 }

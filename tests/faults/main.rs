@@ -15,9 +15,13 @@ mod observer;
 mod outage;
 mod outcome;
 mod proxy;
+#[path = "../chart/render.rs"]
+#[allow(dead_code)]
+mod render;
 mod run;
 mod scenario;
 mod stage;
+mod verbs;
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

@@ -1,0 +1,16 @@
+//! The Helm chart: its templates, what a real API server says to them, its alerts and its dashboard.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "../e2e/controller.rs"]
+#[allow(dead_code)]
+mod controller;
+mod monitoring;
+mod release;
+mod render;
+mod schema;
+mod settings;
+mod templates;
+mod waits;
+#[path = "../e2e/world.rs"]
+#[allow(dead_code)]
+mod world;

@@ -1,0 +1,275 @@
+//! Alerts and dashboard: the rules as promtool sees them, the queries on a running controller's own
+//! metrics.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use controlplane::{StderrProgress, tools};
+use serde_json::{Value, json};
+
+use crate::{
+    render::{read, text},
+    world::{World, eventually},
+};
+
+const ALERTS: &str = "charts/scaleouttask-controller/files/alerts.yaml";
+const DASHBOARD: &str = "charts/scaleouttask-controller/files/dashboard.json";
+const TESTS: &str = "tests/chart/alerts.yaml";
+
+fn promtool() -> Command {
+    static PROMTOOL: OnceLock<std::path::PathBuf> = OnceLock::new();
+    let promtool =
+        PROMTOOL.get_or_init(|| tools::promtool(&mut StderrProgress::default()).unwrap());
+    let mut command = Command::new(promtool);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn alerts() -> Vec<Value> {
+    let rules: Value = serde_saphyr::from_str(&read(ALERTS)).unwrap();
+    let groups = rules["groups"].as_array().unwrap();
+    groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap().clone())
+        .collect()
+}
+
+fn names() -> BTreeSet<String> {
+    let name = |alert: &Value| alert["alert"].as_str().unwrap().to_owned();
+    alerts().iter().map(name).collect()
+}
+
+#[test]
+fn each_alert_fires_and_clears() {
+    let output = promtool().args(["test", "rules", TESTS]).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("SUCCESS"), "{said}");
+
+    // And those tests leave none out, firing or silent.
+    let tests: Value = serde_saphyr::from_str(&read(TESTS)).unwrap();
+    let (mut fire, mut clear) = (BTreeSet::new(), BTreeSet::new());
+    for test in tests["tests"].as_array().unwrap() {
+        for look in test["alert_rule_test"].as_array().into_iter().flatten() {
+            let name = look["alertname"].as_str().unwrap().to_owned();
+            let is_firing = look["exp_alerts"]
+                .as_array()
+                .is_some_and(|alerts| !alerts.is_empty());
+            if is_firing {
+                fire.insert(name);
+            } else if fire.contains(&name) {
+                clear.insert(name);
+            }
+        }
+    }
+    assert_eq!(fire, names());
+    assert_eq!(clear, names());
+}
+
+#[test]
+fn promtool_finds_nothing_to_say_against_the_rules() {
+    let output = promtool()
+        .args(["check", "rules", "--lint=all", "--lint-fatal", ALERTS])
+        .output()
+        .unwrap();
+    let said = text(&output).unwrap();
+    assert!(
+        said.contains(&format!("SUCCESS: {} rules found", names().len())),
+        "{said}"
+    );
+}
+
+#[test]
+fn each_alert_has_a_page_that_says_what_to_do() {
+    let mut pages = BTreeSet::new();
+    for alert in alerts() {
+        let name = alert["alert"].as_str().unwrap();
+        let page = alert["annotations"]["runbook_url"].as_str().unwrap();
+        assert!(
+            page.ends_with(&format!("docs/runbooks/{name}.md")),
+            "{page}"
+        );
+        let page = read(&format!("docs/runbooks/{name}.md"));
+        for part in [
+            &format!("# {name}"),
+            "**Meaning.**",
+            "**Impact.**",
+            "**Look at**",
+            "**Mend",
+        ] {
+            assert!(page.contains(part), "{name}: {part}");
+        }
+        assert!(
+            read("docs/runbooks/README.md").contains(&format!("({name}.md)")),
+            "{name}"
+        );
+        pages.insert(format!("{name}.md"));
+    }
+    pages.insert("README.md".to_owned());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let there = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(there.collect::<BTreeSet<_>>(), pages);
+}
+
+/// All queries of the dashboard's panels, with their titles.
+fn queries() -> Vec<(String, String)> {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
+    let mut queries = Vec::new();
+    let mut open = vec![&dashboard];
+    while let Some(part) = open.pop() {
+        open.extend(part["panels"].as_array().into_iter().flatten());
+        for target in part["targets"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            queries.push((text(&part["title"]), text(&target["expr"])));
+        }
+    }
+    queries
+}
+
+/// Every series that the controller showed, and its value at each look.
+type Series = BTreeMap<String, Vec<Option<String>>>;
+
+fn add(series: &mut Series, looks: usize, metrics: &str) {
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        // What follows is an exemplar.
+        let line = line.split(" # ").next().unwrap();
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let values = series.entry(name.to_owned()).or_default();
+        values.resize(looks, None);
+        values.push(Some(value.to_owned()));
+    }
+}
+
+/// The labels that a scrape adds.
+fn scraped(name: &str) -> String {
+    let target = r#"namespace="scaleout-system",job="scaleout-system/tracker",pod="tracker-1""#;
+    match name.split_once('{') {
+        Some((name, labels)) => format!("{name}{{{target},{labels}"),
+        None => format!("{name}{{{target}}}"),
+    }
+}
+
+/// A controller at work on every kind of task, looked at each second.
+async fn observed() -> Series {
+    let mut world = World::new("metrics").await;
+    world.add_task("{id: T-1, duration: 4s, instances: [{id: i-1}, {id: i-2}]}");
+    world.add_task("{id: T-2, duration: 4s, outcome: fail}");
+    world.add_task("{id: T-3, duration: 10h}");
+    world.add_task("{id: T-4, duration: 10h, faults: [{status: 403, code: Forbidden.RAM}]}");
+    world.start();
+    let (mut series, mut looks) = (Series::new(), 0);
+    for name in ["T-1", "T-2", "T-3", "T-4"] {
+        world
+            .create(&name.to_lowercase(), json!({ "taskId": name }))
+            .await;
+    }
+    while looks < 12 {
+        let (code, metrics) = world.admin("/metrics").await;
+        assert_eq!(code, 200);
+        add(&mut series, looks, &metrics);
+        looks += 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    eventually("the tasks have ended", || async {
+        let metrics = world.admin("/metrics").await.1;
+        ["TaskSucceeded", "TaskFailed"].iter().all(|reason| {
+            metrics.contains(&format!(
+                "scaleouttask_tasks_finished_total{{reason=\"{reason}\"}} 1"
+            ))
+        })
+    })
+    .await;
+    for values in series.values_mut() {
+        values.resize(looks, None);
+    }
+    series
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_query_of_the_dashboard_returns_data_from_a_running_controller() {
+    let series = observed().await;
+    let looks = series.values().next().unwrap().len();
+    let input: Vec<Value> = series
+        .iter()
+        .map(|(name, values)| {
+            let values: Vec<&str> = values
+                .iter()
+                .map(|value| value.as_deref().unwrap_or("_"))
+                .collect();
+            json!({ "series": scraped(name), "values": values.join(" ") })
+        })
+        .collect();
+    let queries = queries();
+    assert!(queries.len() > 15, "{queries:?}");
+    let expectation = |(title, query): &(String, String)| {
+        let query = query
+            .replace("$job", ".*")
+            .replace("$__rate_interval", "1m");
+        assert!(!query.contains('$'), "{title}: {query}");
+        json!({
+            // Where there is no data, or only what is no number, nothing is counted.
+            "expr": format!("count(({query}) >= 0) > bool 0"),
+            "eval_time": format!("{}s", 15 * (looks - 1)),
+            "exp_samples": [{ "labels": "{}", "value": 1 }],
+        })
+    };
+    let tests = json!({
+        "evaluation_interval": "15s",
+        "tests": [{
+            "interval": "15s",
+            "input_series": input,
+            "promql_expr_test": queries.iter().map(expectation).collect::<Vec<_>>(),
+        }],
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dashboard.yaml");
+    std::fs::write(&path, tests.to_string()).unwrap();
+    let output = promtool()
+        .args(["test", "rules"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    println!(
+        "{} queries return data, of {} series",
+        queries.len(),
+        series.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_dashboard_speak_of_metrics_that_there_are() {
+    let series = observed().await;
+    let known: BTreeSet<&str> = series
+        .keys()
+        .map(|name| name.split('{').next().unwrap())
+        .collect();
+    let mut mentioned = BTreeSet::new();
+    for file in [ALERTS, DASHBOARD] {
+        let text = read(file);
+        for (at, _) in text.match_indices("scaleouttask_") {
+            let end = text[at..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            mentioned.insert(text[at..][..end.unwrap()].to_owned());
+        }
+    }
+    assert!(mentioned.len() > 8, "{mentioned:?}");
+    for name in &mentioned {
+        assert!(known.contains(name.as_str()), "{name} is none of {known:?}");
+    }
+}

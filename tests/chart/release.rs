@@ -1,0 +1,307 @@
+//! Releases of the chart on a real API server, without a node: what it takes, and what Helm does
+//! with it over a release's life.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use controlplane::{ControlPlane, Options, StderrProgress, tools};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    render::{CHART, NAMESPACE, RELEASE, find, helm, render, text, values_file},
+    settings,
+};
+
+const CRD: &str = "scaleouttasks.scaleout.dev";
+
+/// A control plane of the test's own, for the CRD is the whole cluster's.
+struct Cluster(ControlPlane);
+
+impl Cluster {
+    fn start() -> Self {
+        Self(ControlPlane::start(&Options::default()).unwrap())
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        text(&self.0.kubectl().args(arguments).output().unwrap())
+    }
+
+    /// Hands objects to kubectl. Returns what it printed; a warning is an error.
+    fn kubectl_with(&self, arguments: &[&str], objects: &[Value]) -> Result<String, String> {
+        let mut command = self.0.kubectl();
+        command.args(arguments).args(["--filename", "-"]);
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        let output = with_input(command, &list.to_string());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.is_empty() {
+            text(&output)
+        } else {
+            Err(said)
+        }
+    }
+
+    fn helm(&self, arguments: &[&str], values: &Value) -> Result<String, String> {
+        let mut command = helm();
+        command.env("KUBECONFIG", self.0.kubeconfig());
+        command.args(arguments).args(["--namespace", NAMESPACE]);
+        let file = values_file(values);
+        if !arguments.contains(&"uninstall") {
+            command.arg("--values").arg(file.path());
+        }
+        text(&command.output().unwrap())
+    }
+
+    /// A namespace that takes restricted pods only, and what its controllers would have made.
+    fn create_namespace(&self, name: &str) {
+        let level = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+        let meta = |kind: &str, metadata: Value| json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
+        let objects = [
+            meta("Namespace", json!({ "name": name, "labels": level })),
+            meta(
+                "ServiceAccount",
+                json!({ "name": "default", "namespace": name }),
+            ),
+            meta(
+                "ServiceAccount",
+                json!({ "name": RELEASE, "namespace": name }),
+            ),
+        ];
+        self.kubectl_with(&["create"], &objects).unwrap();
+    }
+
+    fn until_established(&self) {
+        let crd = format!("crd/{CRD}");
+        self.kubectl(&["wait", &crd, "--for=condition=Established"])
+            .unwrap();
+    }
+
+    fn crd(&self) -> Value {
+        let crd = self.kubectl(&["get", "crd", CRD, "--output=json"]);
+        serde_json::from_str(&crd.unwrap()).unwrap()
+    }
+}
+
+fn with_input(mut command: Command, input: &str) -> std::process::Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_api_server_takes_every_object_in_every_setting() {
+    let cluster = Cluster::start();
+    let crds = tools::monitoring_crds(&mut StderrProgress::default()).unwrap();
+    for kind in ["podmonitors", "prometheusrules"] {
+        let crd = crds.join(format!("monitoring.coreos.com_{kind}.yaml"));
+        cluster
+            .kubectl(&["create", "--filename", crd.to_str().unwrap()])
+            .unwrap();
+    }
+    for crd in ["podmonitors", "prometheusrules"] {
+        let crd = format!("crd/{crd}.monitoring.coreos.com");
+        cluster
+            .kubectl(&["wait", &crd, "--for=condition=Established"])
+            .unwrap();
+    }
+    for namespace in [NAMESPACE, "team-a", "team-b"] {
+        cluster.create_namespace(namespace);
+    }
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    for (name, values) in settings::all() {
+        let mut objects = render(&values).unwrap();
+        // The level of Pod Security binds pods, and only warns of what makes them.
+        let template = find(&objects, "Deployment", RELEASE)["spec"]["template"].clone();
+        let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"] });
+        pod["metadata"]["name"] = json!("as-the-deployment-makes-it");
+        pod["metadata"]["namespace"] = json!(NAMESPACE);
+        objects.push(pod);
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+        ];
+        let applied = cluster.kubectl_with(&apply, &objects);
+        let applied = applied.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(applied.lines().count(), objects.len(), "{name}: {applied}");
+        for object in &objects {
+            *kinds
+                .entry(object["kind"].as_str().unwrap().to_owned())
+                .or_default() += 1;
+        }
+    }
+    println!("taken: {kinds:?}");
+    for kind in [
+        "NetworkPolicy",
+        "PodMonitor",
+        "PrometheusRule",
+        "PodDisruptionBudget",
+    ] {
+        assert!(kinds.contains_key(kind), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_less_restricted_is_refused() {
+    let cluster = Cluster::start();
+    cluster.create_namespace(NAMESPACE);
+    let values = json!({ "securityContext": { "allowPrivilegeEscalation": true } });
+    let objects = render(&values).unwrap();
+    let mut pod = find(&objects, "Pod", &format!("{RELEASE}-test")).clone();
+    pod["metadata"]["annotations"] = json!({});
+    let error = cluster
+        .kubectl_with(&["create", "--dry-run=server"], &[pod])
+        .unwrap_err();
+    assert!(
+        error.contains("violates PodSecurity \"restricted:latest\""),
+        "{error}"
+    );
+}
+
+/// The chart with a CRD from before the time to live.
+fn older_chart() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    copy(Path::new(CHART), directory.path());
+    let path = directory.path().join("files/scaleouttasks.yaml");
+    let mut crd: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let properties = crd
+        .pointer_mut(properties)
+        .unwrap()
+        .as_object_mut()
+        .unwrap();
+    assert!(properties.remove("ttlSecondsAfterFinished").is_some());
+    fs::write(&path, crd.to_string()).unwrap();
+    directory
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn knows_ttl(crd: &Value) -> bool {
+    let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ttlSecondsAfterFinished";
+    crd.pointer(field).is_some()
+}
+
+#[test]
+fn an_upgrade_brings_the_new_crd_and_no_release_takes_objects_with_it() {
+    let cluster = Cluster::start();
+    let older = older_chart();
+    let values = json!({ "credentials": { "none": true } });
+    let chart = older.path().to_str().unwrap();
+    cluster
+        .helm(&["install", RELEASE, chart, "--create-namespace"], &values)
+        .unwrap();
+    assert!(!knows_ttl(&cluster.crd()));
+    cluster.until_established();
+    let object = json!({
+        "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
+        "metadata": { "name": "one", "namespace": "default" }, "spec": { "taskId": "T-1" },
+    });
+    cluster.kubectl_with(&["create"], &[object]).unwrap();
+    let uid = [
+        "get",
+        "scaleouttask",
+        "one",
+        "--output=jsonpath={.metadata.uid}",
+    ];
+    let before = cluster.kubectl(&uid).unwrap();
+
+    cluster.helm(&["upgrade", RELEASE, CHART], &values).unwrap();
+    assert!(knows_ttl(&cluster.crd()));
+    assert_eq!(cluster.kubectl(&uid).unwrap(), before);
+
+    cluster.helm(&["uninstall", RELEASE], &values).unwrap();
+    assert_eq!(cluster.kubectl(&uid).unwrap(), before);
+    let left = cluster.kubectl(&[
+        "get",
+        "deployments,roles,rolebindings,services,serviceaccounts,pdb",
+        "--all-namespaces",
+        "--selector=app.kubernetes.io/name=scaleouttask-controller",
+        "--output=name",
+    ]);
+    assert_eq!(left.unwrap(), "");
+
+    // The CRD that was left is the same release's again, and another's only if it is told so.
+    cluster.helm(&["install", RELEASE, CHART], &values).unwrap();
+    cluster.helm(&["uninstall", RELEASE], &values).unwrap();
+    let error = cluster
+        .helm(&["install", "other", CHART], &values)
+        .unwrap_err();
+    assert!(error.contains("scaleouttasks.scaleout.dev"), "{error}");
+    cluster
+        .helm(&["install", "other", CHART, "--take-ownership"], &values)
+        .unwrap();
+    assert_eq!(cluster.kubectl(&uid).unwrap(), before);
+
+    // And beside it stands a shard.
+    let shard = json!({
+        "selector": "team=web", "crds": { "install": false }, "rbac": { "aggregate": false },
+    });
+    cluster.helm(&["install", "web", CHART], &shard).unwrap();
+}
+
+#[test]
+fn users_of_a_namespace_may_do_with_objects_what_they_may_do_with_others() {
+    let cluster = Cluster::start();
+    cluster.create_namespace(NAMESPACE);
+    let objects = render(&json!({})).unwrap();
+    let crd = find(&objects, "CustomResourceDefinition", CRD).clone();
+    cluster.kubectl_with(&["create"], &[crd]).unwrap();
+    cluster.until_established();
+    // No controller manager aggregates here, so the roles are bound as they are.
+    let roles: Vec<Value> = ["view", "edit"]
+        .map(|role| find(&objects, "ClusterRole", &format!("{RELEASE}-{role}")).clone())
+        .into();
+    cluster.kubectl_with(&["create"], &roles).unwrap();
+    for role in ["view", "edit"] {
+        let cluster_role = format!("--clusterrole={RELEASE}-{role}");
+        let user = format!("--user={role}er");
+        cluster
+            .kubectl(&["create", "rolebinding", role, &cluster_role, &user])
+            .unwrap();
+    }
+    let can = |user: &str, verb: &str, part: &str| {
+        let said = cluster
+            .0
+            .kubectl()
+            .args(["auth", "can-i", verb, CRD, "--as", user])
+            .arg(format!("--subresource={part}"))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&said.stdout).trim() == "yes"
+    };
+    for verb in ["get", "list", "watch"] {
+        assert!(can("viewer", verb, ""), "{verb}");
+    }
+    for verb in ["create", "update", "patch", "delete"] {
+        assert!(can("editer", verb, ""), "{verb}");
+        assert!(!can("viewer", verb, ""), "{verb}");
+        assert!(!can("editer", verb, "status"), "{verb}");
+    }
+}

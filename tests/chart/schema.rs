@@ -1,0 +1,125 @@
+//! The schema of the values: complete, and what it refuses is named.
+
+use serde_json::{Map, Value, json};
+
+use crate::render::{read, render};
+
+fn schema() -> Value {
+    serde_json::from_str(&read("charts/scaleouttask-controller/values.schema.json")).unwrap()
+}
+
+fn values() -> Value {
+    serde_saphyr::from_str(&read("charts/scaleouttask-controller/values.yaml")).unwrap()
+}
+
+/// The properties of a group of values; none of what is given on as it is.
+fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+    (schema["additionalProperties"] == false)
+        .then(|| schema["properties"].as_object())
+        .flatten()
+}
+
+/// Where values and schema don't have the same names.
+fn differences(path: &str, schema: &Value, values: &Value, found: &mut Vec<String>) {
+    let (Some(properties), Some(values)) = (properties(schema), values.as_object()) else {
+        return;
+    };
+    for name in values.keys().filter(|name| !properties.contains_key(*name)) {
+        found.push(format!("{path}{name} has no schema"));
+    }
+    for (name, schema) in properties {
+        match values.get(name) {
+            Some(value) => differences(&format!("{path}{name}."), schema, value, found),
+            None => found.push(format!("{path}{name} has no default")),
+        }
+    }
+}
+
+#[test]
+fn values_and_schema_have_the_same_names() {
+    let mut found = Vec::new();
+    differences("", &schema(), &values(), &mut found);
+    // A parent chart's, and what few pods have.
+    let expected = ["global has no default", "resources.claims has no default"];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn wrong_values_are_refused_by_their_names() {
+    let rows = [
+        (json!({ "replica": 3 }), "replica"),
+        (json!({ "replicas": "two" }), "replicas"),
+        (json!({ "replicas": -1 }), "replicas"),
+        (json!({ "image": { "repo": "x" } }), "repo"),
+        (json!({ "image": { "digest": "sha256:12" } }), "digest"),
+        (
+            json!({ "image": { "pullPolicy": "Sometimes" } }),
+            "pullPolicy",
+        ),
+        (json!({ "region": "cn_hangzhou" }), "region"),
+        (json!({ "region": "evil.example.com/" }), "region"),
+        (json!({ "endpoint": "cs.example.com" }), "endpoint"),
+        (
+            json!({ "endpointFor": { "cn-beijing": "ftp://x" } }),
+            "endpointFor",
+        ),
+        (json!({ "endpointFor": { "CN": "https://x" } }), "'CN'"),
+        (json!({ "pollInterval": 15 }), "pollInterval"),
+        (json!({ "pollInterval": "15 seconds" }), "pollInterval"),
+        (json!({ "requestsPerSecond": 0 }), "requestsPerSecond"),
+        (json!({ "concurrency": 0 }), "concurrency"),
+        (json!({ "requestTimeout": "" }), "requestTimeout"),
+        (
+            json!({ "allowedClusterIds": ["c1,c2"] }),
+            "allowedClusterIds",
+        ),
+        (json!({ "namespaces": "default" }), "namespaces"),
+        (json!({ "namespaces": ["a", "a"] }), "namespaces"),
+        (json!({ "credentials": { "key": "x" } }), "credentials"),
+        (
+            json!({ "credentials": { "rrsa": { "roleArn": "tracker" } } }),
+            "roleArn",
+        ),
+        (
+            json!({ "credentials": { "rrsa": { "roleArn": "acs:ram::1:role/x" } } }),
+            "oidcProviderArn",
+        ),
+        (
+            json!({ "credentials": { "none": true, "ecsRamRole": "worker" } }),
+            "set only one of",
+        ),
+        (
+            json!({ "secretCredentials": { "enabled": true } }),
+            "secretCredentials",
+        ),
+        (
+            json!({ "namespaces": ["a"], "secretCredentials": { "enabled": true, "namespaces": ["b"] } }),
+            "secretCredentials.namespaces has b",
+        ),
+        (json!({ "admin": { "port": 80 } }), "port"),
+        (json!({ "admin": { "address": "localhost" } }), "address"),
+        (json!({ "log": { "format": "xml" } }), "format"),
+        (json!({ "extraArgs": ["run"] }), "extraArgs"),
+        (json!({ "extraEnv": [{ "value": "x" }] }), "extraEnv"),
+        (json!({ "resources": { "limit": {} } }), "resources"),
+        (
+            json!({ "livenessProbe": { "periodSeconds": 0 } }),
+            "livenessProbe",
+        ),
+        (json!({ "podLabels": { "a": 1 } }), "podLabels"),
+        (json!({ "service": { "port": 0 } }), "service"),
+        (
+            json!({ "podMonitor": { "interval": "often" } }),
+            "podMonitor",
+        ),
+        (
+            json!({ "networkPolicy": { "taskApiPorts": ["https"] } }),
+            "networkPolicy",
+        ),
+        (json!({ "test": { "image": "" } }), "test"),
+    ];
+    for (values, name) in rows {
+        let error = render(&values).expect_err(name);
+        assert!(error.contains(name), "{values}: {error}");
+    }
+}

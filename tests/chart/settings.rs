@@ -1,0 +1,78 @@
+//! The values that matter, in sets that are held against Helm's lint and the API server.
+
+use serde_json::{Value, json};
+
+/// Each with its name.
+pub fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("default", json!({})),
+        ("rrsa", rrsa()),
+        (
+            "secret",
+            json!({ "credentials": { "existingSecret": "task-api" } }),
+        ),
+        ("ecs", json!({ "credentials": { "ecsRamRole": "worker" } })),
+        ("unsigned", json!({ "credentials": { "none": true } })),
+        ("namespaced", namespaced()),
+        (
+            "shard",
+            json!({ "selector": "team in (web,data),!legacy", "crds": { "install": false } }),
+        ),
+        ("everything", everything()),
+    ]
+}
+
+pub fn rrsa() -> Value {
+    json!({ "credentials": { "rrsa": {
+        "roleArn": "acs:ram::1234567890123456:role/tracker",
+        "oidcProviderArn": "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1",
+    } } })
+}
+
+/// Two namespaces, and Secrets in one of them.
+pub fn namespaced() -> Value {
+    json!({
+        "namespaces": ["team-a", "team-b"],
+        "secretCredentials": { "enabled": true, "namespaces": ["team-b"] },
+    })
+}
+
+/// All that is off by default, and all that pods may be given.
+pub fn everything() -> Value {
+    json!({
+        "replicas": 3,
+        "image": { "repository": "registry.example.com/tracker", "digest": format!("sha256:{:064}", 1) },
+        "imagePullSecrets": [{ "name": "registry" }],
+        "region": "cn-hangzhou",
+        "endpointFor": { "cn-beijing": "https://cs.example.com/proxy" },
+        "allowedClusterIds": ["c1", "c2"],
+        "secretCredentials": { "enabled": true, "namespaces": ["team-a"] },
+        "serviceAccount": { "annotations": { "example.com/owner": "platform" } },
+        "log": { "filter": "debug" },
+        "extraArgs": ["--request-timeout=7s"],
+        "extraEnv": [{ "name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128" }],
+        "podLabels": { "team": "platform" },
+        "podAnnotations": { "example.com/note": "yes" },
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": { "kubernetes.io/os": "linux" },
+        "tolerations": [{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }],
+        "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] }],
+        } } },
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": { "matchLabels": { "app.kubernetes.io/name": "scaleouttask-controller" } },
+        }],
+        "service": { "port": 9090, "annotations": { "example.com/scrape": "yes" } },
+        "podMonitor": { "enabled": true, "interval": "30s", "labels": { "release": "prometheus" } },
+        "prometheusRule": { "enabled": true, "labels": { "release": "prometheus" } },
+        "dashboard": { "enabled": true, "annotations": { "grafana_folder": "Platform" } },
+        "networkPolicy": {
+            "enabled": true,
+            "metricsFrom": [{ "namespaceSelector": { "matchLabels": { "team": "monitoring" } } }],
+            "dnsTo": [{ "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } } }],
+            "apiServerTo": [{ "ipBlock": { "cidr": "10.0.0.1/32" } }],
+            "taskApiTo": [{ "ipBlock": { "cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"] } }],
+        },
+    })
+}

@@ -1,0 +1,604 @@
+//! What the values make of the templates.
+
+use std::collections::BTreeSet;
+
+use clap::Parser;
+use scaleouttask_controller::cli::Cli;
+use serde_json::{Value, json};
+
+use crate::{
+    render::{
+        CHART, NAMESPACE, RELEASE, find, granted, helm, read, render, render_as, text, values_file,
+    },
+    settings,
+};
+
+fn rendered(values: &Value) -> Vec<Value> {
+    render(values).unwrap()
+}
+
+fn pod(objects: &[Value]) -> &Value {
+    &find(objects, "Deployment", RELEASE)["spec"]["template"]
+}
+
+fn container(objects: &[Value]) -> &Value {
+    &pod(objects)["spec"]["containers"][0]
+}
+
+fn arguments(objects: &[Value]) -> Vec<&str> {
+    let arguments = container(objects)["args"].as_array().unwrap();
+    arguments
+        .iter()
+        .map(|argument| argument.as_str().unwrap())
+        .collect()
+}
+
+fn kinds(objects: &[Value]) -> Vec<String> {
+    let name = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} {}",
+            text(&object["kind"]),
+            text(&object["metadata"]["name"])
+        )
+    };
+    let mut kinds: Vec<String> = objects.iter().map(name).collect();
+    kinds.sort();
+    kinds
+}
+
+#[test]
+fn helm_finds_nothing_to_say_against_the_chart() {
+    for (name, values) in settings::all() {
+        let file = values_file(&values);
+        let output = helm()
+            .args(["lint", "--strict", CHART, "--values"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{name}: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            said.contains("1 chart(s) linted, 0 chart(s) failed"),
+            "{name}: {said}"
+        );
+    }
+}
+
+#[test]
+fn by_default_there_is_what_two_replicas_need_and_no_more() {
+    let objects = rendered(&json!({}));
+    assert_eq!(
+        kinds(&objects),
+        [
+            "ClusterRole scaleouttask-controller",
+            "ClusterRole scaleouttask-controller-edit",
+            "ClusterRole scaleouttask-controller-view",
+            "ClusterRoleBinding scaleouttask-controller",
+            "CustomResourceDefinition scaleouttasks.scaleout.dev",
+            "Deployment scaleouttask-controller",
+            "Pod scaleouttask-controller-test",
+            "PodDisruptionBudget scaleouttask-controller",
+            "Role scaleouttask-controller-lease",
+            "RoleBinding scaleouttask-controller-lease",
+            "Service scaleouttask-controller",
+            "ServiceAccount scaleouttask-controller",
+        ]
+    );
+    let deployment = find(&objects, "Deployment", RELEASE);
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert!(arguments(&objects).contains(&"--leader-elect"));
+    let pod = &pod(&objects)["spec"];
+    assert_eq!(
+        pod["topologySpreadConstraints"][0]["topologyKey"],
+        "kubernetes.io/hostname"
+    );
+    let budget = find(&objects, "PodDisruptionBudget", RELEASE);
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    // Each workload is selected by the labels that its pods have.
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    for selector in [
+        &deployment["spec"]["selector"]["matchLabels"],
+        &budget["spec"]["selector"]["matchLabels"],
+        &find(&objects, "Service", RELEASE)["spec"]["selector"],
+        &pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"],
+    ] {
+        for (key, value) in selector.as_object().unwrap() {
+            assert_eq!(&labels[key], value, "{key}");
+        }
+    }
+}
+
+#[test]
+fn pods_have_the_one_token_that_they_need() {
+    let objects = rendered(&json!({}));
+    let account = find(&objects, "ServiceAccount", RELEASE);
+    assert_eq!(account["automountServiceAccountToken"], false);
+    let spec = &pod(&objects)["spec"];
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    let volumes = spec["volumes"].as_array().unwrap();
+    assert_eq!(volumes.len(), 1, "{volumes:?}");
+    let token = &volumes[0]["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(
+        *token,
+        json!({ "path": "token", "expirationSeconds": 3600 })
+    );
+}
+
+#[test]
+fn both_probes_ask_the_controllers_own_pages() {
+    let objects = rendered(&json!({}));
+    let container = container(&objects);
+    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        assert_eq!(
+            container[probe]["httpGet"],
+            json!({ "path": path, "port": "admin" })
+        );
+    }
+    let port = json!({ "admin": { "port": 9999 } });
+    let objects = rendered(&port);
+    assert_eq!(self::container(&objects)["ports"][0]["containerPort"], 9999);
+    assert!(arguments(&objects).contains(&"--admin-address=0.0.0.0:9999"));
+}
+
+#[test]
+fn each_value_reaches_its_flag() {
+    let rows = [
+        (json!({ "region": "cn-hangzhou" }), "--region=cn-hangzhou"),
+        (
+            json!({ "endpoint": "https://cs-vpc.{region}.example.com" }),
+            "--endpoint=https://cs-vpc.{region}.example.com",
+        ),
+        (
+            json!({ "endpointFor": { "cn-beijing": "https://cs.example.com" } }),
+            "--endpoint-for=cn-beijing=https://cs.example.com",
+        ),
+        (
+            json!({ "allowInsecureEndpoint": true }),
+            "--allow-insecure-endpoint",
+        ),
+        (
+            json!({ "credentials": { "none": true } }),
+            "--credentials=none",
+        ),
+        (json!({ "namespaces": ["a", "b"] }), "--namespace=b"),
+        (
+            json!({ "selector": "team in (web,data)" }),
+            "--selector=team in (web,data)",
+        ),
+        (json!({ "pollInterval": "1m30s" }), "--poll-interval=1m30s"),
+        (
+            json!({ "requestsPerSecond": 0.5 }),
+            "--requests-per-second=0.5",
+        ),
+        (
+            json!({ "requestsPerSecond": 1_000_000 }),
+            "--requests-per-second=1e+06",
+        ),
+        (json!({ "concurrency": 1_000_000 }), "--concurrency=1000000"),
+        (json!({ "requestTimeout": "3s" }), "--request-timeout=3s"),
+        (
+            json!({ "allowedClusterIds": ["c1", "c2"] }),
+            "--allowed-cluster-id=c2",
+        ),
+        (settings::everything(), "--secret-credentials"),
+        (
+            json!({ "fullnameOverride": "tracker" }),
+            "--lease-name=tracker",
+        ),
+        (json!({}), "--lease-namespace=scaleout-system"),
+        (
+            json!({ "admin": { "address": "[::]" } }),
+            "--admin-address=[::]:8080",
+        ),
+        (json!({ "log": { "format": "text" } }), "--log-format=text"),
+        (
+            json!({ "log": { "filter": "debug" } }),
+            "--log-filter=debug",
+        ),
+        (
+            json!({ "extraArgs": ["--request-timeout=7s"] }),
+            "--request-timeout=7s",
+        ),
+    ];
+    for (values, argument) in rows {
+        let objects = rendered(&values);
+        let name = values["fullnameOverride"].as_str().unwrap_or(RELEASE);
+        let arguments = &find(&objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+            [0]["args"];
+        let arguments = arguments.as_array().unwrap();
+        assert!(
+            arguments.contains(&json!(argument)),
+            "{argument}: {arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn the_program_takes_the_arguments_that_it_is_given() {
+    for (name, mut values) in settings::all() {
+        // Flags can't be given twice.
+        values["extraArgs"] = json!([]);
+        let objects = rendered(&values);
+        let arguments = arguments(&objects);
+        let all = std::iter::once("scaleouttask-controller").chain(arguments.iter().copied());
+        let parsed = Cli::try_parse_from(all);
+        assert!(parsed.is_ok(), "{name}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn each_source_of_credentials_is_one_value_away() {
+    let variables = |values: &Value| -> Vec<String> {
+        let objects = rendered(values);
+        let variables = container(&objects)["env"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        variables
+            .iter()
+            .map(|variable| variable["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(variables(&json!({})).is_empty());
+    assert_eq!(
+        variables(&settings::rrsa()),
+        [
+            "ALIBABA_CLOUD_ROLE_ARN",
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
+        ]
+    );
+    assert_eq!(
+        variables(&json!({ "credentials": { "existingSecret": "keys" } })),
+        [
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+            "ALIBABA_CLOUD_SECURITY_TOKEN"
+        ]
+    );
+    assert_eq!(
+        variables(&json!({ "credentials": { "ecsRamRole": "worker" } })),
+        ["ALIBABA_CLOUD_ECS_METADATA"]
+    );
+    assert!(variables(&json!({ "credentials": { "none": true } })).is_empty());
+}
+
+#[test]
+fn the_token_for_rrsa_is_where_the_variable_says_and_for_sts_alone() {
+    let objects = rendered(&settings::rrsa());
+    let container = container(&objects);
+    let variables = container["env"].as_array().unwrap();
+    let file = variables
+        .iter()
+        .find(|variable| variable["name"] == "ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| mount["name"] == "rrsa-token")
+        .unwrap();
+    let path = format!("{}/token", mount["mountPath"].as_str().unwrap());
+    assert_eq!(file.unwrap()["value"], json!(path));
+    let volumes = pod(&objects)["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes
+        .iter()
+        .find(|volume| volume["name"] == "rrsa-token")
+        .unwrap();
+    let token = &volume["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(token["audience"], "sts.aliyuncs.com");
+}
+
+#[test]
+fn keys_come_from_the_secret_and_are_nowhere_else() {
+    let objects = rendered(&json!({ "credentials": { "existingSecret": "keys" } }));
+    let variables = container(&objects)["env"].as_array().unwrap();
+    let keys: Vec<&Value> = variables
+        .iter()
+        .map(|variable| &variable["valueFrom"]["secretKeyRef"])
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            &json!({ "name": "keys", "key": "accessKeyId" }),
+            &json!({ "name": "keys", "key": "accessKeySecret" }),
+            &json!({ "name": "keys", "key": "securityToken", "optional": true }),
+        ]
+    );
+}
+
+#[test]
+fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
+    let objects =
+        rendered(&json!({ "namespaces": ["team-a", "team-b"], "rbac": { "aggregate": false } }));
+    assert!(
+        !kinds(&objects)
+            .iter()
+            .any(|kind| kind.starts_with("ClusterRole"))
+    );
+    for namespace in ["team-a", "team-b"] {
+        let in_namespace: Vec<&Value> = objects
+            .iter()
+            .filter(|object| object["metadata"]["namespace"] == namespace)
+            .collect();
+        assert_eq!(in_namespace.len(), 2, "{in_namespace:?}");
+        let binding = in_namespace
+            .iter()
+            .find(|object| object["kind"] == "RoleBinding")
+            .unwrap();
+        assert_eq!(
+            binding["subjects"],
+            json!([{ "kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE }])
+        );
+    }
+}
+
+#[test]
+fn secrets_can_be_read_in_the_named_namespaces_only() {
+    let speaks_of_secrets = |object: &&Value| {
+        let rules = object["rules"].as_array();
+        rules.is_some_and(|rules| {
+            rules
+                .iter()
+                .any(|rule| rule["resources"] == json!(["secrets"]))
+        })
+    };
+    let objects = rendered(&json!({}));
+    assert!(!objects.iter().any(|object| speaks_of_secrets(&object)));
+
+    let objects = rendered(&settings::namespaced());
+    let found: Vec<&Value> = objects.iter().filter(speaks_of_secrets).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["kind"], "Role");
+    assert_eq!(found[0]["metadata"]["namespace"], "team-b");
+    let rules = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]);
+    assert_eq!(found[0]["rules"], rules);
+}
+
+#[test]
+fn the_lease_is_the_releases_own() {
+    let objects = render_as("tasks-web", "ops", &json!({})).unwrap();
+    let name = "tasks-web-scaleouttask-controller";
+    let role = find(&objects, "Role", &format!("{name}-lease"));
+    assert_eq!(role["metadata"]["namespace"], "ops");
+    assert_eq!(role["rules"][0]["resourceNames"], json!([name]));
+    let arguments =
+        &find(&objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["args"];
+    let lease = json!(format!("--lease-name={name}"));
+    assert!(arguments.as_array().unwrap().contains(&lease));
+}
+
+#[test]
+fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
+    let crd = |values: Value| {
+        find(
+            &rendered(&values),
+            "CustomResourceDefinition",
+            "scaleouttasks.scaleout.dev",
+        )
+        .clone()
+    };
+    let committed: Value = serde_saphyr::from_str(&read("crds/scaleouttasks.yaml")).unwrap();
+    let kept = crd(json!({}));
+    assert_eq!(in_floats(&kept["spec"]), in_floats(&committed["spec"]));
+    assert_eq!(
+        kept["metadata"]["annotations"]["helm.sh/resource-policy"],
+        "keep"
+    );
+    let goes = crd(json!({ "crds": { "keep": false } }));
+    assert_eq!(goes["metadata"]["annotations"], Value::Null);
+    let none = rendered(&json!({ "crds": { "install": false } }));
+    assert!(
+        !none
+            .iter()
+            .any(|object| object["kind"] == "CustomResourceDefinition")
+    );
+}
+
+/// Helm writes large numbers in another form.
+fn in_floats(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.iter().map(in_floats).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            fields
+                .map(|(name, value)| (name.clone(), in_floats(value)))
+                .collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
+    let objects = rendered(&json!({}));
+    for (role, verbs) in [
+        ("view", json!(["get", "list", "watch"])),
+        (
+            "edit",
+            json!(["create", "update", "patch", "delete", "deletecollection"]),
+        ),
+    ] {
+        let object = find(&objects, "ClusterRole", &format!("{RELEASE}-{role}"));
+        let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
+        assert_eq!(object["metadata"]["labels"][&label], "true");
+        assert_eq!(object["rules"][0]["verbs"], verbs);
+    }
+}
+
+#[test]
+fn what_others_manage_can_be_left_to_them() {
+    let values = json!({
+        "serviceAccount": { "create": false, "name": "theirs" },
+        "rbac": { "create": false, "aggregate": false },
+        "podDisruptionBudget": { "enabled": false },
+        "service": { "enabled": false },
+        "crds": { "install": false },
+    });
+    let objects = rendered(&values);
+    assert_eq!(kinds(&objects), ["Deployment scaleouttask-controller"]);
+    assert_eq!(pod(&objects)["spec"]["serviceAccountName"], "theirs");
+}
+
+#[test]
+fn what_is_off_by_default_can_be_turned_on() {
+    let objects = rendered(&settings::everything());
+    let monitor = find(&objects, "PodMonitor", RELEASE);
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["port"], "admin");
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["interval"], "30s");
+    let rule = find(&objects, "PrometheusRule", RELEASE);
+    let alerts: Value =
+        serde_saphyr::from_str(&read("charts/scaleouttask-controller/files/alerts.yaml")).unwrap();
+    assert_eq!(rule["spec"], alerts);
+    let dashboard = find(&objects, "ConfigMap", &format!("{RELEASE}-dashboard"));
+    assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], "1");
+    let text = dashboard["data"]["scaleouttask-controller.json"]
+        .as_str()
+        .unwrap();
+    let shown: Value = serde_json::from_str(text).unwrap();
+    let file: Value =
+        serde_json::from_str(&read("charts/scaleouttask-controller/files/dashboard.json")).unwrap();
+    assert_eq!(shown, file);
+}
+
+#[test]
+fn pods_go_where_they_are_told_with_what_they_are_given() {
+    let values = settings::everything();
+    let objects = rendered(&values);
+    let pod = pod(&objects);
+    for field in [
+        "imagePullSecrets",
+        "priorityClassName",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "topologySpreadConstraints",
+    ] {
+        assert_eq!(pod["spec"][field], values[field], "{field}");
+    }
+    assert_eq!(pod["metadata"]["labels"]["team"], "platform");
+    assert_eq!(pod["metadata"]["annotations"]["example.com/note"], "yes");
+    let container = container(&objects);
+    assert_eq!(
+        container["image"],
+        json!(format!("registry.example.com/tracker@sha256:{:064}", 1))
+    );
+    assert_eq!(container["env"], values["extraEnv"]);
+    let account = find(&objects, "ServiceAccount", RELEASE);
+    assert_eq!(
+        account["metadata"]["annotations"]["example.com/owner"],
+        "platform"
+    );
+}
+
+#[test]
+fn the_network_policy_lets_out_what_is_needed() {
+    let ports = |values: Value| -> Vec<u64> {
+        let objects = rendered(&values);
+        let policy = find(&objects, "NetworkPolicy", RELEASE);
+        let rules = policy["spec"]["egress"].as_array().unwrap().clone();
+        let ports = rules
+            .iter()
+            .flat_map(|rule| rule["ports"].as_array().unwrap().clone());
+        let ports: BTreeSet<u64> = ports.map(|port| port["port"].as_u64().unwrap()).collect();
+        ports.into_iter().collect()
+    };
+    let with = |credentials: Value| json!({ "networkPolicy": { "enabled": true }, "credentials": credentials });
+    // Port 80 is the metadata service's.
+    assert_eq!(ports(with(json!({}))), [53, 80, 443, 6443]);
+    assert_eq!(
+        ports(with(json!({ "ecsRamRole": "worker" }))),
+        [53, 80, 443, 6443]
+    );
+    assert_eq!(
+        ports(with(settings::rrsa()["credentials"].clone())),
+        [53, 443, 6443]
+    );
+    assert_eq!(ports(with(json!({ "none": true }))), [53, 443, 6443]);
+
+    let objects = rendered(&settings::everything());
+    let policy = find(&objects, "NetworkPolicy", RELEASE);
+    let values = &settings::everything()["networkPolicy"];
+    assert_eq!(policy["spec"]["ingress"][0]["from"], values["metricsFrom"]);
+    for (index, value) in ["dnsTo", "apiServerTo", "taskApiTo"].iter().enumerate() {
+        assert_eq!(
+            policy["spec"]["egress"][index]["to"], values[value],
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn names_fit_whatever_the_release_is_called() {
+    let release = "a-release-with-the-longest-name-that-helm-lets-it-hav";
+    let objects = render_as(release, NAMESPACE, &settings::everything()).unwrap();
+    for object in &objects {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        // What a name becomes a label's value of.
+        let most = if object["kind"] == "CustomResourceDefinition" || name.ends_with("-dashboard") {
+            253
+        } else {
+            73
+        };
+        assert!(name.len() <= most && !name.ends_with('-'), "{name}");
+        for (label, value) in object["metadata"]["labels"].as_object().unwrap() {
+            assert!(value.as_str().unwrap().len() <= 63, "{label}: {value}");
+        }
+    }
+}
+
+/// The benchmarks' role is written by hand, so that they need no Helm.
+#[test]
+fn the_benchmarks_controller_may_do_the_same() {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&read("benches/harness/rbac.yaml")).unwrap();
+    let objects = rendered(&json!({}));
+    let role = find(&objects, "ClusterRole", RELEASE);
+    assert_eq!(documents[0]["rules"], role["rules"]);
+    assert_eq!(
+        granted(&objects).len(),
+        role["rules"].as_array().unwrap().len() + 2
+    );
+}
+
+#[test]
+fn what_helm_prints_can_be_typed() {
+    let file = values_file(&json!({ "selector": "team=web", "credentials": { "none": true } }));
+    let output = helm()
+        .args([
+            "install",
+            RELEASE,
+            CHART,
+            "--namespace",
+            NAMESPACE,
+            "--dry-run=client",
+            "--values",
+        ])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    let said = text(&output).unwrap();
+    let (_, notes) = said.split_once("NOTES:").unwrap();
+    for part in [
+        "kubectl --namespace scaleout-system rollout status deployment/scaleouttask-controller",
+        "team=web",
+        "without credentials",
+        "region: cn-hangzhou",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    let manifest = notes
+        .split_once("<<'END'\n")
+        .unwrap()
+        .1
+        .split_once("\nEND")
+        .unwrap()
+        .0;
+    let object: Value = serde_saphyr::from_str(manifest).unwrap();
+    assert_eq!(object["kind"], "ScaleOutTask");
+}

@@ -1,0 +1,249 @@
+//! The verbs that the chart grants: the controller uses each of them, and no other.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::{
+    core::v1::Secret,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Api, Resource, api::PostParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    bench::Bench,
+    proxy::{Action, Kind, Plan, Point},
+    render::{RELEASE, granted, render_as},
+    scenario::{Act, TASK_ID},
+    stage::Stage,
+};
+
+/// How long a run may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// API group, resource and verb.
+type Verb = (String, String, String);
+
+fn verbs(rules: &[Value]) -> BTreeSet<Verb> {
+    let texts = |value: &Value| -> Vec<String> {
+        let texts = value.as_array().unwrap().iter();
+        texts
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut verbs = BTreeSet::new();
+    for rule in rules {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    verbs.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    verbs
+}
+
+/// A release's service account with what the chart grants it, and an object that takes it all.
+struct Trial {
+    stage: Stage,
+    /// What the API server knows the controller by.
+    user: String,
+    /// What the chart grants.
+    granted: BTreeSet<Verb>,
+}
+
+/// A conflict, so that the object is read.
+fn plan() -> Plan {
+    let first = Point {
+        kind: Kind::PatchStatus,
+        ordinal: 1,
+    };
+    Box::new(move |request| {
+        if request.point == first {
+            Action::Fail(409, None)
+        } else {
+            Action::Pass
+        }
+    })
+}
+
+fn arguments(namespace: &str) -> Vec<String> {
+    let arguments = [
+        "--secret-credentials",
+        "--leader-elect",
+        "--lease-name",
+        RELEASE,
+    ];
+    let namespace = ["--lease-namespace", namespace];
+    arguments
+        .iter()
+        .chain(&namespace)
+        .map(|argument| (*argument).to_owned())
+        .collect()
+}
+
+impl Trial {
+    /// Grants all but that verb.
+    async fn new(bench: &Bench, name: &str, without: Option<&Verb>) -> Self {
+        // The account is another namespace's, for its name is needed first.
+        let account = format!("{name}-account");
+        bench.create_namespace(&account).await;
+        let user = format!("system:serviceaccount:{account}:{RELEASE}");
+        let bench = bench.acting_as(&user).await;
+        let stage = Stage::new(&bench, name, plan(), arguments).await;
+        let namespace = stage.namespace.clone();
+        let values = json!({
+            "namespaces": [namespace],
+            "secretCredentials": { "enabled": true, "namespaces": [namespace] },
+        });
+        let mut objects = render_as(RELEASE, &account, &values).unwrap();
+        let granted = verbs(&granted(&objects));
+        for object in &mut objects {
+            // Where the Lease is, so that each trial has its own.
+            if object["metadata"]["namespace"] == account.as_str() {
+                object["metadata"]["namespace"] = json!(namespace);
+            }
+            if let Some(without) = without {
+                remove(object, without);
+            }
+        }
+        for object in &objects {
+            match object["kind"].as_str() {
+                Some("Role") => create::<Role>(&bench, &namespace, object).await,
+                Some("RoleBinding") => create::<RoleBinding>(&bench, &namespace, object).await,
+                _ => {}
+            }
+        }
+        Self {
+            stage,
+            user,
+            granted,
+        }
+    }
+
+    /// An object with a Secret of its own, that succeeds and goes.
+    async fn act(&self) {
+        let secret = json!({
+            "metadata": { "name": "keys" },
+            "stringData": { "accessKeyId": "id", "accessKeySecret": "secret" },
+        });
+        create::<Secret>(&self.stage.bench, &self.stage.namespace, &secret).await;
+        let spec = json!({
+            "taskId": TASK_ID,
+            "ttlSecondsAfterFinished": 0,
+            "credentialsSecretRef": { "name": "keys" },
+        });
+        for act in [
+            Act::Tell(format!("{{id: {TASK_ID}}}")),
+            Act::Create(spec),
+            Act::Start,
+        ] {
+            self.stage.act(&act).await;
+        }
+    }
+
+    /// What the controller asked for, allowed and refused, from the audit log.
+    fn asked(&self) -> (BTreeSet<Verb>, BTreeSet<Verb>) {
+        let (mut allowed, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        for event in self.stage.bench.audited_of(&self.user) {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let object = &event["objectRef"];
+            let resource = match object["subresource"].as_str() {
+                Some(part) => format!("{}/{part}", text(&object["resource"])),
+                None => text(&object["resource"]),
+            };
+            let verb = (text(&object["apiGroup"]), resource, text(&event["verb"]));
+            if event["responseStatus"]["code"] == 403 {
+                refused.insert(verb);
+            } else {
+                allowed.insert(verb);
+            }
+        }
+        (allowed, refused)
+    }
+
+    /// Runs the controller until what it asked for is as `wanted`.
+    async fn until(&self, what: &str, wanted: impl Fn(&BTreeSet<Verb>, &BTreeSet<Verb>) -> bool) {
+        let waiting = async {
+            self.act().await;
+            loop {
+                let (allowed, refused) = self.asked();
+                if wanted(&allowed, &refused) {
+                    break;
+                }
+                sleep(Duration::from_millis(250)).await;
+            }
+        };
+        tokio::select! {
+            ended = timeout(PATIENCE, waiting) => {
+                let asked = self.asked();
+                ended.unwrap_or_else(|_| panic!("{what}: {asked:?}\n{}", self.stage.log()));
+            }
+            how = self.stage.keep() => panic!("{what}: {how}\n{}", self.stage.log()),
+        }
+    }
+}
+
+/// Takes a verb out of a role.
+fn remove(object: &mut Value, (group, resource, verb): &Verb) {
+    for rule in object["rules"].as_array_mut().into_iter().flatten() {
+        if rule["apiGroups"][0] == group.as_str() && rule["resources"][0] == resource.as_str() {
+            rule["verbs"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|other| other != verb);
+        }
+    }
+    if let Some(rules) = object["rules"].as_array_mut() {
+        rules.retain(|rule| rule["verbs"] != json!([]));
+    }
+}
+
+async fn create<K>(bench: &Bench, namespace: &str, object: &Value)
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
+        + DeserializeOwned
+        + serde::Serialize
+        + Clone
+        + std::fmt::Debug,
+    K::DynamicType: Default,
+{
+    let api: Api<K> = Api::namespaced(bench.client.clone(), namespace);
+    let object = serde_json::from_value(object.clone()).unwrap();
+    api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_uses_each_verb_that_the_chart_grants_and_no_other() {
+    let bench = Bench::shared().await;
+    let trial = Trial::new(&bench, "verbs", None).await;
+    trial
+        .until("each verb", |allowed, refused| {
+            assert!(refused.is_empty(), "{refused:?}");
+            *allowed == trial.granted
+        })
+        .await;
+    println!("granted and used: {:?}", trial.granted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_one_verb_it_is_refused_what_it_needs() {
+    let bench = Bench::shared().await;
+    let values = json!({ "secretCredentials": { "enabled": true, "namespaces": ["any"] } });
+    let all = verbs(&granted(&render_as(RELEASE, "any", &values).unwrap()));
+    assert_eq!(all.len(), 10, "{all:?}");
+    let each = all.iter().enumerate().map(|(number, verb)| {
+        let bench = &bench;
+        async move {
+            let trial = Trial::new(bench, &format!("no-verb-{number}"), Some(verb)).await;
+            let missed = BTreeSet::from([verb.clone()]);
+            let what = format!("without {verb:?}");
+            trial.until(&what, |_, refused| *refused == missed).await;
+        }
+    });
+    join_all(each).await;
+}
