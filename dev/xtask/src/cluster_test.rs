@@ -29,8 +29,8 @@ const LIMIT: &str = "--timeout=90s";
 /// How long another replica may take to lead.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
-/// Runs all of it; the images have to be on the nodes already, unless this machine is the node and
-/// `import` is asked for.
+/// Runs all of it; the images have to be where the nodes find them, unless this machine is the node
+/// and `import` is asked for.
 pub fn main(import: bool) -> ExitCode {
     let began = Instant::now();
     match run(import) {
@@ -48,9 +48,8 @@ pub fn main(import: bool) -> ExitCode {
 fn run(import: bool) -> Result<(), Error> {
     let cluster = Cluster::find()?;
     if import {
-        for program in [RELEASE, "simulator"] {
-            cluster::import(program)?;
-        }
+        step("The images built, and imported on this node");
+        cluster::import()?;
     }
     cluster.clean()?;
     let result = test(&cluster);
@@ -72,6 +71,9 @@ fn test(cluster: &Cluster) -> Result<(), Error> {
     install(cluster, &endpoint, "1s")?;
     check_pods(cluster)?;
 
+    step("helm test");
+    helm_test(cluster)?;
+
     step("Three tasks to their ends");
     let demo = repository().join("dev/xtask/demo/tasks.yaml");
     cluster.kubectl(TASKS, &["apply", "--filename", &text(&demo)])?;
@@ -89,7 +91,31 @@ fn test(cluster: &Cluster) -> Result<(), Error> {
 
     step("helm uninstall, which keeps the objects");
     cluster.helm(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait"])?;
+    check_nothing_left(cluster)?;
     check_reasons(cluster)
+}
+
+fn helm_test(cluster: &Cluster) -> Result<(), Error> {
+    let test = ["test", RELEASE, "--namespace", SYSTEM, "--timeout", "60s"];
+    let said = cluster.helm(&test)?;
+    if !said.contains("Succeeded") {
+        return Err(Error::HelmTest(said));
+    }
+    done("its pod succeeded");
+    Ok(())
+}
+
+/// Of the release's own objects; the Lease is nobody's but the controller's.
+fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
+    let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
+                 clusterroles,clusterrolebindings";
+    let label = "--selector=app.kubernetes.io/name=scaleouttask-controller";
+    let left = cluster.kubectl(SYSTEM, &["get", kinds, label, "--output=name"])?;
+    if !left.is_empty() {
+        return Err(Error::Left(left));
+    }
+    done("nothing of the release is left but the CRD and its objects");
+    Ok(())
 }
 
 fn start_simulator(cluster: &Cluster) -> Result<String, Error> {

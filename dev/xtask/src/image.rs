@@ -5,9 +5,14 @@ mod error;
 mod oci;
 mod sbom;
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use self::{binary::Binary, error::Error};
+use self::binary::Binary;
+pub use self::error::Error;
 
 /// Where images go, beneath the target directory.
 const DIRECTORY: &str = "image";
@@ -15,7 +20,7 @@ const DIRECTORY: &str = "image";
 /// Builds the image of `program`, and its list of parts.
 pub fn main(program: &str) -> ExitCode {
     match build(program) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -23,12 +28,14 @@ pub fn main(program: &str) -> ExitCode {
     }
 }
 
-fn build(program: &str) -> Result<(), Error> {
+/// Builds the image of `program`, and its list of parts. Returns the archive's path.
+pub fn build(program: &str) -> Result<PathBuf, Error> {
     let binary = Binary::build(program)?;
-    let image = oci::Image::new(program, &binary.version, binary.bytes()?)?;
+    let image = oci::Image::new(program, &binary.version, program, binary.bytes()?)?;
     let directory = binary.target_directory.join(DIRECTORY);
     fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;
-    save(&directory.join(format!("{program}.tar")), &image.archive)?;
+    let archive = directory.join(format!("{program}.tar"));
+    save(&archive, &image.archive)?;
     let sbom = sbom::of(program)?;
     save(&directory.join(format!("{program}.cdx.json")), &sbom)?;
     println!("image {}", image.name);
@@ -38,7 +45,15 @@ fn build(program: &str) -> Result<(), Error> {
         image.archive.len(),
         image.program_size
     );
-    Ok(())
+    Ok(archive)
+}
+
+/// An image of a program that this machine has, which must be static.
+pub fn wrap(path: &Path, name: &str, version: &str) -> Result<Vec<u8>, Error> {
+    let bytes = fs::read(path).map_err(|error| Error::read(path, error))?;
+    // Where a shell's programs are looked for.
+    let image = oci::Image::new(name, version, &format!("bin/{name}"), bytes)?;
+    Ok(image.archive)
 }
 
 fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {

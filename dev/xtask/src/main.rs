@@ -5,6 +5,7 @@ mod cluster_test;
 mod demo;
 mod image;
 mod soak;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ Usage: cargo demo [--keep]
        cargo xtask cluster-test [--import]
        cargo xtask chart-docs
        cargo xtask soak
+       cargo xtask verbs DIRECTORY
 
 `demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
 tasks, all on loopback, all gone afterwards. Needs Rust and Go, nothing else.
@@ -25,11 +27,15 @@ Options:
 container daemon, and the list of its parts (CycloneDX). The same source has the same image.
 
 `cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
-fail-over, uninstall. --import brings the images to the containerd of this machine first.
+fail-over, uninstall. --import builds the images first and brings them to the containerd of this
+machine, which is the node then.
 
 `chart-docs` brings the table of values in the chart's README up to date.
 
-`soak` looks at a million states of the core and more under a model checker.";
+`soak` looks at a million states of the core and more under a model checker.
+
+`verbs` compares what the chart lets the controller do with what it did in the tests, by the audit
+logs that they keep where SCALEOUTTASK_AUDIT_DIR says.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,8 +49,9 @@ fn main() -> ExitCode {
         ["cluster-test", "--import"] => cluster_test::main(true),
         ["chart-docs"] => chart_docs::main(),
         ["soak"] => soak::main(),
+        ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "cluster-test" | "chart-docs" | "soak",
+            "demo" | "image" | "cluster-test" | "chart-docs" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

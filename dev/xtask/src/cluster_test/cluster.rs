@@ -6,14 +6,20 @@ use std::{
     process::Command,
 };
 
-use controlplane::{Binaries, StderrProgress};
+use controlplane::{Binaries, StderrProgress, tools};
 
 use super::error::Error;
+use crate::image;
 
 /// Where the controller runs.
 pub const SYSTEM: &str = "scaleout-test-system";
 /// Where the tasks and the simulated task API are.
 pub const TASKS: &str = "scaleout-test-tasks";
+
+/// As Debian's busybox-static installs it.
+const BUSYBOX: &str = "/bin/busybox";
+/// That of the chart's `test.image`.
+const BUSYBOX_VERSION: &str = "1.37";
 
 pub struct Cluster {
     kubectl: PathBuf,
@@ -25,11 +31,10 @@ impl Cluster {
         if env::var_os("KUBECONFIG").is_none_or(|path| path.is_empty()) {
             return Err(Error::NoKubeconfig);
         }
-        let binaries = Binaries::locate_or_build(&mut StderrProgress::indented(""))?;
-        let helm = env::var_os("HELM").map_or_else(|| "helm".into(), PathBuf::from);
+        let mut progress = StderrProgress::default();
         Ok(Self {
-            kubectl: binaries.kubectl(),
-            helm,
+            kubectl: Binaries::locate_or_build(&mut progress)?.kubectl(),
+            helm: tools::helm(&mut progress)?,
         })
     }
 
@@ -107,13 +112,25 @@ impl Cluster {
     }
 }
 
-/// Brings an image to the containerd of this machine.
-pub fn import(program: &str) -> Result<(), Error> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/image");
-    let archive = target.join(format!("{program}.tar"));
-    if !archive.exists() {
-        return Err(Error::NoImage(program.to_owned()));
+/// Builds the images and brings them to the containerd of this machine.
+pub fn import() -> Result<(), Error> {
+    for program in ["scaleouttask-controller", "simulator"] {
+        import_archive(&image::build(program)?)?;
     }
+    // What `helm test` runs; nothing is pulled.
+    let busybox = image::wrap(Path::new(BUSYBOX), "busybox", BUSYBOX_VERSION)?;
+    let archive = env::temp_dir().join(format!("busybox-{}.tar", std::process::id()));
+    std::fs::write(&archive, busybox).map_err(|error| Error::Run {
+        program: archive.display().to_string(),
+        error,
+    })?;
+    let imported = import_archive(&archive);
+    // A file in a temporary directory that stays harms nobody.
+    let _ = std::fs::remove_file(&archive);
+    imported
+}
+
+fn import_archive(archive: &Path) -> Result<(), Error> {
     let archive = archive.to_string_lossy();
     let import = ["--namespace", "k8s.io", "images", "import", &archive];
     answer(Path::new("ctr"), &import).map(drop)

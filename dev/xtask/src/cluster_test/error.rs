@@ -22,6 +22,10 @@ pub enum Error {
     },
     #[error("no other replica took the lease from {0:?}")]
     NoLeader(String),
-    #[error("{0}: first make it with `cargo xtask image {0}`")]
-    NoImage(String),
+    #[error(transparent)]
+    Image(#[from] crate::image::Error),
+    #[error("the test of the release said:\n{0}")]
+    HelmTest(String),
+    #[error("{0} is left of the release")]
+    Left(String),
 }

@@ -55,14 +55,15 @@ impl Blob {
 }
 
 impl Image {
-    pub fn new(program: &str, version: &str, binary: Vec<u8>) -> Result<Self, Error> {
+    /// An image called after `program`, which is at `path`, and runs it.
+    pub fn new(program: &str, version: &str, path: &str, binary: Vec<u8>) -> Result<Self, Error> {
         let name = format!("{program}:{version}");
         let program_size = binary.len();
         let layer = Blob::new(tar(&[
             (CERTIFICATES.to_owned(), 0o644, certificates()),
-            (program.to_owned(), 0o755, binary),
+            (path.to_owned(), 0o755, binary),
         ])?);
-        let config = Blob::json(&config(program, version, &layer));
+        let config = Blob::json(&config(program, version, path, &layer));
         let manifest = Blob::json(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -103,14 +104,14 @@ impl Image {
     }
 }
 
-fn config(program: &str, version: &str, layer: &Blob) -> Value {
+fn config(program: &str, version: &str, path: &str, layer: &Blob) -> Value {
     json!({
         "created": CREATED,
         "architecture": "amd64",
         "os": "linux",
         "config": {
             "User": USER,
-            "Entrypoint": [format!("/{program}")],
+            "Entrypoint": [format!("/{path}")],
             "Labels": {
                 "org.opencontainers.image.title": program,
                 "org.opencontainers.image.version": version,
@@ -150,4 +151,75 @@ fn certificates() -> Vec<u8> {
         pem.push_str("-----END CERTIFICATE-----\n");
     }
     pem.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+
+    use super::*;
+
+    fn image(binary: &[u8]) -> Image {
+        Image::new("program", "1.2.3", "program", binary.to_vec()).unwrap()
+    }
+
+    fn files(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let mut archive = tar::Archive::new(archive);
+        let files = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mode = entry.header().mode().unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            (path, (mode, bytes))
+        });
+        files.collect()
+    }
+
+    fn json(files: &BTreeMap<String, (u32, Vec<u8>)>, path: &str) -> Value {
+        serde_json::from_slice(&files[path].1).unwrap()
+    }
+
+    /// The file that a descriptor names, which must be as it says.
+    fn blob(files: &BTreeMap<String, (u32, Vec<u8>)>, descriptor: &Value) -> String {
+        let digest = descriptor["digest"].as_str().unwrap();
+        let path = format!("blobs/{}", digest.replace(':', "/"));
+        let bytes = &files[&path].1;
+        assert_eq!(descriptor["size"], bytes.len());
+        let found = HEXLOWER.encode(&Sha256::digest(bytes));
+        assert_eq!(digest, format!("sha256:{found}"));
+        path
+    }
+
+    #[test]
+    fn the_same_program_has_the_same_image_and_another_has_another() {
+        let (one, two) = (image(b"one"), image(b"two"));
+        assert_eq!(one.archive, image(b"one").archive);
+        assert_ne!(one.digest, two.digest);
+    }
+
+    #[test]
+    fn each_descriptor_leads_to_what_it_describes() {
+        let image = image(b"program");
+        let outer = files(&image.archive);
+        assert_eq!(json(&outer, "oci-layout")["imageLayoutVersion"], "1.0.0");
+        let entry = &json(&outer, "index.json")["manifests"][0];
+        assert_eq!(entry["digest"], image.digest);
+        let manifest = json(&outer, &blob(&outer, entry));
+        let config = json(&outer, &blob(&outer, &manifest["config"]));
+        let layer = blob(&outer, &manifest["layers"][0]);
+        // A layer that isn't compressed is its own difference.
+        assert_eq!(
+            config["rootfs"]["diff_ids"][0],
+            manifest["layers"][0]["digest"]
+        );
+        assert_eq!(config["config"]["User"], USER);
+        assert_eq!(config["config"]["Entrypoint"], json!(["/program"]));
+
+        let inner = files(&outer[&layer].1);
+        assert_eq!(inner["program"], (0o755, b"program".to_vec()));
+        let certificates = String::from_utf8(inner[CERTIFICATES].1.clone()).unwrap();
+        assert!(certificates.matches("BEGIN CERTIFICATE").count() > 100);
+    }
 }
