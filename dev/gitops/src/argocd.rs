@@ -1,0 +1,118 @@
+//! Argo CD's verdict, by the script of `docs/gitops/argocd`.
+
+use std::time::{Duration, Instant};
+
+use mlua::{HookTriggers, Lua, LuaOptions, StdLib, Table, VmState};
+use serde::{
+    Deserialize,
+    de::value::{Error as Unnamed, StrDeserializer},
+};
+use serde_json::Value;
+
+use crate::{Error, Health};
+
+#[cfg(test)]
+mod tests;
+
+/// The script as people copy it.
+const SCRIPT: &str =
+    include_str!("../../../docs/gitops/argocd/scaleout.dev/ScaleOutTask/health.lua");
+/// Argo CD gives a script no longer than this.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+/// How many instructions lie between two looks at the clock.
+const LOOK: u32 = 10_000;
+
+/// A health status of Argo CD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ArgoCd {
+    /// As it should be.
+    Healthy,
+    /// On its way there.
+    Progressing,
+    /// Can't get there by itself.
+    Degraded,
+    /// Somebody wants it to wait.
+    Suspended,
+    /// Not there.
+    Missing,
+    /// No verdict.
+    Unknown,
+}
+
+impl ArgoCd {
+    /// What kstatus calls the same; it has no word for the last two.
+    #[must_use]
+    pub fn health(self) -> Option<Health> {
+        match self {
+            Self::Healthy => Some(Health::Current),
+            Self::Degraded => Some(Health::Failed),
+            Self::Progressing | Self::Suspended => Some(Health::InProgress),
+            Self::Missing | Self::Unknown => None,
+        }
+    }
+}
+
+/// The object's health and what is said of it, by `VM.ExecuteHealthLua` of
+/// github.com/argoproj/argo-cd, `util/lua/lua.go`. About an object with a deletion timestamp, Argo CD
+/// doesn't ask the script: it is `Progressing`.
+///
+/// The script has the global `obj` and one second. Argo CD opens the libraries base, table, package
+/// and two functions of os; string and math only where the operator sets `useOpenLibs`. Here it has
+/// base and table alone, so that it needs none of the rest.
+pub fn argocd(object: &Value) -> Result<(ArgoCd, String), Error> {
+    run(SCRIPT, object)
+}
+
+fn run(script: &str, object: &Value) -> Result<(ArgoCd, String), Error> {
+    let lua = Lua::new_with(StdLib::TABLE, LuaOptions::default())?;
+    let began = Instant::now();
+    let looks = HookTriggers::new().every_nth_instruction(LOOK);
+    lua.set_hook(looks, move |_, _| match began.elapsed() {
+        elapsed if elapsed > TIME_LIMIT => Err(mlua::Error::runtime("it takes too long")),
+        _ => Ok(VmState::Continue),
+    })?;
+    lua.globals().set("obj", value_of(&lua, object)?)?;
+    let returned: mlua::Value = lua.load(script).eval()?;
+    let health = returned
+        .as_table()
+        .ok_or_else(|| Error::NoTable(returned.type_name()))?;
+    verdict(health)
+}
+
+fn verdict(health: &Table) -> Result<(ArgoCd, String), Error> {
+    let status: Option<String> = health.get("status")?;
+    let message: Option<String> = health.get("message")?;
+    let name = StrDeserializer::<Unnamed>::new(status.as_deref().unwrap_or_default());
+    Ok(match ArgoCd::deserialize(name) {
+        Ok(status) => (status, message.unwrap_or_default()),
+        Err(_) => (
+            ArgoCd::Unknown,
+            "Lua returned an invalid health status".to_owned(),
+        ),
+    })
+}
+
+/// `decodeValue` of the same file: null is nil, so that the field isn't there.
+fn value_of(lua: &Lua, value: &Value) -> mlua::Result<mlua::Value> {
+    Ok(match value {
+        Value::Null => mlua::Value::Nil,
+        Value::Bool(value) => mlua::Value::Boolean(*value),
+        // All of Lua 5.1's numbers are floating.
+        Value::Number(number) => number
+            .as_f64()
+            .map_or(mlua::Value::Nil, mlua::Value::Number),
+        Value::String(text) => mlua::Value::String(lua.create_string(text)?),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| value_of(lua, item));
+            let items = items.collect::<mlua::Result<Vec<_>>>()?;
+            mlua::Value::Table(lua.create_sequence_from(items)?)
+        }
+        Value::Object(fields) => {
+            let table = lua.create_table()?;
+            for (name, value) in fields {
+                table.raw_set(name.as_str(), value_of(lua, value)?)?;
+            }
+            mlua::Value::Table(table)
+        }
+    })
+}

@@ -1,0 +1,106 @@
+//! The documented checks over Argo CD's test cases.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use gitops::{ArgoCd, Health, argocd, check, flux, kstatus};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What the API server never serves: the CRD gives each object a status.
+const WITHOUT_STATUS: &str = "testdata/progressing_noStatus.yaml";
+
+/// A case, as Argo CD's own tests read it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Case {
+    input_path: String,
+    health_status: HealthStatus,
+}
+
+#[derive(Deserialize)]
+struct HealthStatus {
+    status: ArgoCd,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Cases {
+    tests: Vec<Case>,
+}
+
+fn documents() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/gitops")
+}
+
+fn resource() -> PathBuf {
+    documents().join("argocd/scaleout.dev/ScaleOutTask")
+}
+
+fn cases() -> Vec<Case> {
+    let text = fs::read_to_string(resource().join("health_test.yaml")).unwrap();
+    let cases: Cases = serde_saphyr::from_str(&text).unwrap();
+    cases.tests
+}
+
+fn object(input_path: &str) -> Value {
+    let text = fs::read_to_string(resource().join(input_path)).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+#[test]
+fn argo_cd_says_what_its_test_cases_say() {
+    let cases = cases();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let expected = (case.health_status.status, case.health_status.message);
+        let said = argocd(&object(&case.input_path)).unwrap();
+        assert_eq!(said, expected, "{}", case.input_path);
+    }
+}
+
+#[test]
+fn every_file_of_testdata_is_a_case() {
+    let files = fs::read_dir(resource().join("testdata")).unwrap();
+    let name = |file: fs::DirEntry| format!("testdata/{}", file.file_name().display());
+    let files: BTreeSet<_> = files.map(|file| name(file.unwrap())).collect();
+    let cases: BTreeSet<_> = cases().into_iter().map(|case| case.input_path).collect();
+    assert_eq!(cases, files);
+}
+
+#[test]
+fn flux_and_kstatus_agree_with_argo_cd_on_each_case() {
+    let mut cases = cases();
+    cases.retain(|case| case.input_path != WITHOUT_STATUS);
+    for case in cases {
+        let object = object(&case.input_path);
+        let expected = case.health_status.status.health().unwrap();
+        assert_eq!(flux(&object).unwrap(), expected, "{}", case.input_path);
+        assert_eq!(kstatus(&object).unwrap(), expected, "{}", case.input_path);
+        assert_eq!(check(&object), Ok(()), "{}", case.input_path);
+    }
+}
+
+#[test]
+fn without_the_default_of_the_crd_kstatus_would_take_an_untouched_object_for_finished() {
+    let object = object(WITHOUT_STATUS);
+    assert_eq!(kstatus(&object).unwrap(), Health::Current);
+    assert!(flux(&object).is_err());
+    assert_eq!(argocd(&object).unwrap().0, ArgoCd::Progressing);
+}
+
+#[test]
+fn the_table_of_the_readme_pairs_the_verdicts_that_agree() {
+    let readme = fs::read_to_string(documents().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| {
+        let mut columns = line.strip_prefix('|')?.split('|').skip(1).map(str::trim);
+        let mut verdict = || columns.next()?.strip_prefix('`')?.strip_suffix('`');
+        Some((verdict()?, verdict()?))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    for (kstatus, argocd) in rows {
+        let argocd: ArgoCd = serde_json::from_value(argocd.into()).unwrap();
+        assert_eq!(format!("{:?}", argocd.health().unwrap()), kstatus);
+    }
+}

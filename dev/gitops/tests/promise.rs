@@ -1,0 +1,145 @@
+//! What is never healthy, and what breaks the promises.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use gitops::{ArgoCd, Health, check, kstatus, verdicts};
+use serde_json::{Value, json};
+
+/// The generation of each object's spec.
+const GENERATION: i64 = 2;
+
+/// `Ready`, and the conditions beside it that are True.
+fn conditions(status: &str, reason: &str, beside: &[&str]) -> Value {
+    let condition = |type_: &str, status: &str| json!({ "type": type_, "status": status, "reason": reason, "message": "as it is" });
+    let beside = beside.iter().map(|type_| condition(type_, "True"));
+    let ready = [condition("Ready", status)].into_iter();
+    ready.chain(beside).collect()
+}
+
+fn object(observed: i64, conditions: &Value) -> Value {
+    json!({
+        "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
+        "metadata": { "name": "one", "generation": GENERATION },
+        "spec": { "taskId": "T-1" },
+        "status": { "observedGeneration": observed, "conditions": conditions },
+    })
+}
+
+/// An object with a status of its current generation.
+fn current(status: &str, reason: &str, beside: &[&str]) -> Value {
+    object(GENERATION, &conditions(status, reason, beside))
+}
+
+#[test]
+fn no_status_but_success_is_healthy_to_any_tool() {
+    let rows = [
+        ("Unknown", "Pending", "Reconciling"),
+        ("False", "TaskRunning", "Reconciling"),
+        ("False", "TaskPaused", "Reconciling"),
+        ("False", "TaskStateUnknown", "Reconciling"),
+        ("False", "InstancesFailed", "Stalled"),
+        ("False", "TaskFailed", "Stalled"),
+        ("False", "TaskCanceled", "Stalled"),
+        ("Unknown", "RegionMissing", "Stalled"),
+        ("False", "Suspended", ""),
+        ("Unknown", "Suspended", ""),
+        ("False", "TaskApiUnavailable", "Reconciling"),
+        ("Unknown", "Throttled", "Reconciling"),
+        ("Unknown", "InvalidResponse", "Reconciling"),
+        ("Unknown", "TaskNotFound", "Reconciling"),
+        ("False", "TaskNotFound", "Stalled"),
+        ("False", "AccessDenied", "Stalled"),
+        ("False", "CredentialsInvalid", "Stalled"),
+        ("False", "ClockSkewed", "Stalled"),
+        ("False", "RequestRejected", "Stalled"),
+        ("False", "ClusterMismatch", "Stalled"),
+        ("False", "TimedOut", "Stalled"),
+    ];
+    for (status, reason, beside) in rows {
+        let beside = if beside.is_empty() {
+            vec![]
+        } else {
+            vec![beside]
+        };
+        let object = current(status, reason, &beside);
+        let verdicts = verdicts(&object).unwrap();
+        let expected = match beside.as_slice() {
+            ["Stalled"] => Health::Failed,
+            _ => Health::InProgress,
+        };
+        assert_eq!(verdicts.agreed(), Some(expected), "{reason}: {verdicts:?}");
+        assert_eq!(check(&object), Ok(()), "{reason}");
+    }
+}
+
+#[test]
+fn a_success_is_healthy_to_every_tool_only_while_it_speaks_of_the_current_spec() {
+    let success = conditions("True", "TaskSucceeded", &[]);
+    let rows = [
+        (GENERATION, ArgoCd::Healthy, Health::Current),
+        (GENERATION - 1, ArgoCd::Progressing, Health::InProgress),
+        (-1, ArgoCd::Progressing, Health::InProgress),
+    ];
+    for (observed, argocd, health) in rows {
+        let object = object(observed, &success);
+        let verdicts = verdicts(&object).unwrap();
+        assert_eq!(verdicts.argocd, argocd, "{observed}");
+        assert_eq!(verdicts.agreed(), Some(health), "{observed}");
+        assert_eq!(check(&object), Ok(()), "{observed}");
+    }
+}
+
+#[test]
+fn an_object_that_is_being_deleted_is_not_healthy() {
+    let mut object = current("True", "TaskSucceeded", &[]);
+    object["metadata"]["deletionTimestamp"] = json!("2026-01-15T08:03:06Z");
+    assert_eq!(kstatus(&object).unwrap(), Health::Terminating);
+    assert_eq!(check(&object), Ok(()));
+}
+
+#[test]
+fn an_object_that_breaks_a_promise_is_found() {
+    let healthy = "healthy without a success";
+    let without_status = json!({ "metadata": { "generation": GENERATION } });
+    let rows = [
+        (
+            "ready before the end",
+            current("True", "TaskRunning", &[]),
+            healthy,
+        ),
+        (
+            "no condition at all",
+            object(GENERATION, &json!([])),
+            healthy,
+        ),
+        (
+            "a failure that isn't stalled",
+            current("False", "TaskFailed", &[]),
+            "not Failed",
+        ),
+        (
+            "a failure that goes on",
+            current("False", "TimedOut", &["Reconciling"]),
+            "not Failed",
+        ),
+        (
+            "a success that goes on",
+            current("True", "TaskSucceeded", &["Reconciling"]),
+            "not Current",
+        ),
+        (
+            "a success that isn't ready",
+            current("False", "TaskSucceeded", &[]),
+            "not Current",
+        ),
+        (
+            "stalled and going on",
+            current("False", "AccessDenied", &["Stalled", "Reconciling"]),
+            "the tools differ",
+        ),
+        ("no status", without_status, "can't be evaluated"),
+    ];
+    for (what, object, expected) in rows {
+        let breach = check(&object).expect_err(what);
+        assert!(breach.contains(expected), "{what}: {breach}");
+    }
+}
