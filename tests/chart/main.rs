@@ -11,6 +11,8 @@ mod schema;
 mod settings;
 mod templates;
 mod waits;
+#[path = "../e2e/witness.rs"]
+mod witness;
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

@@ -9,6 +9,7 @@ mod kubectl;
 mod leaders;
 mod lifecycle;
 mod process;
+mod promises;
 mod raw_server;
 #[path = "../chart/render.rs"]
 #[allow(dead_code)]
@@ -17,4 +18,5 @@ mod secrets;
 mod shards;
 mod specs;
 mod trouble;
+mod witness;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::Output,
     sync::{
         Arc, Mutex,
@@ -42,6 +43,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     controller::Controller,
     render::{granted, render},
+    witness::{Vow, Witness},
 };
 
 /// Nothing that a test waits for takes longer, on a busy machine too.
@@ -59,6 +61,8 @@ pub struct World {
     directory: TempDir,
     controller: Option<Controller>,
     starts: AtomicU32,
+    // At the end, when nobody writes any more.
+    _vow: Vow,
 }
 
 impl World {
@@ -68,12 +72,16 @@ impl World {
 
     pub async fn with_script(name: &str, script: Script) -> Self {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        static WITNESS: OnceCell<Arc<Witness>> = OnceCell::const_new();
         let plane = tokio::task::spawn_blocking(controlplane::shared)
             .await
             .unwrap();
         let client = client_of(plane).await;
-        INSTALLED.get_or_init(|| install(&client)).await;
+        let witness = WITNESS.get_or_init(|| async {
+            install(&client).await;
+            Witness::start(plane).await
+        });
+        let witness = witness.await;
         let namespace = format!("{name}-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let body = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -85,6 +93,7 @@ impl World {
             .await
             .unwrap();
         Self {
+            _vow: witness.vow(&namespace),
             plane,
             client,
             namespace,
@@ -377,10 +386,15 @@ pub async fn eventually_within<F: Future<Output = bool>>(
 
 /// The administrator's client.
 pub async fn client_of(plane: &ControlPlane) -> Client {
+    client_from(plane.kubeconfig()).await
+}
+
+/// A client that goes on for as long as the runtime it is made in.
+pub async fn client_from(kubeconfig: &Path) -> Client {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await

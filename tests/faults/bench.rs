@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use controlplane::ControlPlane;
@@ -17,7 +18,10 @@ use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::world::{GROUP, USER, client_of, install};
+use crate::{
+    witness::{Vow, Witness},
+    world::{GROUP, USER, client_of, install},
+};
 
 /// A control plane as a run sees it.
 #[derive(Clone)]
@@ -29,26 +33,25 @@ pub struct Bench {
     /// The controller's, for a controller without a proxy.
     pub kubeconfig: PathBuf,
     audit_log: PathBuf,
+    witness: Arc<Witness>,
 }
 
 impl Bench {
     /// On the control plane that all tests share.
     pub async fn shared() -> Self {
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        static WITNESS: OnceCell<Arc<Witness>> = OnceCell::const_new();
         let plane = tokio::task::spawn_blocking(controlplane::shared);
-        let bench = Self::of(plane.await.unwrap()).await;
-        INSTALLED.get_or_init(|| install(&bench.client)).await;
-        bench
+        let plane = plane.await.unwrap();
+        let witness = WITNESS.get_or_init(|| prepare(plane)).await;
+        Self::of(plane, witness.clone()).await
     }
 
     /// On a control plane of the test's own, with what the controller needs.
     pub async fn prepared(plane: &ControlPlane) -> Self {
-        let bench = Self::of(plane).await;
-        install(&bench.client).await;
-        bench
+        Self::of(plane, prepare(plane).await).await
     }
 
-    async fn of(plane: &ControlPlane) -> Self {
+    async fn of(plane: &ControlPlane, witness: Arc<Witness>) -> Self {
         let client = client_of(plane).await;
         let kubeconfig = plane.user(USER, Some(GROUP)).unwrap();
         Self {
@@ -56,15 +59,18 @@ impl Bench {
             upstream: frank_client(&kubeconfig).await,
             kubeconfig,
             audit_log: plane.audit_log().to_owned(),
+            witness,
         }
     }
 
-    pub async fn create_namespace(&self, name: &str) {
+    /// Creates a namespace, in which everything is to keep the promises to GitOps tools.
+    pub async fn create_namespace(&self, name: &str) -> Vow {
         let body = json!({ "metadata": { "name": name } });
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace = serde_json::from_value(body).unwrap();
         let params = PostParams::default();
         namespaces.create(&params, &namespace).await.unwrap();
+        self.witness.vow(name)
     }
 
     pub async fn create_object(&self, namespace: &str, name: &str, spec: &Value) {
@@ -140,6 +146,12 @@ impl Bench {
             .filter(|event| event["user"]["username"] == user && event["stage"] != "Panic")
             .collect()
     }
+}
+
+/// What the controller needs, and what sees everything after.
+async fn prepare(plane: &ControlPlane) -> Arc<Witness> {
+    install(&client_of(plane).await).await;
+    Witness::start(plane).await
 }
 
 /// A client that doesn't try again by itself, for that would hide what a test disturbs.

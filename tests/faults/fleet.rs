@@ -22,7 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{bench::Bench, stage::command};
+use crate::{bench::Bench, stage::command, witness::Vow};
 
 /// Nothing takes longer where nothing is disturbed.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -43,6 +43,8 @@ pub struct Fleet {
     process: Process,
     pid: u32,
     directory: TempDir,
+    // At the end, when nobody writes any more.
+    vow: Vow,
 }
 
 /// Looks how many file descriptors a process has open; ends when this is dropped.
@@ -56,7 +58,7 @@ impl Fleet {
     pub async fn start(bench: &Bench, name: &str, kubeconfig: &Path) -> Self {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
-        bench.create_namespace(&namespace).await;
+        let vow = bench.create_namespace(&namespace).await;
         let simulator = Simulator::start(Script::default()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let command = command(&namespace, &simulator, kubeconfig);
@@ -70,6 +72,7 @@ impl Fleet {
             process,
             pid,
             directory,
+            vow,
         };
         for (name, ..) in ENDS {
             fleet.tell(name, "running", "initail");
@@ -150,6 +153,11 @@ impl Fleet {
 
     pub fn objects(&self) -> Api<ScaleOutTask> {
         self.bench.objects(&self.namespace)
+    }
+
+    /// For a control plane whose API server goes away.
+    pub fn may_miss_versions(&mut self) {
+        self.vow.may_miss = true;
     }
 
     /// Fails unless the process is the one that was started.

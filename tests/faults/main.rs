@@ -22,6 +22,8 @@ mod run;
 mod scenario;
 mod stage;
 mod verbs;
+#[path = "../e2e/witness.rs"]
+mod witness;
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

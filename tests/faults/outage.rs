@@ -40,6 +40,7 @@ async fn tasks_that_end_while_the_api_server_is_away_are_shown_soon_after_its_re
     let bench = Bench::prepared(&plane).await;
     for (name, outage) in outages {
         let mut fleet = Fleet::start(&bench, name, &bench.kubeconfig).await;
+        fleet.may_miss_versions();
         let quiet = fleet.quiet_descriptors().await;
         let watchman = fleet.watchman();
         plane = on(plane, outage).await;

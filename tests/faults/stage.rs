@@ -18,6 +18,7 @@ use crate::{
     observer::Observer,
     proxy::{Kind, Plan, Proxy},
     scenario::{Act, NAME},
+    witness::Vow,
 };
 
 /// How often the controller is looked after.
@@ -34,14 +35,16 @@ pub struct Stage {
     pub observer: Observer,
     start: Notify,
     arguments: Arguments,
+    // At the end, when nobody writes any more.
+    _vow: Vow,
 }
 
 impl Stage {
     pub async fn new(bench: &Bench, name: &str, plan: Plan, arguments: Arguments) -> Self {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", STAGES.fetch_add(1, Ordering::Relaxed));
-        bench.create_namespace(&namespace).await;
         Self {
+            _vow: bench.create_namespace(&namespace).await,
             bench: bench.clone(),
             simulator: Simulator::start(Script::default()).unwrap(),
             proxy: Proxy::start(bench.upstream.clone(), plan).await,

@@ -1,0 +1,34 @@
+//! Every test fails that sees an object which breaks what is promised to GitOps tools.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_a_tool_takes_for_healthy_too_early_fails_the_test_that_sees_it() {
+    let world = World::new("promises").await;
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    let api = world.api();
+    let told = |status: &str| {
+        let ready = json!({
+            "type": "Ready", "status": status, "reason": "TaskRunning", "message": "it runs",
+            "lastTransitionTime": "2026-01-15T08:03:06Z",
+        });
+        let status = json!({ "status": { "observedGeneration": 1, "conditions": [ready] } });
+        let api = api.clone();
+        async move {
+            let params = PatchParams::default();
+            let patch = Patch::Merge(status);
+            api.patch_status("one", &params, &patch).await.unwrap();
+        }
+    };
+    told("True").await;
+    // A single version is enough.
+    told("False").await;
+    let panicked = catch_unwind(AssertUnwindSafe(|| drop(world))).unwrap_err();
+    let said = panicked.downcast_ref::<String>().unwrap();
+    assert!(said.contains("healthy without a success"), "{said}");
+}
