@@ -50,6 +50,20 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
+    /// Ask a running controller whether it is ready; exits with 1 where it isn't.
+    Check(CheckArgs),
+}
+
+/// The flags of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Where the controller runs: a name or an address
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+
+    /// The port of its --admin-address
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
 }
 
 /// Where the credentials for the task API come from.
@@ -413,7 +427,7 @@ mod tests {
         let cli = Cli::try_parse_from(program.iter().chain(args))?;
         match cli.command {
             Command::Run(args) => args.into_settings(0),
-            Command::Crd => panic!("not run"),
+            Command::Crd | Command::Check(_) => panic!("not run"),
         }
     }
 

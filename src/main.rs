@@ -8,15 +8,21 @@ use std::{
 
 use scaleouttask_controller::{
     api,
-    cli::{Cli, Command, RunArgs},
+    check::check,
+    cli::{CheckArgs, Cli, Command, RunArgs},
     controller, logging,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
+    // One TLS provider for the API server and the task API; only a second call could fail.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let done = match Cli::from_command_line().command {
         Command::Crd => print_crd(),
         Command::Run(args) => run(*args),
+        Command::Check(args) => ask(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,6 +38,14 @@ fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn ask(args: &CheckArgs) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    println!("{}", runtime.block_on(check(&args.host, args.port))?);
+    Ok(())
+}
+
 fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
     // A process-wide number that differs at each start; scatter needs no better randomness.
     let seed = RandomState::new().hash_one("seed");
@@ -39,10 +53,6 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
         .into_settings(seed)
         .unwrap_or_else(|error| error.exit());
     logging::init(settings.log_format, settings.log_filter.clone());
-    // One TLS provider for the API server and the task API; only a second call could fail.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

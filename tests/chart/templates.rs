@@ -232,6 +232,19 @@ fn the_program_takes_the_arguments_that_it_is_given() {
 }
 
 #[test]
+fn the_test_of_a_release_asks_it_by_its_own_program() {
+    let objects = rendered(&json!({}));
+    let pod = find(&objects, "Pod", &format!("{RELEASE}-test"));
+    let asking = &pod["spec"]["containers"][0];
+    assert_eq!(asking["image"], container(&objects)["image"]);
+    let arguments = asking["args"].as_array().unwrap();
+    assert_eq!(
+        arguments[1],
+        "--host=$(SCALEOUTTASK_CONTROLLER_SERVICE_HOST)"
+    );
+}
+
+#[test]
 fn each_source_of_credentials_is_one_value_away() {
     let variables = |values: &Value| -> Vec<String> {
         let objects = rendered(values);

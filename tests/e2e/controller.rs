@@ -39,6 +39,10 @@ impl Controller {
         }
     }
 
+    pub fn admin_port(&self) -> u16 {
+        self.admin_port
+    }
+
     pub fn signal(&mut self, signal: Signal) {
         self.process.signal(signal);
     }

@@ -230,3 +230,53 @@ fn the_committed_crd_is_the_one_the_program_prints() {
     );
     assert!(!printed.contains("format: uint"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_a_ready_controller_from_one_that_is_not_and_from_none() {
+    let mut world = World::new("check").await;
+    world.start();
+    eventually("the controller is ready", || async {
+        world.admin("/readyz").await.0 == 200
+    })
+    .await;
+    let check = |port: u16| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"));
+        command.args(["check", "--port", &port.to_string()]);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let ready = tokio::task::block_in_place(|| check(world.admin_port()));
+    assert_eq!(ready, (Some(0), "ok\n".to_owned(), String::new()));
+
+    let nobody = tokio::task::block_in_place(|| check(free_port()));
+    assert_eq!(nobody.0, Some(1));
+    assert!(
+        nobody
+            .2
+            .starts_with("error: no controller answers at 127.0.0.1:")
+            && nobody.2.contains("check --host and --port"),
+        "{}",
+        nobody.2
+    );
+
+    // Where the CRD can't be listed, it is never ready.
+    let stranger = world.plane.user("stranger", None).unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Controller::command();
+    command
+        .args(["--credentials", "none"])
+        .env("KUBECONFIG", stranger);
+    let waiting = Controller::spawn(command, log.path());
+    eventually("it answers", || async {
+        waiting.admin("/readyz").await.0 == 503
+    })
+    .await;
+    let waiting = tokio::task::block_in_place(|| check(waiting.admin_port()));
+    assert_eq!(waiting.0, Some(1));
+    assert!(waiting.2.contains(" says: not ready: "), "{}", waiting.2);
+}

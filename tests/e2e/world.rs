@@ -328,6 +328,10 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    pub fn admin_port(&self) -> u16 {
+        self.controller.as_ref().unwrap().admin_port()
+    }
+
     /// Body and status of one of the controller's own pages.
     pub async fn admin(&self, path: &str) -> (u16, String) {
         self.controller.as_ref().unwrap().admin(path).await

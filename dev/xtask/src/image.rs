@@ -31,7 +31,7 @@ pub fn main(program: &str) -> ExitCode {
 /// Builds the image of `program`, and its list of parts. Returns the archive's path.
 pub fn build(program: &str) -> Result<PathBuf, Error> {
     let binary = Binary::build(program)?;
-    let image = oci::Image::new(program, &binary.version, program, binary.bytes()?)?;
+    let image = oci::Image::new(program, &binary.version, binary.bytes()?)?;
     let directory = binary.target_directory.join(DIRECTORY);
     fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;
     let archive = directory.join(format!("{program}.tar"));
@@ -46,14 +46,6 @@ pub fn build(program: &str) -> Result<PathBuf, Error> {
         image.program_size
     );
     Ok(archive)
-}
-
-/// An image of a program that this machine has, which must be static.
-pub fn wrap(path: &Path, name: &str, version: &str) -> Result<Vec<u8>, Error> {
-    let bytes = fs::read(path).map_err(|error| Error::read(path, error))?;
-    // Where a shell's programs are looked for.
-    let image = oci::Image::new(name, version, &format!("bin/{name}"), bytes)?;
-    Ok(image.archive)
 }
 
 fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -2,7 +2,10 @@
 //!
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
+use std::io::Write;
+
 use data_encoding::{BASE64, HEXLOWER};
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +13,7 @@ use super::error::Error;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Nobody, and not root. By number, since there is no file of names.
@@ -55,15 +58,15 @@ impl Blob {
 }
 
 impl Image {
-    /// An image called after `program`, which is at `path`, and runs it.
-    pub fn new(program: &str, version: &str, path: &str, binary: Vec<u8>) -> Result<Self, Error> {
+    pub fn new(program: &str, version: &str, binary: Vec<u8>) -> Result<Self, Error> {
         let name = format!("{program}:{version}");
         let program_size = binary.len();
-        let layer = Blob::new(tar(&[
+        let files = tar(&[
             (CERTIFICATES.to_owned(), 0o644, certificates()),
-            (path.to_owned(), 0o755, binary),
-        ])?);
-        let config = Blob::json(&config(program, version, path, &layer));
+            (program.to_owned(), 0o755, binary),
+        ])?;
+        let layer = Blob::new(gzip(&files)?);
+        let config = Blob::json(&config(program, version, &Blob::new(files)));
         let manifest = Blob::json(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -104,21 +107,22 @@ impl Image {
     }
 }
 
-fn config(program: &str, version: &str, path: &str, layer: &Blob) -> Value {
+/// Of a layer it names what is unpacked.
+fn config(program: &str, version: &str, files: &Blob) -> Value {
     json!({
         "created": CREATED,
         "architecture": "amd64",
         "os": "linux",
         "config": {
             "User": USER,
-            "Entrypoint": [format!("/{path}")],
+            "Entrypoint": [format!("/{program}")],
             "Labels": {
                 "org.opencontainers.image.title": program,
                 "org.opencontainers.image.version": version,
                 "org.opencontainers.image.licenses": "Apache-2.0",
             },
         },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", files.digest)] },
         "history": [{ "created": CREATED, "created_by": "cargo xtask image" }],
     })
 }
@@ -136,6 +140,13 @@ fn tar(files: &[(String, u32, Vec<u8>)]) -> Result<Vec<u8>, Error> {
         archive.append_data(&mut header, path, bytes.as_slice())?;
     }
     Ok(archive.into_inner()?)
+}
+
+/// Without a time or a name, and by the version of the library that the lock file pins.
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
 }
 
 /// Mozilla's list of certificate authorities, as of the version that the lock file pins.
@@ -158,10 +169,12 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::Read;
 
+    use flate2::read::GzDecoder;
+
     use super::*;
 
     fn image(binary: &[u8]) -> Image {
-        Image::new("program", "1.2.3", "program", binary.to_vec()).unwrap()
+        Image::new("program", "1.2.3", binary.to_vec()).unwrap()
     }
 
     fn files(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -209,15 +222,15 @@ mod tests {
         let manifest = json(&outer, &blob(&outer, entry));
         let config = json(&outer, &blob(&outer, &manifest["config"]));
         let layer = blob(&outer, &manifest["layers"][0]);
-        // A layer that isn't compressed is its own difference.
-        assert_eq!(
-            config["rootfs"]["diff_ids"][0],
-            manifest["layers"][0]["digest"]
-        );
+        let mut unpacked = Vec::new();
+        let mut decoder = GzDecoder::new(outer[&layer].1.as_slice());
+        decoder.read_to_end(&mut unpacked).unwrap();
+        let difference = format!("sha256:{}", Blob::new(unpacked.clone()).digest);
+        assert_eq!(config["rootfs"]["diff_ids"][0], difference);
         assert_eq!(config["config"]["User"], USER);
         assert_eq!(config["config"]["Entrypoint"], json!(["/program"]));
 
-        let inner = files(&outer[&layer].1);
+        let inner = files(&unpacked);
         assert_eq!(inner["program"], (0o755, b"program".to_vec()));
         let certificates = String::from_utf8(inner[CERTIFICATES].1.clone()).unwrap();
         assert!(certificates.matches("BEGIN CERTIFICATE").count() > 100);
