@@ -1,12 +1,18 @@
 //! Asking a running controller whether it is ready, as `helm test` does: the image has no other
 //! program, and needs none.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use thiserror::Error;
+use tokio::time::sleep;
 
-/// How long the answer may take.
+/// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a controller doesn't count as ready.
 #[derive(Debug, Error)]
@@ -19,21 +25,28 @@ pub enum CheckError {
     NotReady(String, String),
 }
 
-/// Asks `/readyz` there, and returns what it says.
+/// Asks `/readyz` there, over and over for as long as `patience` lasts, and returns what it says.
 ///
 /// # Errors
-/// Where it isn't ready, or nobody answers within 10 s.
-pub async fn check(host: &str, port: u16) -> Result<String, CheckError> {
+/// Where it isn't ready by then, or nobody answers.
+pub async fn check(host: &str, port: u16, patience: Duration) -> Result<String, CheckError> {
     let is_bare_v6 = host.contains(':') && !host.starts_with('[');
     let address = if is_bare_v6 {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
     };
-    match ask(&address).await {
-        Ok((true, text)) => Ok(text),
-        Ok((false, text)) => Err(CheckError::NotReady(address, text)),
-        Err(error) => Err(CheckError::Unreachable(address, innermost(&error))),
+    let began = Instant::now();
+    loop {
+        let error = match ask(&address).await {
+            Ok((true, text)) => return Ok(text),
+            Ok((false, text)) => CheckError::NotReady(address.clone(), text),
+            Err(error) => CheckError::Unreachable(address.clone(), innermost(&error)),
+        };
+        if began.elapsed() >= patience {
+            return Err(error);
+        }
+        sleep(PAUSE).await;
     }
 }
 

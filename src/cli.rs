@@ -64,6 +64,10 @@ pub struct CheckArgs {
     /// The port of its --admin-address
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+
+    /// How long to go on asking until it is ready, such as 30s [default: ask once]
+    #[arg(long, value_parser = timeout)]
+    pub wait: Option<Duration>,
 }
 
 /// Where the credentials for the task API come from.

@@ -42,7 +42,9 @@ fn ask(args: &CheckArgs) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    println!("{}", runtime.block_on(check(&args.host, args.port))?);
+    let patience = args.wait.unwrap_or_default();
+    let said = runtime.block_on(check(&args.host, args.port, patience))?;
+    println!("{said}");
     Ok(())
 }
 

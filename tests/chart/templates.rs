@@ -238,10 +238,7 @@ fn the_test_of_a_release_asks_it_by_its_own_program() {
     let asking = &pod["spec"]["containers"][0];
     assert_eq!(asking["image"], container(&objects)["image"]);
     let arguments = asking["args"].as_array().unwrap();
-    assert_eq!(
-        arguments[1],
-        "--host=$(SCALEOUTTASK_CONTROLLER_SERVICE_HOST)"
-    );
+    assert!(arguments.contains(&json!("--host=$(SCALEOUTTASK_CONTROLLER_SERVICE_HOST)")));
 }
 
 #[test]

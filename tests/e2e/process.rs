@@ -241,7 +241,7 @@ async fn check_tells_a_ready_controller_from_one_that_is_not_and_from_none() {
     .await;
     let check = |port: u16| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"));
-        command.args(["check", "--port", &port.to_string()]);
+        command.args(["check", "--wait", "1s", "--port", &port.to_string()]);
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (

@@ -145,6 +145,7 @@ fn install(cluster: &Cluster, endpoint: &str, poll_interval: &str) -> Result<(),
         "allowInsecureEndpoint=true".to_owned(),
         "credentials.none=true".to_owned(),
         "region=cn-hangzhou".to_owned(),
+        format!("crds.install={}", cluster.may_install_crd()?),
     ];
     let mut arguments = vec!["upgrade", "--install", RELEASE, &chart];
     arguments.extend(["--namespace", SYSTEM, "--wait", "--timeout", "90s"]);

@@ -71,6 +71,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether the CRD is nobody else's: not there, or left by an earlier run.
+    pub fn may_install_crd(&self) -> Result<bool, Error> {
+        let owner = r"--output=jsonpath={.metadata.name} {.metadata.annotations.meta\.helm\.sh/release-namespace}";
+        let crd = [
+            "get",
+            "crd",
+            "scaleouttasks.scaleout.dev",
+            "--ignore-not-found",
+            owner,
+        ];
+        let found = self.kubectl(SYSTEM, &crd)?;
+        Ok(found.is_empty() || found.ends_with(&format!(" {SYSTEM}")))
+    }
+
     /// The reason of an object's `Ready`.
     pub fn reason(&self, name: &str) -> Result<String, Error> {
         let path = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
