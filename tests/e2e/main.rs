@@ -8,6 +8,7 @@ mod credentials;
 mod kubectl;
 mod leaders;
 mod lifecycle;
+mod pipeline;
 mod process;
 mod promises;
 mod raw_server;

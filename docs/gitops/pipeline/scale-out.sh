@@ -39,16 +39,19 @@ LOOK
 # spec doesn't count.
 look
 while [ "$(date +%s)" -lt "$deadline" ]; do
-  wait_for jsonpath='{.status.observedGeneration}'="$generation" || continue
-  wait_for jsonpath='{.status.finishedAt}'
+  if [ "${seen:--1}" -lt "$generation" ]; then
+    wait_for jsonpath='{.status.observedGeneration}'="$generation" || sleep 1
+  else
+    wait_for jsonpath='{.status.finishedAt}' || sleep 1
+  fi
   look
-  if [ -n "$finished" ] || [ "$stalled" = True ]; then
+  if [ "${seen:--1}" -ge "$generation" ] && { [ -n "$finished" ] || [ "$stalled" = True ]; }; then
     break
   fi
 done
 
 echo "$task: ${message:-nothing is known yet}"
-if [ "$seen" != "$generation" ]; then
+if [ "${seen:--1}" -lt "$generation" ]; then
   echo "the controller hasn't looked at it: does it run?" >&2
   exit 3
 elif [ "$ready" = True ]; then
