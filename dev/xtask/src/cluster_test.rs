@@ -1,7 +1,7 @@
 //! `cargo xtask cluster-test`: the chart on a cluster whose pods really run.
 //!
-//! It takes the cluster that `KUBECONFIG` names, works in two namespaces of its own, and leaves
-//! nothing behind but the CRD.
+//! It takes the cluster that `KUBECONFIG` names, works in two namespaces of its own under a release
+//! name of its own, and leaves nothing behind but the CRD.
 
 mod cluster;
 mod error;
@@ -12,10 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::{Cluster, SYSTEM, TASKS};
+use cluster::{Cluster, RELEASE, SYSTEM, TASKS};
 use error::Error;
 
-const RELEASE: &str = "scaleouttask-controller";
+const CHART: &str = "charts/scaleouttask-controller";
+/// What the chart makes of the release's name.
+const NAME: &str = "scaleout-test-scaleouttask-controller";
 
 /// The tasks of the demo, and how each has to end.
 const EXPECTED: [(&str, &str); 3] = [
@@ -29,11 +31,30 @@ const LIMIT: &str = "--timeout=90s";
 /// How long another replica may take to lead.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
-/// Runs all of it; the images have to be where the nodes find them, unless this machine is the node
-/// and `import` is asked for.
-pub fn main(import: bool) -> ExitCode {
+/// Where the images are.
+pub enum Images {
+    /// On every node already.
+    Imported,
+    /// To be built, and brought to the containerd of this machine, which is the node.
+    Import,
+    /// Where the nodes pull from, such as `registry.example.com/team`.
+    In(String),
+}
+
+impl Images {
+    /// What stands before an image's name.
+    fn prefix(&self) -> String {
+        match self {
+            Self::Imported | Self::Import => String::new(),
+            Self::In(registry) => format!("{}/", registry.trim_end_matches('/')),
+        }
+    }
+}
+
+/// Runs all of it.
+pub fn main(images: &Images) -> ExitCode {
     let began = Instant::now();
-    match run(import) {
+    match run(images) {
         Ok(()) => {
             println!("The chart works; {} s in all.", began.elapsed().as_secs());
             ExitCode::SUCCESS
@@ -45,14 +66,14 @@ pub fn main(import: bool) -> ExitCode {
     }
 }
 
-fn run(import: bool) -> Result<(), Error> {
+fn run(images: &Images) -> Result<(), Error> {
     let cluster = Cluster::find()?;
-    if import {
+    if matches!(images, Images::Import) {
         step("The images built, and imported on this node");
         cluster::import()?;
     }
     cluster.clean()?;
-    let result = test(&cluster);
+    let result = test(&cluster, &images.prefix());
     if result.is_err() {
         cluster.show_trouble();
     }
@@ -60,15 +81,15 @@ fn run(import: bool) -> Result<(), Error> {
     result.and(cleaned)
 }
 
-fn test(cluster: &Cluster) -> Result<(), Error> {
+fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
     step("Namespaces, with the restricted Pod Security level enforced");
     cluster.create_namespaces()?;
 
     step("A simulated task API in a pod");
-    let endpoint = start_simulator(cluster)?;
+    let endpoint = start_simulator(cluster, images)?;
 
     step("helm install --wait");
-    install(cluster, &endpoint, "1s")?;
+    install(cluster, images, &endpoint, "1s")?;
     check_pods(cluster)?;
 
     step("helm test");
@@ -81,7 +102,7 @@ fn test(cluster: &Cluster) -> Result<(), Error> {
     check_reasons(cluster)?;
 
     step("helm upgrade --wait");
-    install(cluster, &endpoint, "2s")?;
+    install(cluster, images, &endpoint, "2s")?;
     check_pods(cluster)?;
     check_reasons(cluster)?;
 
@@ -109,8 +130,8 @@ fn helm_test(cluster: &Cluster) -> Result<(), Error> {
 fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
                  clusterroles,clusterrolebindings";
-    let label = "--selector=app.kubernetes.io/name=scaleouttask-controller";
-    let left = cluster.kubectl(SYSTEM, &["get", kinds, label, "--output=name"])?;
+    let label = format!("--selector={}", cluster::OF_RELEASE);
+    let left = cluster.kubectl(SYSTEM, &["get", kinds, &label, "--output=name"])?;
     if !left.is_empty() {
         return Err(Error::Left(left));
     }
@@ -118,12 +139,14 @@ fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-fn start_simulator(cluster: &Cluster) -> Result<String, Error> {
+fn start_simulator(cluster: &Cluster, images: &str) -> Result<String, Error> {
     let script = repository().join("dev/xtask/demo/simulator.yaml");
     let script = format!("--from-file=tasks.yaml={}", text(&script));
     cluster.kubectl(TASKS, &["create", "configmap", "simulator", &script])?;
     let manifest = repository().join("dev/xtask/cluster/simulator.yaml");
     cluster.kubectl(TASKS, &["apply", "--filename", &text(&manifest)])?;
+    let image = format!("simulator={images}simulator:0.1.0");
+    cluster.kubectl(TASKS, &["set", "image", "deployment/simulator", &image])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
     cluster.kubectl(TASKS, &rollout)?;
     // By address, since not every test cluster has a DNS.
@@ -137,9 +160,15 @@ fn start_simulator(cluster: &Cluster) -> Result<String, Error> {
     Ok(format!("http://{address}:8081"))
 }
 
-fn install(cluster: &Cluster, endpoint: &str, poll_interval: &str) -> Result<(), Error> {
-    let chart = text(&repository().join("charts").join(RELEASE));
+fn install(
+    cluster: &Cluster,
+    images: &str,
+    endpoint: &str,
+    poll_interval: &str,
+) -> Result<(), Error> {
+    let chart = text(&repository().join(CHART));
     let values = [
+        format!("image.repository={images}scaleouttask-controller"),
         format!("endpoint={endpoint}"),
         format!("pollInterval={poll_interval}"),
         "allowInsecureEndpoint=true".to_owned(),
@@ -157,7 +186,7 @@ fn install(cluster: &Cluster, endpoint: &str, poll_interval: &str) -> Result<(),
 
 /// Ready, all of them, and none was started more than once.
 fn check_pods(cluster: &Cluster) -> Result<(), Error> {
-    let deployment = format!("deployment/{RELEASE}");
+    let deployment = format!("deployment/{NAME}");
     cluster.kubectl(SYSTEM, &["rollout", "status", &deployment, LIMIT])?;
     let restarts = [
         "get",
@@ -200,7 +229,7 @@ fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
 
 /// The same task once more, under another name: deleted with its leader and followed to its end.
 fn fail_over(cluster: &Cluster) -> Result<(), Error> {
-    let before = cluster.lease_holder(RELEASE)?;
+    let before = cluster.lease_holder(NAME)?;
     // Its timeline begins anew with a simulator that begins anew.
     cluster.kubectl(TASKS, &["rollout", "restart", "deployment/simulator"])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
@@ -223,7 +252,7 @@ fn fail_over(cluster: &Cluster) -> Result<(), Error> {
     cluster.kubectl(SYSTEM, &["delete", pod, "--wait=false"])?;
     let deadline = Instant::now() + TAKEOVER;
     loop {
-        let after = cluster.lease_holder(RELEASE)?;
+        let after = cluster.lease_holder(NAME)?;
         if !after.is_empty() && after != before {
             break;
         }

@@ -9,10 +9,12 @@ mod verbs;
 
 use std::process::ExitCode;
 
+use cluster_test::Images;
+
 const USAGE: &str = "\
 Usage: cargo demo [--keep]
        cargo xtask image [PROGRAM]
-       cargo xtask cluster-test [--import]
+       cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask chart-docs
        cargo xtask soak
        cargo xtask verbs DIRECTORY
@@ -28,7 +30,8 @@ container daemon, and the list of its parts (CycloneDX). The same source has the
 
 `cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
 fail-over, uninstall. --import builds the images first and brings them to the containerd of this
-machine, which is the node then.
+machine, which is the node then; with --registry they are pulled from there, once you have pushed
+what `image` and `image simulator` made.
 
 `chart-docs` brings the table of values in the chart's README up to date.
 
@@ -45,8 +48,11 @@ fn main() -> ExitCode {
         ["demo", "--keep"] => demo::main(true),
         ["image"] => image::main("scaleouttask-controller"),
         ["image", program] if !program.starts_with('-') => image::main(program),
-        ["cluster-test"] => cluster_test::main(false),
-        ["cluster-test", "--import"] => cluster_test::main(true),
+        ["cluster-test"] => cluster_test::main(&Images::Imported),
+        ["cluster-test", "--import"] => cluster_test::main(&Images::Import),
+        ["cluster-test", "--registry", registry] => {
+            cluster_test::main(&Images::In((*registry).to_owned()))
+        }
         ["chart-docs"] => chart_docs::main(),
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),

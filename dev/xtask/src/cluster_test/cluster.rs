@@ -11,6 +11,11 @@ use controlplane::{Binaries, StderrProgress, tools};
 use super::error::Error;
 use crate::image;
 
+/// None that a user's release has.
+pub const RELEASE: &str = "scaleout-test";
+/// The labels of all its objects.
+pub const OF_RELEASE: &str =
+    "app.kubernetes.io/name=scaleouttask-controller,app.kubernetes.io/instance=scaleout-test";
 /// Where the controller runs.
 pub const SYSTEM: &str = "scaleout-test-system";
 /// Where the tasks and the simulated task API are.
@@ -65,8 +70,7 @@ impl Cluster {
         }
         // What a release that failed may have left outside of its namespace.
         for kind in ["clusterrole", "clusterrolebinding"] {
-            let label = "app.kubernetes.io/name=scaleouttask-controller";
-            self.kubectl(SYSTEM, &["delete", kind, "--selector", label])?;
+            self.kubectl(SYSTEM, &["delete", kind, "--selector", OF_RELEASE])?;
         }
         Ok(())
     }
