@@ -254,9 +254,8 @@ fn an_upgrade_brings_the_new_crd_and_no_release_takes_objects_with_it() {
         .helm(&["install", "other", CHART], &values)
         .unwrap_err();
     assert!(error.contains("scaleouttasks.scaleout.dev"), "{error}");
-    cluster
-        .helm(&["install", "other", CHART, "--take-ownership"], &values)
-        .unwrap();
+    hand_over(&cluster, "other");
+    cluster.helm(&["install", "other", CHART], &values).unwrap();
     assert_eq!(cluster.kubectl(&uid).unwrap(), before);
 
     // And beside it stands a shard.
@@ -264,6 +263,46 @@ fn an_upgrade_brings_the_new_crd_and_no_release_takes_objects_with_it() {
         "selector": "team=web", "crds": { "install": false }, "rbac": { "aggregate": false },
     });
     cluster.helm(&["install", "web", CHART], &shard).unwrap();
+}
+
+/// As the chart's README says.
+fn hand_over(cluster: &Cluster, release: &str) {
+    let label = "app.kubernetes.io/managed-by=Helm";
+    let change = ["--overwrite", "crd", CRD];
+    let labelled = [&["label"], change.as_slice(), &[label]].concat();
+    cluster.kubectl(&labelled).unwrap();
+    let name = format!("meta.helm.sh/release-name={release}");
+    let namespace = format!("meta.helm.sh/release-namespace={NAMESPACE}");
+    let annotated = [&["annotate"], change.as_slice(), &[&name, &namespace]].concat();
+    cluster.kubectl(&annotated).unwrap();
+}
+
+#[test]
+fn releases_of_one_name_stand_in_two_namespaces() {
+    let cluster = Cluster::start();
+    let values = json!({ "credentials": { "none": true }, "namespaces": ["team-a"] });
+    for namespace in [NAMESPACE, "team-a"] {
+        cluster.create_namespace(namespace);
+        // Helm makes it itself.
+        let account = [
+            "delete",
+            "serviceaccount",
+            RELEASE,
+            "--namespace",
+            namespace,
+        ];
+        cluster.kubectl(&account).unwrap();
+    }
+    cluster.helm(&["install", RELEASE, CHART], &values).unwrap();
+    let mut second = helm();
+    second
+        .env("KUBECONFIG", cluster.0.kubeconfig())
+        .args(["install", RELEASE, CHART, "--namespace", "team-a"])
+        .args([
+            "--set",
+            "crds.install=false,credentials.none=true,namespaces={team-a}",
+        ]);
+    text(&second.output().unwrap()).unwrap();
 }
 
 #[test]
@@ -276,11 +315,18 @@ fn users_of_a_namespace_may_do_with_objects_what_they_may_do_with_others() {
     cluster.until_established();
     // No controller manager aggregates here, so the roles are bound as they are.
     let roles: Vec<Value> = ["view", "edit"]
-        .map(|role| find(&objects, "ClusterRole", &format!("{RELEASE}-{role}")).clone())
+        .map(|role| {
+            find(
+                &objects,
+                "ClusterRole",
+                &format!("{NAMESPACE}-{RELEASE}-{role}"),
+            )
+            .clone()
+        })
         .into();
     cluster.kubectl_with(&["create"], &roles).unwrap();
     for role in ["view", "edit"] {
-        let cluster_role = format!("--clusterrole={RELEASE}-{role}");
+        let cluster_role = format!("--clusterrole={NAMESPACE}-{RELEASE}-{role}");
         let user = format!("--user={role}er");
         cluster
             .kubectl(&["create", "rolebinding", role, &cluster_role, &user])

@@ -75,10 +75,10 @@ fn by_default_there_is_what_two_replicas_need_and_no_more() {
     assert_eq!(
         kinds(&objects),
         [
-            "ClusterRole scaleouttask-controller",
-            "ClusterRole scaleouttask-controller-edit",
-            "ClusterRole scaleouttask-controller-view",
-            "ClusterRoleBinding scaleouttask-controller",
+            "ClusterRole scaleout-system-scaleouttask-controller",
+            "ClusterRole scaleout-system-scaleouttask-controller-edit",
+            "ClusterRole scaleout-system-scaleouttask-controller-view",
+            "ClusterRoleBinding scaleout-system-scaleouttask-controller",
             "CustomResourceDefinition scaleouttasks.scaleout.dev",
             "Deployment scaleouttask-controller",
             "Pod scaleouttask-controller-test",
@@ -200,10 +200,6 @@ fn each_value_reaches_its_flag() {
             json!({ "log": { "filter": "debug" } }),
             "--log-filter=debug",
         ),
-        (
-            json!({ "extraArgs": ["--request-timeout=7s"] }),
-            "--request-timeout=7s",
-        ),
     ];
     for (values, argument) in rows {
         let objects = rendered(&values);
@@ -220,9 +216,7 @@ fn each_value_reaches_its_flag() {
 
 #[test]
 fn the_program_takes_the_arguments_that_it_is_given() {
-    for (name, mut values) in settings::all() {
-        // Flags can't be given twice.
-        values["extraArgs"] = json!([]);
+    for (name, values) in settings::all() {
         let objects = rendered(&values);
         let arguments = arguments(&objects);
         let all = std::iter::once("scaleouttask-controller").chain(arguments.iter().copied());
@@ -398,6 +392,10 @@ fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
         kept["metadata"]["annotations"]["helm.sh/resource-policy"],
         "keep"
     );
+    assert_eq!(
+        kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"],
+        "Prune=false,Delete=false"
+    );
     let goes = crd(json!({ "crds": { "keep": false } }));
     assert_eq!(goes["metadata"]["annotations"], Value::Null);
     let none = rendered(&json!({ "crds": { "install": false } }));
@@ -433,7 +431,11 @@ fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
             json!(["create", "update", "patch", "delete", "deletecollection"]),
         ),
     ] {
-        let object = find(&objects, "ClusterRole", &format!("{RELEASE}-{role}"));
+        let object = find(
+            &objects,
+            "ClusterRole",
+            &format!("{NAMESPACE}-{RELEASE}-{role}"),
+        );
         let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
         assert_eq!(object["metadata"]["labels"][&label], "true");
         assert_eq!(object["rules"][0]["verbs"], verbs);
@@ -534,7 +536,10 @@ fn the_network_policy_lets_out_what_is_needed() {
     let objects = rendered(&settings::everything());
     let policy = find(&objects, "NetworkPolicy", RELEASE);
     let values = &settings::everything()["networkPolicy"];
-    assert_eq!(policy["spec"]["ingress"][0]["from"], values["metricsFrom"]);
+    assert_eq!(
+        policy["spec"]["ingress"][0]["from"][0],
+        values["metricsFrom"][0]
+    );
     for (index, value) in ["dnsTo", "apiServerTo", "taskApiTo"].iter().enumerate() {
         assert_eq!(
             policy["spec"]["egress"][index]["to"], values[value],
@@ -544,17 +549,144 @@ fn the_network_policy_lets_out_what_is_needed() {
 }
 
 #[test]
+fn the_network_policy_follows_the_endpoints_and_lets_the_releases_test_in() {
+    let values = json!({
+        "endpoint": "http://tasks.example.com:8081/proxy", "allowInsecureEndpoint": true,
+        "endpointFor": { "cn-beijing": "http://10.1.2.3", "cn-hangzhou": "https://[fd00::1]:9443" },
+        "networkPolicy": {
+            "enabled": true, "dnsPorts": [5353],
+            "metricsFrom": [{ "podSelector": {} }],
+            "extraEgress": [{ "ports": [{ "port": 3128 }] }],
+        },
+        "credentials": { "none": true },
+    });
+    let objects = rendered(&values);
+    let policy = find(&objects, "NetworkPolicy", RELEASE);
+    let egress = &policy["spec"]["egress"];
+    let ports = |rule: &Value| -> Vec<u64> {
+        let ports = rule["ports"].as_array().unwrap().iter();
+        ports.map(|port| port["port"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ports(&egress[0]), [5353, 5353]);
+    let mut to_the_api = ports(&egress[2]);
+    to_the_api.sort_unstable();
+    assert_eq!(to_the_api, [80, 443, 8081, 9443]);
+    assert_eq!(egress[3], values["networkPolicy"]["extraEgress"][0]);
+    let test = find(&objects, "Pod", &format!("{RELEASE}-test"));
+    assert_eq!(
+        policy["spec"]["ingress"][0]["from"][1]["podSelector"]["matchLabels"],
+        test["metadata"]["labels"]
+    );
+}
+
+#[test]
+fn plain_http_to_others_needs_the_operators_word() {
+    for (values, name) in [
+        (
+            json!({ "endpoint": "http://cs.example.com" }),
+            "endpoint is plain http",
+        ),
+        (
+            json!({ "endpointFor": { "cn-beijing": "http://cs.example.com" } }),
+            "endpointFor.cn-beijing is plain http",
+        ),
+    ] {
+        let error = render(&values).unwrap_err();
+        assert!(error.contains(name), "{error}");
+        let mut allowed = values.clone();
+        allowed["allowInsecureEndpoint"] = json!(true);
+        rendered(&allowed);
+    }
+    rendered(&json!({ "endpoint": "http://127.0.0.1:8081" }));
+}
+
+#[test]
+fn names_that_look_like_numbers_stay_texts() {
+    let values = json!({
+        "namespaces": ["123"],
+        "secretCredentials": { "enabled": true, "namespaces": ["123"] },
+        "serviceAccount": { "name": "1" },
+        "credentials": { "existingSecret": "456" },
+        "priorityClassName": "7",
+        "nameOverride": "a1",
+    });
+    let objects = render_as("true", "999", &values).unwrap();
+    for object in &objects {
+        assert!(
+            object["metadata"]["namespace"].is_null()
+                || object["metadata"]["namespace"].is_string()
+        );
+        for (label, value) in object["metadata"]["labels"].as_object().unwrap() {
+            assert!(value.is_string(), "{label}: {value}");
+        }
+    }
+    let spec = &find(&objects, "Deployment", "true-a1")["spec"]["template"]["spec"];
+    assert_eq!(spec["serviceAccountName"], "1");
+    assert_eq!(spec["priorityClassName"], "7");
+    let key = &spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"];
+    assert_eq!(key["name"], "456");
+}
+
+#[test]
+fn a_name_that_no_service_can_have_is_mended_or_refused() {
+    let objects = render_as("tasks.web", NAMESPACE, &json!({})).unwrap();
+    find(&objects, "Service", "tasks-web-scaleouttask-controller");
+    let error = render_as("1-web", NAMESPACE, &json!({})).unwrap_err();
+    assert!(error.contains("set fullnameOverride"), "{error}");
+}
+
+#[test]
+fn runbooks_are_where_they_are_served() {
+    let values = json!({ "prometheusRule": {
+        "enabled": true, "runbookBaseUrl": "https://wiki.example.com/runbooks/",
+    } });
+    let objects = rendered(&values);
+    let rule = find(&objects, "PrometheusRule", RELEASE);
+    let alert = &rule["spec"]["groups"][0]["rules"][0];
+    assert_eq!(
+        alert["annotations"]["runbook_url"],
+        "https://wiki.example.com/runbooks/ScaleOutTaskFailed.md"
+    );
+}
+
+#[test]
+fn labels_of_values_never_replace_the_charts_own() {
+    let theirs = json!({ "app.kubernetes.io/name": "theirs", "team": "platform" });
+    let values = json!({
+        "podLabels": theirs,
+        "podMonitor": { "enabled": true, "labels": theirs },
+    });
+    let objects = rendered(&values);
+    let monitor = &find(&objects, "PodMonitor", RELEASE)["metadata"]["labels"];
+    for labels in [monitor, &pod(&objects)["metadata"]["labels"]] {
+        assert_eq!(labels["app.kubernetes.io/name"], "scaleouttask-controller");
+        assert_eq!(labels["team"], "platform");
+    }
+}
+
+#[test]
+fn a_probes_times_can_be_left_to_kubernetes() {
+    let objects = rendered(&json!({ "livenessProbe": null }));
+    let probe = &container(&objects)["livenessProbe"];
+    assert_eq!(
+        *probe,
+        json!({ "httpGet": { "path": "/livez", "port": "admin" } })
+    );
+}
+
+#[test]
 fn names_fit_whatever_the_release_is_called() {
     let release = "a-release-with-the-longest-name-that-helm-lets-it-hav";
     let objects = render_as(release, NAMESPACE, &settings::everything()).unwrap();
     for object in &objects {
         let name = object["metadata"]["name"].as_str().unwrap();
-        // What a name becomes a label's value of.
-        let most = if object["kind"] == "CustomResourceDefinition" || name.ends_with("-dashboard") {
-            253
-        } else {
-            73
-        };
+        // Some names become labels' values, or those of Services.
+        let is_role = object["kind"].as_str().unwrap().contains("Role");
+        let is_free = is_role
+            || ["CustomResourceDefinition", "ConfigMap", "Pod"]
+                .iter()
+                .any(|kind| object["kind"] == *kind);
+        let most = if is_free { 253 } else { 63 };
         assert!(name.len() <= most && !name.ends_with('-'), "{name}");
         for (label, value) in object["metadata"]["labels"].as_object().unwrap() {
             assert!(value.as_str().unwrap().len() <= 63, "{label}: {value}");
@@ -568,7 +700,7 @@ fn the_benchmarks_controller_may_do_the_same() {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&read("benches/harness/rbac.yaml")).unwrap();
     let objects = rendered(&json!({}));
-    let role = find(&objects, "ClusterRole", RELEASE);
+    let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
     assert_eq!(documents[0]["rules"], role["rules"]);
     assert_eq!(
         granted(&objects).len(),
@@ -596,7 +728,7 @@ fn what_helm_prints_can_be_typed() {
     let (_, notes) = said.split_once("NOTES:").unwrap();
     for part in [
         "kubectl --namespace scaleout-system rollout status deployment/scaleouttask-controller",
-        "team=web",
+        "\"team\": \"web\"",
         "without credentials",
         "region: cn-hangzhou",
     ] {

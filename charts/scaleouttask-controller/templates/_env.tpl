@@ -18,17 +18,17 @@
 - name: ALIBABA_CLOUD_ACCESS_KEY_ID
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
+      name: {{ .existingSecret | quote }}
       key: accessKeyId
 - name: ALIBABA_CLOUD_ACCESS_KEY_SECRET
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
+      name: {{ .existingSecret | quote }}
       key: accessKeySecret
 - name: ALIBABA_CLOUD_SECURITY_TOKEN
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
+      name: {{ .existingSecret | quote }}
       key: securityToken
       optional: true
 {{- else if eq $credentials "ecs" }}

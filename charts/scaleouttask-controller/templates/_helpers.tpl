@@ -1,13 +1,22 @@
-{{/* The name of all objects. */}}
+{{/* The name of all objects in namespaces, such that a Service may have it. */}}
 {{- define "scaleouttask-controller.fullname" -}}
 {{- $chart := default .Chart.Name .Values.nameOverride }}
+{{- $release := .Release.Name | replace "." "-" }}
+{{- $name := printf "%s-%s" $release $chart }}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
-{{- else if contains $chart .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name $chart | trunc 63 | trimSuffix "-" }}
+{{- $name = .Values.fullnameOverride }}
+{{- else if contains $chart $release }}
+{{- $name = $release }}
 {{- end }}
+{{- if regexMatch "^[0-9]" $name }}
+{{- fail (printf "a Service can't be called %s: set fullnameOverride to a name that begins with a letter" $name) }}
+{{- end }}
+{{- $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of what is outside of the release's namespace: releases in two may be called the same. */}}
+{{- define "scaleouttask-controller.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "scaleouttask-controller.fullname" .) }}
 {{- end }}
 
 {{- define "scaleouttask-controller.serviceAccountName" -}}
@@ -28,10 +37,10 @@
 {{- end }}
 {{- end }}
 
-{{/* What never changes over a release's life. */}}
+{{/* These, and so nameOverride, can't change over a release's life. */}}
 {{- define "scaleouttask-controller.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "scaleouttask-controller.labels" -}}
@@ -41,11 +50,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The chart's own labels with those of a value; the chart's own win. */}}
+{{- define "scaleouttask-controller.labelsWith" -}}
+{{- include "scaleouttask-controller.labels" .root | fromYaml | mustMergeOverwrite (deepCopy .labels) | toYaml }}
+{{- end }}
+
+{{/* The label of the pod that asks a release whether it is ready. */}}
+{{- define "scaleouttask-controller.testName" -}}
+{{- include "scaleouttask-controller.fullname" . | trunc 58 | trimSuffix "-" }}-test
+{{- end }}
+
 {{/* The subject of all bindings. */}}
 {{- define "scaleouttask-controller.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "scaleouttask-controller.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "scaleouttask-controller.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
 {{/* What the controller does with objects and Events. */}}
@@ -88,10 +107,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default "default" (first $found) }}
 {{- end }}
 
+{{/* Fails where the program would refuse to start. */}}
+{{- define "scaleouttask-controller.checkEndpoint" -}}
+{{- $isHere := regexMatch "^http://(localhost|127[.][0-9.]+|\\[::1\\])(:|/|$)" .url }}
+{{- if and (hasPrefix "http://" .url) (not .insecure) (not $isHere) }}
+{{- fail (printf "%s is plain http, by which credentials can be read on the way: use https, or set allowInsecureEndpoint" .name) }}
+{{- end }}
+{{- end }}
+
 {{/* The arguments of the program, as YAML. */}}
 {{- define "scaleouttask-controller.args" -}}
 {{- $credentials := include "scaleouttask-controller.credentials" . }}
 {{- with .Values }}
+{{- include "scaleouttask-controller.checkEndpoint" (dict "name" "endpoint" "url" .endpoint "insecure" .allowInsecureEndpoint) }}
+{{- range $region, $url := .endpointFor }}
+{{- include "scaleouttask-controller.checkEndpoint" (dict "name" (printf "endpointFor.%s" $region) "url" $url "insecure" $.Values.allowInsecureEndpoint) }}
+{{- end }}
 {{- $args := list "run" }}
 {{- with .region }}{{ $args = append $args (printf "--region=%s" .) }}{{ end }}
 {{- $args = append $args (printf "--endpoint=%s" .endpoint) }}
@@ -114,6 +145,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $args = append $args (printf "--admin-address=%s:%d" .admin.address (int64 .admin.port)) }}
 {{- $args = append $args (printf "--log-format=%s" .log.format) }}
 {{- with .log.filter }}{{ $args = append $args (printf "--log-filter=%s" .) }}{{ end }}
-{{- concat $args .extraArgs | toYaml }}
+{{- toYaml $args }}
 {{- end }}
+{{- end }}
+
+{{/* The ports of the NetworkPolicy's way to the task API: the given ones, and those that endpoints name. */}}
+{{- define "scaleouttask-controller.taskApiPorts" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.taskApiPorts }}{{ $ports = append $ports (int64 .) }}{{ end }}
+{{- range prepend (values .Values.endpointFor) .Values.endpoint }}
+{{- $port := regexFind ":[0-9]+$" (regexFind "^https?://[^/]+" .) | trimPrefix ":" }}
+{{- if $port }}{{ $ports = append $ports (int64 $port) }}{{ end }}
+{{- if and (not $port) (hasPrefix "http://" .) }}{{ $ports = append $ports (int64 80) }}{{ end }}
+{{- end }}
+{{- $ports | uniq | toYaml }}
 {{- end }}

@@ -90,7 +90,8 @@ pub enum Error {
 }
 
 const GET_GO: &str = "install it from your system's packages or go.dev, \
-    or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl";
+    or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl, \
+    and HELM and PROMTOOL to these programs";
 
 impl Error {
     /// For `map_err`: names what was tried.
