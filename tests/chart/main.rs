@@ -4,9 +4,12 @@
 #[path = "../e2e/controller.rs"]
 #[allow(dead_code)]
 mod controller;
+mod credentials;
 mod monitoring;
+mod network;
 mod release;
 mod render;
+mod rights;
 mod schema;
 mod settings;
 mod templates;

@@ -100,3 +100,42 @@ pub fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// All objects that these values make.
+pub fn rendered(values: &Value) -> Vec<Value> {
+    render(values).unwrap()
+}
+
+/// What the Deployment's pods are made from.
+pub fn pod(objects: &[Value]) -> &Value {
+    &find(objects, "Deployment", RELEASE)["spec"]["template"]
+}
+
+/// The controller in them.
+pub fn container(objects: &[Value]) -> &Value {
+    &pod(objects)["spec"]["containers"][0]
+}
+
+/// What it is started with.
+pub fn arguments(objects: &[Value]) -> Vec<&str> {
+    let arguments = container(objects)["args"].as_array().unwrap();
+    arguments
+        .iter()
+        .map(|argument| argument.as_str().unwrap())
+        .collect()
+}
+
+/// Kind and name of each object, sorted.
+pub fn kinds(objects: &[Value]) -> Vec<String> {
+    let name = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} {}",
+            text(&object["kind"]),
+            text(&object["metadata"]["name"])
+        )
+    };
+    let mut kinds: Vec<String> = objects.iter().map(name).collect();
+    kinds.sort();
+    kinds
+}

@@ -1,51 +1,16 @@
 //! What the values make of the templates.
 
-use std::collections::BTreeSet;
-
 use clap::Parser;
 use scaleouttask_controller::cli::Cli;
 use serde_json::{Value, json};
 
 use crate::{
     render::{
-        CHART, NAMESPACE, RELEASE, find, granted, helm, read, render, render_as, text, values_file,
+        CHART, NAMESPACE, RELEASE, arguments, container, find, helm, kinds, pod, read, render_as,
+        rendered, text, values_file,
     },
     settings,
 };
-
-fn rendered(values: &Value) -> Vec<Value> {
-    render(values).unwrap()
-}
-
-fn pod(objects: &[Value]) -> &Value {
-    &find(objects, "Deployment", RELEASE)["spec"]["template"]
-}
-
-fn container(objects: &[Value]) -> &Value {
-    &pod(objects)["spec"]["containers"][0]
-}
-
-fn arguments(objects: &[Value]) -> Vec<&str> {
-    let arguments = container(objects)["args"].as_array().unwrap();
-    arguments
-        .iter()
-        .map(|argument| argument.as_str().unwrap())
-        .collect()
-}
-
-fn kinds(objects: &[Value]) -> Vec<String> {
-    let name = |object: &Value| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        format!(
-            "{} {}",
-            text(&object["kind"]),
-            text(&object["metadata"]["name"])
-        )
-    };
-    let mut kinds: Vec<String> = objects.iter().map(name).collect();
-    kinds.sort();
-    kinds
-}
 
 #[test]
 fn helm_finds_nothing_to_say_against_the_chart() {
@@ -111,22 +76,6 @@ fn by_default_there_is_what_two_replicas_need_and_no_more() {
             assert_eq!(&labels[key], value, "{key}");
         }
     }
-}
-
-#[test]
-fn pods_have_the_one_token_that_they_need() {
-    let objects = rendered(&json!({}));
-    let account = find(&objects, "ServiceAccount", RELEASE);
-    assert_eq!(account["automountServiceAccountToken"], false);
-    let spec = &pod(&objects)["spec"];
-    assert_eq!(spec["automountServiceAccountToken"], false);
-    let volumes = spec["volumes"].as_array().unwrap();
-    assert_eq!(volumes.len(), 1, "{volumes:?}");
-    let token = &volumes[0]["projected"]["sources"][0]["serviceAccountToken"];
-    assert_eq!(
-        *token,
-        json!({ "path": "token", "expirationSeconds": 3600 })
-    );
 }
 
 #[test]
@@ -236,146 +185,6 @@ fn the_test_of_a_release_asks_it_by_its_own_program() {
 }
 
 #[test]
-fn each_source_of_credentials_is_one_value_away() {
-    let variables = |values: &Value| -> Vec<String> {
-        let objects = rendered(values);
-        let variables = container(&objects)["env"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        variables
-            .iter()
-            .map(|variable| variable["name"].as_str().unwrap().to_owned())
-            .collect()
-    };
-    assert!(variables(&json!({})).is_empty());
-    assert_eq!(
-        variables(&settings::rrsa()),
-        [
-            "ALIBABA_CLOUD_ROLE_ARN",
-            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-            "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
-        ]
-    );
-    assert_eq!(
-        variables(&json!({ "credentials": { "existingSecret": "keys" } })),
-        [
-            "ALIBABA_CLOUD_ACCESS_KEY_ID",
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-            "ALIBABA_CLOUD_SECURITY_TOKEN"
-        ]
-    );
-    assert_eq!(
-        variables(&json!({ "credentials": { "ecsRamRole": "worker" } })),
-        ["ALIBABA_CLOUD_ECS_METADATA"]
-    );
-    assert!(variables(&json!({ "credentials": { "none": true } })).is_empty());
-}
-
-#[test]
-fn the_token_for_rrsa_is_where_the_variable_says_and_for_sts_alone() {
-    let objects = rendered(&settings::rrsa());
-    let container = container(&objects);
-    let variables = container["env"].as_array().unwrap();
-    let file = variables
-        .iter()
-        .find(|variable| variable["name"] == "ALIBABA_CLOUD_OIDC_TOKEN_FILE");
-    let mounts = container["volumeMounts"].as_array().unwrap();
-    let mount = mounts
-        .iter()
-        .find(|mount| mount["name"] == "rrsa-token")
-        .unwrap();
-    let path = format!("{}/token", mount["mountPath"].as_str().unwrap());
-    assert_eq!(file.unwrap()["value"], json!(path));
-    let volumes = pod(&objects)["spec"]["volumes"].as_array().unwrap();
-    let volume = volumes
-        .iter()
-        .find(|volume| volume["name"] == "rrsa-token")
-        .unwrap();
-    let token = &volume["projected"]["sources"][0]["serviceAccountToken"];
-    assert_eq!(token["audience"], "sts.aliyuncs.com");
-}
-
-#[test]
-fn keys_come_from_the_secret_and_are_nowhere_else() {
-    let objects = rendered(&json!({ "credentials": { "existingSecret": "keys" } }));
-    let variables = container(&objects)["env"].as_array().unwrap();
-    let keys: Vec<&Value> = variables
-        .iter()
-        .map(|variable| &variable["valueFrom"]["secretKeyRef"])
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            &json!({ "name": "keys", "key": "accessKeyId" }),
-            &json!({ "name": "keys", "key": "accessKeySecret" }),
-            &json!({ "name": "keys", "key": "securityToken", "optional": true }),
-        ]
-    );
-}
-
-#[test]
-fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
-    let objects =
-        rendered(&json!({ "namespaces": ["team-a", "team-b"], "rbac": { "aggregate": false } }));
-    assert!(
-        !kinds(&objects)
-            .iter()
-            .any(|kind| kind.starts_with("ClusterRole"))
-    );
-    for namespace in ["team-a", "team-b"] {
-        let in_namespace: Vec<&Value> = objects
-            .iter()
-            .filter(|object| object["metadata"]["namespace"] == namespace)
-            .collect();
-        assert_eq!(in_namespace.len(), 2, "{in_namespace:?}");
-        let binding = in_namespace
-            .iter()
-            .find(|object| object["kind"] == "RoleBinding")
-            .unwrap();
-        assert_eq!(
-            binding["subjects"],
-            json!([{ "kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE }])
-        );
-    }
-}
-
-#[test]
-fn secrets_can_be_read_in_the_named_namespaces_only() {
-    let speaks_of_secrets = |object: &&Value| {
-        let rules = object["rules"].as_array();
-        rules.is_some_and(|rules| {
-            rules
-                .iter()
-                .any(|rule| rule["resources"] == json!(["secrets"]))
-        })
-    };
-    let objects = rendered(&json!({}));
-    assert!(!objects.iter().any(|object| speaks_of_secrets(&object)));
-
-    let objects = rendered(&settings::namespaced());
-    let found: Vec<&Value> = objects.iter().filter(speaks_of_secrets).collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0]["kind"], "Role");
-    assert_eq!(found[0]["metadata"]["namespace"], "team-b");
-    let rules = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]);
-    assert_eq!(found[0]["rules"], rules);
-}
-
-#[test]
-fn the_lease_is_the_releases_own() {
-    let objects = render_as("tasks-web", "ops", &json!({})).unwrap();
-    let name = "tasks-web-scaleouttask-controller";
-    let role = find(&objects, "Role", &format!("{name}-lease"));
-    assert_eq!(role["metadata"]["namespace"], "ops");
-    assert_eq!(role["rules"][0]["resourceNames"], json!([name]));
-    let arguments =
-        &find(&objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["args"];
-    let lease = json!(format!("--lease-name={name}"));
-    assert!(arguments.as_array().unwrap().contains(&lease));
-}
-
-#[test]
 fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
     let crd = |values: Value| {
         find(
@@ -418,27 +227,6 @@ fn in_floats(value: &Value) -> Value {
                 .collect()
         }
         other => other.clone(),
-    }
-}
-
-#[test]
-fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
-    let objects = rendered(&json!({}));
-    for (role, verbs) in [
-        ("view", json!(["get", "list", "watch"])),
-        (
-            "edit",
-            json!(["create", "update", "patch", "delete", "deletecollection"]),
-        ),
-    ] {
-        let object = find(
-            &objects,
-            "ClusterRole",
-            &format!("{NAMESPACE}-{RELEASE}-{role}"),
-        );
-        let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
-        assert_eq!(object["metadata"]["labels"][&label], "true");
-        assert_eq!(object["rules"][0]["verbs"], verbs);
     }
 }
 
@@ -509,98 +297,6 @@ fn pods_go_where_they_are_told_with_what_they_are_given() {
 }
 
 #[test]
-fn the_network_policy_lets_out_what_is_needed() {
-    let ports = |values: Value| -> Vec<u64> {
-        let objects = rendered(&values);
-        let policy = find(&objects, "NetworkPolicy", RELEASE);
-        let rules = policy["spec"]["egress"].as_array().unwrap().clone();
-        let ports = rules
-            .iter()
-            .flat_map(|rule| rule["ports"].as_array().unwrap().clone());
-        let ports: BTreeSet<u64> = ports.map(|port| port["port"].as_u64().unwrap()).collect();
-        ports.into_iter().collect()
-    };
-    let with = |credentials: Value| json!({ "networkPolicy": { "enabled": true }, "credentials": credentials });
-    // Port 80 is the metadata service's.
-    assert_eq!(ports(with(json!({}))), [53, 80, 443, 6443]);
-    assert_eq!(
-        ports(with(json!({ "ecsRamRole": "worker" }))),
-        [53, 80, 443, 6443]
-    );
-    assert_eq!(
-        ports(with(settings::rrsa()["credentials"].clone())),
-        [53, 443, 6443]
-    );
-    assert_eq!(ports(with(json!({ "none": true }))), [53, 443, 6443]);
-
-    let objects = rendered(&settings::everything());
-    let policy = find(&objects, "NetworkPolicy", RELEASE);
-    let values = &settings::everything()["networkPolicy"];
-    assert_eq!(
-        policy["spec"]["ingress"][0]["from"][0],
-        values["metricsFrom"][0]
-    );
-    for (index, value) in ["dnsTo", "apiServerTo", "taskApiTo"].iter().enumerate() {
-        assert_eq!(
-            policy["spec"]["egress"][index]["to"], values[value],
-            "{value}"
-        );
-    }
-}
-
-#[test]
-fn the_network_policy_follows_the_endpoints_and_lets_the_releases_test_in() {
-    let values = json!({
-        "endpoint": "http://tasks.example.com:8081/proxy", "allowInsecureEndpoint": true,
-        "endpointFor": { "cn-beijing": "http://10.1.2.3", "cn-hangzhou": "https://[fd00::1]:9443" },
-        "networkPolicy": {
-            "enabled": true, "dnsPorts": [5353],
-            "metricsFrom": [{ "podSelector": {} }],
-            "extraEgress": [{ "ports": [{ "port": 3128 }] }],
-        },
-        "credentials": { "none": true },
-    });
-    let objects = rendered(&values);
-    let policy = find(&objects, "NetworkPolicy", RELEASE);
-    let egress = &policy["spec"]["egress"];
-    let ports = |rule: &Value| -> Vec<u64> {
-        let ports = rule["ports"].as_array().unwrap().iter();
-        ports.map(|port| port["port"].as_u64().unwrap()).collect()
-    };
-    assert_eq!(ports(&egress[0]), [5353, 5353]);
-    let mut to_the_api = ports(&egress[2]);
-    to_the_api.sort_unstable();
-    assert_eq!(to_the_api, [80, 443, 8081, 9443]);
-    assert_eq!(egress[3], values["networkPolicy"]["extraEgress"][0]);
-    let test = find(&objects, "Pod", &format!("{RELEASE}-test"));
-    assert_eq!(
-        policy["spec"]["ingress"][0]["from"][1]["podSelector"]["matchLabels"],
-        test["metadata"]["labels"]
-    );
-}
-
-#[test]
-fn plain_http_to_others_needs_the_operators_word() {
-    for (values, name) in [
-        (
-            json!({ "endpoint": "http://cs.example.com" }),
-            "endpoint is plain http",
-        ),
-        (
-            json!({ "endpointFor": { "cn-beijing": "http://cs.example.com" } }),
-            "endpointFor.cn-beijing is plain http",
-        ),
-    ] {
-        let error = render(&values).unwrap_err();
-        assert!(error.contains(name), "{error}");
-        let mut allowed = values.clone();
-        allowed["allowInsecureEndpoint"] = json!(true);
-        rendered(&allowed);
-    }
-    rendered(&json!({ "endpoint": "http://127.0.0.1:8081" }));
-}
-
-#[test]
 fn names_that_look_like_numbers_stay_texts() {
     let values = json!({
         "namespaces": ["123"],
@@ -625,14 +321,6 @@ fn names_that_look_like_numbers_stay_texts() {
     assert_eq!(spec["priorityClassName"], "7");
     let key = &spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"];
     assert_eq!(key["name"], "456");
-}
-
-#[test]
-fn a_name_that_no_service_can_have_is_mended_or_refused() {
-    let objects = render_as("tasks.web", NAMESPACE, &json!({})).unwrap();
-    find(&objects, "Service", "tasks-web-scaleouttask-controller");
-    let error = render_as("1-web", NAMESPACE, &json!({})).unwrap_err();
-    assert!(error.contains("set fullnameOverride"), "{error}");
 }
 
 #[test]
@@ -692,20 +380,6 @@ fn names_fit_whatever_the_release_is_called() {
             assert!(value.as_str().unwrap().len() <= 63, "{label}: {value}");
         }
     }
-}
-
-/// The benchmarks' role is written by hand, so that they need no Helm.
-#[test]
-fn the_benchmarks_controller_may_do_the_same() {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&read("benches/harness/rbac.yaml")).unwrap();
-    let objects = rendered(&json!({}));
-    let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
-    assert_eq!(documents[0]["rules"], role["rules"]);
-    assert_eq!(
-        granted(&objects).len(),
-        role["rules"].as_array().unwrap().len() + 2
-    );
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! Where the pods have their cloud credentials from.
+
+use serde_json::{Value, json};
+
+use crate::{
+    render::{container, pod, rendered},
+    settings,
+};
+
+#[test]
+fn each_source_of_credentials_is_one_value_away() {
+    let variables = |values: &Value| -> Vec<String> {
+        let objects = rendered(values);
+        let variables = container(&objects)["env"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        variables
+            .iter()
+            .map(|variable| variable["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(variables(&json!({})).is_empty());
+    assert_eq!(
+        variables(&settings::rrsa()),
+        [
+            "ALIBABA_CLOUD_ROLE_ARN",
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
+        ]
+    );
+    assert_eq!(
+        variables(&json!({ "credentials": { "existingSecret": "keys" } })),
+        [
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+            "ALIBABA_CLOUD_SECURITY_TOKEN"
+        ]
+    );
+    assert_eq!(
+        variables(&json!({ "credentials": { "ecsRamRole": "worker" } })),
+        ["ALIBABA_CLOUD_ECS_METADATA"]
+    );
+    assert!(variables(&json!({ "credentials": { "none": true } })).is_empty());
+}
+
+#[test]
+fn the_token_for_rrsa_is_where_the_variable_says_and_for_sts_alone() {
+    let objects = rendered(&settings::rrsa());
+    let container = container(&objects);
+    let variables = container["env"].as_array().unwrap();
+    let file = variables
+        .iter()
+        .find(|variable| variable["name"] == "ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| mount["name"] == "rrsa-token")
+        .unwrap();
+    let path = format!("{}/token", mount["mountPath"].as_str().unwrap());
+    assert_eq!(file.unwrap()["value"], json!(path));
+    let volumes = pod(&objects)["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes
+        .iter()
+        .find(|volume| volume["name"] == "rrsa-token")
+        .unwrap();
+    let token = &volume["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(token["audience"], "sts.aliyuncs.com");
+}
+
+#[test]
+fn keys_come_from_the_secret_and_are_nowhere_else() {
+    let objects = rendered(&json!({ "credentials": { "existingSecret": "keys" } }));
+    let variables = container(&objects)["env"].as_array().unwrap();
+    let keys: Vec<&Value> = variables
+        .iter()
+        .map(|variable| &variable["valueFrom"]["secretKeyRef"])
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            &json!({ "name": "keys", "key": "accessKeyId" }),
+            &json!({ "name": "keys", "key": "accessKeySecret" }),
+            &json!({ "name": "keys", "key": "securityToken", "optional": true }),
+        ]
+    );
+}

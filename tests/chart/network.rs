@@ -1,0 +1,110 @@
+//! What the pods may reach, and how they are reached.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::{
+    render::{NAMESPACE, RELEASE, find, render, render_as, rendered},
+    settings,
+};
+
+#[test]
+fn the_network_policy_lets_out_what_is_needed() {
+    let ports = |values: Value| -> Vec<u64> {
+        let objects = rendered(&values);
+        let policy = find(&objects, "NetworkPolicy", RELEASE);
+        let rules = policy["spec"]["egress"].as_array().unwrap().clone();
+        let ports = rules
+            .iter()
+            .flat_map(|rule| rule["ports"].as_array().unwrap().clone());
+        let ports: BTreeSet<u64> = ports.map(|port| port["port"].as_u64().unwrap()).collect();
+        ports.into_iter().collect()
+    };
+    let with = |credentials: Value| json!({ "networkPolicy": { "enabled": true }, "credentials": credentials });
+    // Port 80 is the metadata service's.
+    assert_eq!(ports(with(json!({}))), [53, 80, 443, 6443]);
+    assert_eq!(
+        ports(with(json!({ "ecsRamRole": "worker" }))),
+        [53, 80, 443, 6443]
+    );
+    assert_eq!(
+        ports(with(settings::rrsa()["credentials"].clone())),
+        [53, 443, 6443]
+    );
+    assert_eq!(ports(with(json!({ "none": true }))), [53, 443, 6443]);
+
+    let objects = rendered(&settings::everything());
+    let policy = find(&objects, "NetworkPolicy", RELEASE);
+    let values = &settings::everything()["networkPolicy"];
+    assert_eq!(
+        policy["spec"]["ingress"][0]["from"][0],
+        values["metricsFrom"][0]
+    );
+    for (index, value) in ["dnsTo", "apiServerTo", "taskApiTo"].iter().enumerate() {
+        assert_eq!(
+            policy["spec"]["egress"][index]["to"], values[value],
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn the_network_policy_follows_the_endpoints_and_lets_the_releases_test_in() {
+    let values = json!({
+        "endpoint": "http://tasks.example.com:8081/proxy", "allowInsecureEndpoint": true,
+        "endpointFor": { "cn-beijing": "http://10.1.2.3", "cn-hangzhou": "https://[fd00::1]:9443" },
+        "networkPolicy": {
+            "enabled": true, "dnsPorts": [5353],
+            "metricsFrom": [{ "podSelector": {} }],
+            "extraEgress": [{ "ports": [{ "port": 3128 }] }],
+        },
+        "credentials": { "none": true },
+    });
+    let objects = rendered(&values);
+    let policy = find(&objects, "NetworkPolicy", RELEASE);
+    let egress = &policy["spec"]["egress"];
+    let ports = |rule: &Value| -> Vec<u64> {
+        let ports = rule["ports"].as_array().unwrap().iter();
+        ports.map(|port| port["port"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ports(&egress[0]), [5353, 5353]);
+    let mut to_the_api = ports(&egress[2]);
+    to_the_api.sort_unstable();
+    assert_eq!(to_the_api, [80, 443, 8081, 9443]);
+    assert_eq!(egress[3], values["networkPolicy"]["extraEgress"][0]);
+    let test = find(&objects, "Pod", &format!("{RELEASE}-test"));
+    assert_eq!(
+        policy["spec"]["ingress"][0]["from"][1]["podSelector"]["matchLabels"],
+        test["metadata"]["labels"]
+    );
+}
+
+#[test]
+fn plain_http_to_others_needs_the_operators_word() {
+    for (values, name) in [
+        (
+            json!({ "endpoint": "http://cs.example.com" }),
+            "endpoint is plain http",
+        ),
+        (
+            json!({ "endpointFor": { "cn-beijing": "http://cs.example.com" } }),
+            "endpointFor.cn-beijing is plain http",
+        ),
+    ] {
+        let error = render(&values).unwrap_err();
+        assert!(error.contains(name), "{error}");
+        let mut allowed = values.clone();
+        allowed["allowInsecureEndpoint"] = json!(true);
+        rendered(&allowed);
+    }
+    rendered(&json!({ "endpoint": "http://127.0.0.1:8081" }));
+}
+
+#[test]
+fn a_name_that_no_service_can_have_is_mended_or_refused() {
+    let objects = render_as("tasks.web", NAMESPACE, &json!({})).unwrap();
+    find(&objects, "Service", "tasks-web-scaleouttask-controller");
+    let error = render_as("1-web", NAMESPACE, &json!({})).unwrap_err();
+    assert!(error.contains("set fullnameOverride"), "{error}");
+}

@@ -1,0 +1,120 @@
+//! Who may do what, and with which token.
+
+use serde_json::{Value, json};
+
+use crate::{
+    render::{NAMESPACE, RELEASE, find, granted, kinds, pod, read, render_as, rendered},
+    settings,
+};
+
+#[test]
+fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
+    let objects =
+        rendered(&json!({ "namespaces": ["team-a", "team-b"], "rbac": { "aggregate": false } }));
+    assert!(
+        !kinds(&objects)
+            .iter()
+            .any(|kind| kind.starts_with("ClusterRole"))
+    );
+    for namespace in ["team-a", "team-b"] {
+        let in_namespace: Vec<&Value> = objects
+            .iter()
+            .filter(|object| object["metadata"]["namespace"] == namespace)
+            .collect();
+        assert_eq!(in_namespace.len(), 2, "{in_namespace:?}");
+        let binding = in_namespace
+            .iter()
+            .find(|object| object["kind"] == "RoleBinding")
+            .unwrap();
+        assert_eq!(
+            binding["subjects"],
+            json!([{ "kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE }])
+        );
+    }
+}
+
+#[test]
+fn secrets_can_be_read_in_the_named_namespaces_only() {
+    let speaks_of_secrets = |object: &&Value| {
+        let rules = object["rules"].as_array();
+        rules.is_some_and(|rules| {
+            rules
+                .iter()
+                .any(|rule| rule["resources"] == json!(["secrets"]))
+        })
+    };
+    let objects = rendered(&json!({}));
+    assert!(!objects.iter().any(|object| speaks_of_secrets(&object)));
+
+    let objects = rendered(&settings::namespaced());
+    let found: Vec<&Value> = objects.iter().filter(speaks_of_secrets).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["kind"], "Role");
+    assert_eq!(found[0]["metadata"]["namespace"], "team-b");
+    let rules = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]);
+    assert_eq!(found[0]["rules"], rules);
+}
+
+#[test]
+fn the_lease_is_the_releases_own() {
+    let objects = render_as("tasks-web", "ops", &json!({})).unwrap();
+    let name = "tasks-web-scaleouttask-controller";
+    let role = find(&objects, "Role", &format!("{name}-lease"));
+    assert_eq!(role["metadata"]["namespace"], "ops");
+    assert_eq!(role["rules"][0]["resourceNames"], json!([name]));
+    let arguments =
+        &find(&objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["args"];
+    let lease = json!(format!("--lease-name={name}"));
+    assert!(arguments.as_array().unwrap().contains(&lease));
+}
+
+#[test]
+fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
+    let objects = rendered(&json!({}));
+    for (role, verbs) in [
+        ("view", json!(["get", "list", "watch"])),
+        (
+            "edit",
+            json!(["create", "update", "patch", "delete", "deletecollection"]),
+        ),
+    ] {
+        let object = find(
+            &objects,
+            "ClusterRole",
+            &format!("{NAMESPACE}-{RELEASE}-{role}"),
+        );
+        let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
+        assert_eq!(object["metadata"]["labels"][&label], "true");
+        assert_eq!(object["rules"][0]["verbs"], verbs);
+    }
+}
+
+/// The benchmarks' role is written by hand, so that they need no Helm.
+#[test]
+fn the_benchmarks_controller_may_do_the_same() {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&read("benches/harness/rbac.yaml")).unwrap();
+    let objects = rendered(&json!({}));
+    let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
+    assert_eq!(documents[0]["rules"], role["rules"]);
+    assert_eq!(
+        granted(&objects).len(),
+        role["rules"].as_array().unwrap().len() + 2
+    );
+}
+
+#[test]
+fn pods_have_the_one_token_that_they_need() {
+    let objects = rendered(&json!({}));
+    let account = find(&objects, "ServiceAccount", RELEASE);
+    assert_eq!(account["automountServiceAccountToken"], false);
+    let spec = &pod(&objects)["spec"];
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    let volumes = spec["volumes"].as_array().unwrap();
+    assert_eq!(volumes.len(), 1, "{volumes:?}");
+    let token = &volumes[0]["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(
+        *token,
+        json!({ "path": "token", "expirationSeconds": 3600 })
+    );
+}
