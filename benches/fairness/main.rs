@@ -2,6 +2,7 @@
 //! doesn't, on a real etcd and kube-apiserver and a simulated task API.
 
 #[path = "../harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "no benchmark uses all of it")]
 mod harness;
 
 mod figures;
@@ -13,7 +14,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-use harness::{Cluster, Result, machine, replace_section};
+use harness::{Cluster, Result, machine, program, replace_section};
 use report::Report;
 use run::{Windows, run};
 use scenario::{BASELINE_AGAIN, Name, SCENARIOS, Scenario};
@@ -81,6 +82,7 @@ async fn main() -> ExitCode {
 }
 
 async fn bench(arguments: &Arguments) -> Result<()> {
+    let program = program()?;
     let cluster = Cluster::start().await?;
     let mut report = Report::new(machine(&cluster).await?);
     for scenario in arguments.scenarios() {
@@ -88,7 +90,7 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         let (settling, measured) = (windows.settling, windows.measured);
         eprintln!("{}: {}", scenario.title, scenario.meaning());
         eprintln!("  settles for {settling:?}, then is measured for {measured:?}");
-        let figures = run(&cluster, &scenario, windows).await?;
+        let figures = run(&cluster, &program, &scenario, windows).await?;
         report.add(scenario, windows, figures);
     }
     println!("\n{}", report.tables());

@@ -1,13 +1,16 @@
 //! One scenario from its objects to its figures.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use simulator::{RateLimit, Script, Simulator, Task};
 use tokio::time::sleep;
 
 use crate::{
     figures::{Figures, FreeRegion, ThrottledRegion, Window},
-    harness::{Cluster, Controller, Result, Spec, Usage},
+    harness::{Cluster, Controller, Launch, Result, Spec, Usage},
     scenario::{FREE_OBJECTS, FREE_POLL_INTERVAL, OBJECTS, POLL_INTERVAL, Scenario},
 };
 
@@ -26,7 +29,12 @@ struct Region {
     api: Simulator,
 }
 
-pub async fn run(cluster: &Cluster, scenario: &Scenario, windows: Windows) -> Result<Figures> {
+pub async fn run(
+    cluster: &Cluster,
+    program: &Path,
+    scenario: &Scenario,
+    windows: Windows,
+) -> Result<Figures> {
     let namespace = format!(
         "fairness-{}",
         scenario.title.replace(' ', "-").to_lowercase()
@@ -45,7 +53,13 @@ pub async fn run(cluster: &Cluster, scenario: &Scenario, windows: Windows) -> Re
         arguments.push(format!("--endpoint-for={name}={url}"));
     }
     // All objects are due at once, as after a restart.
-    let mut controller = Controller::start(cluster, &namespace, &arguments).await?;
+    let launch = Launch {
+        program,
+        namespace: &namespace,
+        arguments,
+        key: None,
+    };
+    let mut controller = Controller::start(cluster, &launch).await?;
     sleep(windows.settling).await;
     let (begin, before) = (Instant::now(), Reading::take(&controller).await?);
     sleep(windows.measured).await;

@@ -1,25 +1,46 @@
 //! A real etcd and kube-apiserver with the CRD, the controller's role, and objects.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use controlplane::{ControlPlane, Options};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
-    Api, Client, Config,
-    api::{DeleteParams, ListParams, PostParams},
+    Api, Client, Config, Resource,
+    api::{DeleteParams, ListParams, PostParams, Request},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
 
-use super::Result;
+use super::{Result, metrics};
 
 /// What the controller is known by to RBAC.
 const USER: &str = "scaleouttask-controller";
 /// How many objects are created at the same time.
 const CREATED_AT_ONCE: usize = 16;
 
+/// Objects in a page of a list, and where in it the metadata of the page are.
+const PAGE: u32 = 500;
+const HEAD: usize = 2000;
+
 /// An object's spec.
 pub type Spec = ScaleOutTaskSpec;
+
+/// Requests that change something.
+#[derive(Clone, Copy)]
+pub struct Writes {
+    /// Of our kind, status included.
+    pub objects: f64,
+    pub events: f64,
+}
+
+impl Writes {
+    pub fn total(self) -> f64 {
+        self.objects + self.events
+    }
+}
 
 /// It ends when this is dropped.
 pub struct Cluster {
@@ -88,8 +109,42 @@ impl Cluster {
         Ok(())
     }
 
-    fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
+    /// The objects of a namespace, to work with.
+    pub fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// How long it takes to list all objects of a namespace, page by page, and to look at none.
+    pub async fn list_bare(&self, namespace: &str) -> Result<Duration> {
+        let begin = Instant::now();
+        let mut params = ListParams::default().limit(PAGE);
+        let path = ScaleOutTask::url_path(&(), Some(namespace));
+        loop {
+            let request = Request::new(&path).list(&params)?;
+            let page = self.client.request_text(request).await?;
+            let Some((_, rest)) = page[..page.len().min(HEAD)].split_once("\"continue\":\"") else {
+                return Ok(begin.elapsed());
+            };
+            let token = rest.split('"').next().unwrap_or_default();
+            params = params.continue_token(token);
+        }
+    }
+
+    /// What the API server counted so far of what it was asked to change.
+    pub async fn writes(&self) -> Result<Writes> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let page = self.client.request_text(request).await?;
+        let count = |labels: &[&str]| metrics::sum(&page, "apiserver_request_total", labels);
+        let of = |resource: &str| {
+            let verbs = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
+            let resource = format!("resource=\"{resource}\"");
+            let each = verbs.map(|verb| count(&[&resource, &format!("verb=\"{verb}\"")]));
+            each.iter().sum::<f64>()
+        };
+        Ok(Writes {
+            objects: of("scaleouttasks"),
+            events: of("events"),
+        })
     }
 
     /// A kubeconfig file for the controller.

@@ -1,7 +1,8 @@
-//! The controller, a release build in a process of its own.
+//! The controller in a process of its own.
 
 use std::{
     net::TcpListener,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -14,70 +15,109 @@ use super::{
     process::{Usage, find, usage},
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_scaleouttask-controller");
 /// How long it may take to be ready.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long it may take to stop; then it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How the controller is to run.
+pub struct Launch<'a> {
+    pub program: &'a Path,
+    pub namespace: &'a str,
+    pub arguments: Vec<String>,
+    /// An access key and its secret; unsigned without.
+    pub key: Option<(&'a str, &'a str)>,
+}
 
 /// A running controller; it ends when this is dropped.
 pub struct Controller {
     process: Process,
-    pid: u32,
-    admin: String,
+    program: String,
+    address: String,
     http: reqwest::Client,
+    /// When its process was begun.
+    pub begun: Instant,
 }
 
 impl Controller {
-    /// Starts it for one namespace, and waits until it is ready.
-    pub async fn start(cluster: &Cluster, namespace: &str, arguments: &[String]) -> Result<Self> {
+    /// Starts it for one namespace.
+    pub fn launch(cluster: &Cluster, launch: &Launch<'_>) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(launch.program);
+        let credentials = if launch.key.is_some() {
+            "default"
+        } else {
+            "none"
+        };
         command
-            .args(["run", "--credentials", "none"])
-            .args(["--namespace", namespace, "--admin-address", &address])
-            .args(arguments)
+            .args(["run", "--credentials", credentials])
+            .args(["--namespace", launch.namespace, "--admin-address", &address])
+            .args(&launch.arguments)
             .env("KUBECONFIG", cluster.kubeconfig()?);
-        let log = cluster.directory().join(format!("{namespace}.log"));
-        let mut process = Process::spawn("controller", &command, &log)?;
+        if let Some((id, secret)) = launch.key {
+            command
+                .env("ALIBABA_CLOUD_ACCESS_KEY_ID", id)
+                .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret);
+        }
+        let log = cluster
+            .directory()
+            .join(format!("{}.log", launch.namespace));
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(5))
             .build()?;
-        let admin = format!("http://{address}");
-        let deadline = Instant::now() + START_LIMIT;
-        while !is_ready(&http, &admin).await {
-            process.check_running()?;
-            if Instant::now() > deadline {
-                let log = process.log_tail();
+        let begun = Instant::now();
+        Ok(Self {
+            process: Process::spawn("controller", &command, &log)?,
+            program: launch.program.to_string_lossy().into_owned(),
+            address,
+            http,
+            begun,
+        })
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(cluster: &Cluster, launch: &Launch<'_>) -> Result<Self> {
+        let mut controller = Self::launch(cluster, launch)?;
+        controller.until_ready().await?;
+        Ok(controller)
+    }
+
+    /// Waits until it is ready, and says how long that took from its beginning.
+    pub async fn until_ready(&mut self) -> Result<Duration> {
+        while !self.is_ready().await {
+            self.check_running()?;
+            if self.begun.elapsed() > START_LIMIT {
+                let log = self.process.log_tail();
                 return Err(format!("the controller isn't ready: {log}").into());
             }
             sleep(LOOK).await;
         }
-        Ok(Self {
-            pid: find(PROGRAM, namespace)?,
-            process,
-            admin,
-            http,
-        })
+        Ok(self.begun.elapsed())
+    }
+
+    async fn is_ready(&self) -> bool {
+        let page = format!("http://{}/readyz", self.address);
+        let answer = self.http.get(page).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// A metric of its own, summed over its labels.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let page = self.http.get(format!("{}/metrics", self.admin));
+        self.metric_where(name, "").await
+    }
+
+    /// The same over the series whose labels hold `label`.
+    pub async fn metric_where(&self, name: &str, label: &str) -> Result<f64> {
+        let page = self.http.get(format!("http://{}/metrics", self.address));
         let page = page.send().await?.error_for_status()?.text().await?;
-        let value = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let (series, _) = series.split_once('{').unwrap_or((series, ""));
-            (series == name).then(|| value.parse::<f64>().ok())?
-        };
-        Ok(page.lines().filter_map(value).sum())
+        Ok(super::metrics::sum(&page, name, &[label]))
     }
 
     /// What it has used of the machine.
     pub fn usage(&self) -> Result<Usage> {
-        usage(self.pid)
+        usage(find(&self.program, &self.address)?)
     }
 
     /// Fails if it ended by itself.
@@ -89,9 +129,4 @@ impl Controller {
         self.process.stop(STOP_LIMIT)?;
         Ok(())
     }
-}
-
-async fn is_ready(http: &reqwest::Client, admin: &str) -> bool {
-    let answer = http.get(format!("{admin}/readyz")).send().await;
-    answer.is_ok_and(|answer| answer.status().is_success())
 }

@@ -4,15 +4,18 @@ mod cluster;
 mod controller;
 mod document;
 mod machine;
+mod metrics;
 mod process;
+mod program;
 mod statistics;
 mod table;
 
-pub use cluster::{Cluster, Spec};
-pub use controller::Controller;
+pub use cluster::{Cluster, Spec, Writes};
+pub use controller::{Controller, Launch};
 pub use document::replace_section;
 pub use machine::machine;
-pub use process::Usage;
+pub use process::{Usage, own_usage};
+pub use program::program;
 pub use statistics::{gaps, mean, most_within, number, percentile, seconds};
 pub use table::Table;
 

@@ -32,6 +32,11 @@ pub fn usage(pid: u32) -> Result<Usage> {
     })
 }
 
+/// What this process uses.
+pub fn own_usage() -> Result<Usage> {
+    usage(std::process::id())
+}
+
 /// The 14th and 15th field; the second, a name in brackets, may hold blanks.
 fn cpu(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -19,8 +19,18 @@ const DIRECTORY: &str = "image";
 
 /// Builds the image of `program`, and its list of parts.
 pub fn main(program: &str) -> ExitCode {
-    match build(program) {
-        Ok(_) => ExitCode::SUCCESS,
+    exit_code(build(program).map(drop))
+}
+
+/// Builds the binary that the image of `program` holds, and prints its path.
+pub fn print_program(program: &str) -> ExitCode {
+    let built = Binary::build(program);
+    exit_code(built.map(|binary| println!("{}", binary.path.display())))
+}
+
+fn exit_code(done: Result<(), Error>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

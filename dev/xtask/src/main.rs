@@ -14,6 +14,7 @@ use cluster_test::Images;
 const USAGE: &str = "\
 Usage: cargo demo [--keep]
        cargo xtask image [PROGRAM]
+       cargo xtask program [PROGRAM]
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask chart-docs
        cargo xtask soak
@@ -27,6 +28,8 @@ Options:
 
 `image` writes an OCI image of the controller (or of `simulator`) into target/image, without a
 container daemon, and the list of its parts (CycloneDX). The same source has the same image.
+
+`program` builds just the static binary that such an image holds, and prints its path.
 
 `cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
 fail-over, uninstall. --import builds the images first and brings them to the containerd of this
@@ -48,6 +51,8 @@ fn main() -> ExitCode {
         ["demo", "--keep"] => demo::main(true),
         ["image"] => image::main("scaleouttask-controller"),
         ["image", program] if !program.starts_with('-') => image::main(program),
+        ["program"] => image::print_program("scaleouttask-controller"),
+        ["program", program] if !program.starts_with('-') => image::print_program(program),
         ["cluster-test"] => cluster_test::main(&Images::Imported),
         ["cluster-test", "--import"] => cluster_test::main(&Images::Import),
         ["cluster-test", "--registry", registry] => {
@@ -57,7 +62,7 @@ fn main() -> ExitCode {
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "cluster-test" | "chart-docs" | "soak" | "verbs",
+            "demo" | "image" | "program" | "cluster-test" | "chart-docs" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

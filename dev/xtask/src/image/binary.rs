@@ -15,7 +15,7 @@ const PROFILE: &str = "dist";
 const PROGRAMS: [&str; 2] = ["scaleouttask-controller", "simulator"];
 
 pub struct Binary {
-    path: PathBuf,
+    pub path: PathBuf,
     pub version: String,
     pub target_directory: PathBuf,
 }

@@ -1,0 +1,220 @@
+//! `cargo bench --bench micro`: what each step of a poll takes by itself.
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make undocumented functions"
+)]
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::Method;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
+use scaleouttask_controller::{
+    api::ScaleOutTaskSpec,
+    core::{
+        Command, Config, Event, Input, Instance, LaneLimits, Memory, Now, Object, ObjectKey,
+        Outcome, Policy, Task, Tracker, WriteResult, observe,
+    },
+    task_api::{
+        credentials::Credentials,
+        parse_task,
+        sign::{Request, sign},
+    },
+};
+
+const JSON: &[u8] = include_bytes!("../tests/fixtures/running.json");
+const XML: &[u8] = include_bytes!("../tests/fixtures/running.xml");
+const INTERVAL: Duration = Duration::from_secs(10);
+
+criterion_group!(benches, parse, decide, turn, signature);
+criterion_main!(benches);
+
+fn parse(criterion: &mut Criterion) {
+    for (name, body) in [("parse/json", JSON), ("parse/xml", XML)] {
+        let id = task_id(body);
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| parse_task(black_box(body), &id));
+        });
+    }
+}
+
+fn decide(criterion: &mut Criterion) {
+    let policy = policy();
+    let now = Timestamp::now();
+    let called = |state: &str| Input::Called {
+        outcome: Outcome::Answer(Box::new(task(state))),
+        started_at: now,
+        poll_request: None,
+    };
+    let (running, success) = (called("running"), called("success"));
+    let decided =
+        |object: &Object, input: &Input| observe(&policy, object, Memory::default(), input, now, 1);
+    let mut object = object(0);
+    object.status = decided(&object, &running).status;
+    for (name, input) in [("observe/unchanged", &running), ("observe/end", &success)] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| decided(black_box(&object), black_box(input)));
+        });
+    }
+    let other = decided(&object, &running).status;
+    criterion.bench_function("status/equal", |bencher| {
+        bencher.iter(|| black_box(&object.status) == black_box(&other));
+    });
+}
+
+/// From a call's end that brought no news to the same object's next call, among 10,000 objects.
+fn turn(criterion: &mut Criterion) {
+    let mut world = World::settled(10_000);
+    criterion.bench_function("tracker/unchanged_poll", |bencher| {
+        bencher.iter(|| world.poll());
+    });
+}
+
+fn signature(criterion: &mut Criterion) {
+    let credentials = Credentials {
+        access_key_id: "benchmark".to_owned(),
+        access_key_secret: "of-no-use-elsewhere".into(),
+        security_token: None,
+        expires_at: None,
+    };
+    let url = "https://cs.cn-hangzhou.aliyuncs.com/tasks/T-5faa48fb31b6b8078d000006";
+    let Ok(url) = url.parse::<Url>() else {
+        unreachable!("it is a URL");
+    };
+    let request = Request {
+        method: &Method::GET,
+        url: &url,
+        action: "DescribeTaskInfo",
+        version: "2015-12-15",
+    };
+    let (at, nonce) = (Timestamp::now(), "0123456789abcdef0123456789abcdef");
+    criterion.bench_function("sign", |bencher| {
+        bencher.iter(|| sign(black_box(&request), &credentials, at, nonce));
+    });
+}
+
+/// Objects that are polled by turns, and the time.
+struct World {
+    tracker: Tracker,
+    start: Timestamp,
+    monotonic: Duration,
+    /// Calls that wait for their end.
+    calls: Vec<Command>,
+}
+
+impl World {
+    /// So many objects whose tasks run, each polled twice.
+    fn settled(objects: u32) -> Self {
+        let mut world = Self {
+            tracker: Tracker::new(Config {
+                policy: policy(),
+                default_region: Some("cn-hangzhou".to_owned()),
+                limits: LaneLimits {
+                    requests_per_second: 1e9,
+                    concurrency: usize::MAX,
+                },
+                seed: 1,
+            }),
+            start: Timestamp::now(),
+            monotonic: Duration::ZERO,
+            calls: Vec::new(),
+        };
+        world.tell(Event::LeadsUntil(Duration::MAX));
+        for number in 0..objects {
+            world.tell(Event::Applied(0, Box::new(object(number))));
+        }
+        for _ in 0..2 * objects {
+            world.poll();
+        }
+        world
+    }
+
+    fn poll(&mut self) {
+        while self.calls.is_empty() {
+            let due = self.tracker.next_wake();
+            self.monotonic = due.map_or(self.monotonic, |due| due.max(self.monotonic));
+            self.tell(Event::Tick);
+        }
+        if let Some(Command::Call(call)) = self.calls.pop() {
+            self.tell(Event::CallEnded {
+                entry: call.entry,
+                lane: call.lane,
+                outcome: Outcome::Answer(Box::new(task("running"))),
+                started_at: self.now().wall,
+                poll_request: None,
+            });
+        }
+    }
+
+    fn now(&self) -> Now {
+        let passed = SignedDuration::try_from(self.monotonic).unwrap_or_default();
+        Now {
+            wall: self.start + passed,
+            monotonic: self.monotonic,
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        for command in self.tracker.handle(event, self.now()) {
+            match command {
+                Command::Write(write) => {
+                    let mut object = write.object;
+                    object.status = write.status;
+                    "2".clone_into(&mut object.resource_version);
+                    let written = WriteResult::Written(Box::new(object));
+                    self.tell(Event::WriteEnded(write.entry, written));
+                }
+                command => self.calls.push(command),
+            }
+        }
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        has_default_region: true,
+        poll_interval: INTERVAL,
+        allowed_cluster_ids: Vec::new(),
+        secret_credentials: false,
+    }
+}
+
+fn object(number: u32) -> Object {
+    Object {
+        key: ObjectKey {
+            namespace: "default".to_owned(),
+            name: format!("scale-out-{number}"),
+        },
+        uid: format!("{number:08x}-0000-4000-8000-000000000000"),
+        resource_version: "1".to_owned(),
+        generation: 1,
+        created_at: Timestamp::now(),
+        spec: ScaleOutTaskSpec {
+            task_id: format!("T-5faa48fb31b6b8078d{number:06}"),
+            ..ScaleOutTaskSpec::default()
+        },
+        ..Object::default()
+    }
+}
+
+fn task(state: &str) -> Task {
+    let instance = |number| Instance {
+        id: format!("i-bp1dfrc9mqyv4w0x{number:04}"),
+        status: "initail".to_owned(),
+    };
+    Task {
+        cluster_id: Some("c3fb96524f9274b4495df0f12a6b50000".to_owned()),
+        task_type: Some("cluster_scaleout".to_owned()),
+        state: state.to_owned(),
+        results: (0..3).map(instance).collect(),
+        ..Task::default()
+    }
+}
+
+fn task_id(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let id = text.split("T-").nth(1).unwrap_or_default();
+    let end = id.find(|c: char| !c.is_ascii_alphanumeric());
+    format!("T-{}", &id[..end.unwrap_or(id.len())])
+}

@@ -1,0 +1,173 @@
+//! `cargo bench --bench scale`: what tens of thousands of objects cost, on a real etcd and
+//! kube-apiserver and a simulated task API, beside what the bare work costs.
+
+#[path = "../harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "no benchmark uses all of it")]
+mod harness;
+
+mod bare;
+mod burst;
+mod figures;
+mod fleet;
+mod idle;
+mod latency;
+mod lifecycle;
+mod steady;
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use clap::{Parser, ValueEnum};
+
+use figures::Figures;
+use harness::{Cluster, Result, machine, program, replace_section};
+use steady::{Promise, Size};
+
+/// What the controller costs at scale. Takes about half an hour.
+#[derive(Parser)]
+#[command(name = "scale", bin_name = "cargo bench --bench scale --")]
+struct Arguments {
+    /// Run these scenarios only
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// Write the figures into docs/benchmarks.md
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Nothing to do
+    Idle,
+    /// From a change to its being seen; cold starts
+    Latency,
+    /// 500 tasks to their end and after
+    Lifecycle,
+    /// 2,000 objects at once
+    Burst,
+    /// 1,000 objects polled each second, ended, restarted
+    #[value(name = "steady-1k")]
+    Steady1k,
+    /// 10,000 objects polled each 10 s, ended, restarted
+    #[value(name = "steady-10k")]
+    Steady10k,
+    /// 100,000 objects polled each 100 s, ended, restarted
+    #[value(name = "steady-100k")]
+    Steady100k,
+}
+
+impl Arguments {
+    fn wants(&self, scenario: Scenario) -> bool {
+        self.only.is_empty() || self.only.contains(&scenario)
+    }
+}
+
+/// The sizes, and what is promised of each.
+fn sizes() -> [(Scenario, Size); 3] {
+    let size = |objects, seconds, promise| Size {
+        objects,
+        window: Duration::from_secs(seconds),
+        promise,
+    };
+    let ten = Promise {
+        cpu: Some(100.0),
+        cpu_ratio: Some(2.0),
+        lag: Some(250.0),
+        resident: Some(32.0),
+        per_object: None,
+        ready: Some(1.0),
+        peak: Some(40.0),
+        peak_ratio: Some(1.5),
+        signed: true,
+    };
+    let hundred = Promise {
+        lag: Some(1000.0),
+        per_object: Some(2.0),
+        ..Promise::default()
+    };
+    [
+        (Scenario::Steady1k, size(1000, 30, Promise::default())),
+        (Scenario::Steady10k, size(10_000, 60, ten)),
+        (Scenario::Steady100k, size(100_000, 100, hundred)),
+    ]
+}
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((bare::ARGUMENT, rest)) =
+        given.split_first().map(|(one, rest)| (one.as_str(), rest))
+    {
+        return done(bare::main(rest));
+    }
+    let arguments = Arguments::parse();
+    if !arguments.bench {
+        println!("It measures, and tests nothing: cargo bench --bench scale");
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Runtime::new();
+    done(
+        runtime
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(bench(&arguments))),
+    )
+}
+
+fn done(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("The benchmark could not run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(arguments: &Arguments) -> Result<()> {
+    let program = program()?;
+    let cluster = Cluster::start().await?;
+    let machine = machine(&cluster).await?;
+    let mut figures = Figures::default();
+    run(&cluster, &program, arguments, &mut figures).await?;
+    let table = format!("On {machine}\n\n{}", figures.table());
+    println!("\n{table}");
+    if arguments.write {
+        replace_section("scale", &format!("{METHOD}\n{table}"))?;
+        println!("Written into docs/benchmarks.md.");
+    }
+    Ok(())
+}
+
+async fn run(
+    cluster: &Cluster,
+    program: &Path,
+    arguments: &Arguments,
+    figures: &mut Figures,
+) -> Result<()> {
+    let mut resident = None;
+    if arguments.wants(Scenario::Idle) {
+        resident = Some(idle::run(cluster, program, figures).await?);
+    }
+    if arguments.wants(Scenario::Latency) {
+        latency::run(cluster, program, figures).await?;
+    }
+    if arguments.wants(Scenario::Lifecycle) {
+        lifecycle::run(cluster, program, figures).await?;
+    }
+    if arguments.wants(Scenario::Burst) {
+        burst::run(cluster, program, figures).await?;
+    }
+    for (scenario, size) in sizes() {
+        if arguments.wants(scenario) {
+            steady::run(cluster, program, &size, resident, figures).await?;
+        }
+    }
+    Ok(())
+}
+
+const METHOD: &str = "\
+## Scale
+
+What tens of thousands of objects cost.
+";
