@@ -56,7 +56,8 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or_else(|error| error.exit());
     logging::init(settings.log_format, settings.log_filter.clone());
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // All of it is waiting, and the little between is cheaper where no threads hand it on.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {

@@ -1,7 +1,7 @@
 //! The loop: what happens goes into the tracker, what it asks for is carried out.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,13 +9,11 @@ use std::{
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use tokio::{
-    sync::Semaphore,
-    time::{sleep_until, timeout},
-};
+use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::{
+    activity::Activity,
     calls::{self, Caller},
     clock::Clock,
     fence::Fence,
@@ -27,12 +25,16 @@ use super::{
 use crate::{
     admin::{Health, Part},
     cli::Scope,
-    core::{Census, Command, EntryId, Event, Reason, Tracker, Trouble, Write, WriteResult},
+    core::{
+        Call, Census, Command, EntryId, Event, ObjectKey, Reason, Tracker, Trouble, WriteResult,
+    },
     metrics::Metrics,
 };
 
-/// Requests to the API server under way at the same time.
+/// Writes and deletions under way at the same time.
 const API_CONCURRENCY: usize = 32;
+/// Where so many wait, answers of the task API wait too: each would only add to them.
+const WAITING_MAX: usize = 1000;
 /// How long writes may go on after the order to stop, and then the Events.
 const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_NOTICES: Duration = Duration::from_millis(700);
@@ -54,7 +56,9 @@ pub struct Engine {
     /// The counts that the metrics show; none before the first event.
     published: Option<Census>,
     calls: Jobs,
+    /// Writes and deletions, under way and not begun yet.
     writes: Jobs,
+    waiting: VecDeque<(Command, Instant)>,
     writer: Writer,
     notices: Notices,
     /// Watches whose first list isn't done.
@@ -73,13 +77,14 @@ impl Engine {
         fence: Fence,
     ) -> Self {
         let metrics = caller.metrics.clone();
-        let notices = Notices::start(client.clone(), fence.clone());
+        let activity = Activity::default();
+        let notices = Notices::start(client.clone(), fence.clone(), activity.clone());
         let writer = Writer {
             client: client.clone(),
-            slots: Arc::new(Semaphore::new(API_CONCURRENCY)),
             fence: fence.clone(),
             metrics: metrics.clone(),
             notices: notices.sender(),
+            activity,
         };
         Self {
             unlisted: (0..scope.watches()).collect(),
@@ -95,6 +100,7 @@ impl Engine {
             published: None,
             calls: Jobs::default(),
             writes: Jobs::default(),
+            waiting: VecDeque::new(),
             writer,
             notices,
         }
@@ -111,7 +117,7 @@ impl Engine {
                 () = &mut shutdown => break,
                 until = self.fence.changed() => Event::LeadsUntil(until).into(),
                 Some(event) = events.next() => event.into(),
-                ended = self.calls.next() => ended,
+                ended = self.calls.next(), if self.waiting.len() < WAITING_MAX => ended,
                 ended = self.writes.next() => ended,
                 () = sleep_until(wake.into()) => Event::Tick.into(),
             };
@@ -154,58 +160,61 @@ impl Engine {
         }
         for command in commands {
             match command {
-                Command::Write(write) => self.write(*write, began),
                 Command::Tell(object, notice) => self.writer.tell(&object, notice),
-                command if calling => self.call(command, began),
+                Command::Write(_) => self.waiting.push_back((command, began)),
+                Command::Delete { .. } if calling => self.waiting.push_back((command, began)),
+                Command::Identify { entry, secret } if calling => {
+                    self.identify(entry, secret, began);
+                }
+                Command::Call(call) if calling => self.call(call),
                 _ => {}
             }
         }
+        self.begin_writes();
         self.count();
     }
 
-    /// Calls, and what else isn't begun any more once the process is to stop.
-    fn call(&mut self, command: Command, began: Instant) {
-        let caller = self.caller.clone();
-        match command {
-            Command::Identify { entry, secret } => {
-                let otherwise = Trouble::new(Reason::TaskApiUnavailable);
-                let otherwise = Event::Identified {
-                    entry,
-                    secret: secret.clone(),
-                    account: Err(otherwise),
-                };
-                let job = caller.identify(entry, secret);
-                self.calls.spawn(began, job, otherwise);
-            }
-            Command::Call(call) => {
-                let otherwise = Trouble::new(Reason::InvalidResponse).into();
-                let otherwise = calls::ended(call.clone(), otherwise, Timestamp::now());
-                let job = caller.call(call);
-                self.calls.spawn(Instant::now(), job, otherwise);
-            }
-            Command::Delete {
-                entry,
-                key,
-                uid,
-                resource_version,
-                attempts,
-            } => {
-                let writer = self.writer.clone();
-                let job = writer.delete(entry, key, uid, resource_version, attempts);
-                let otherwise = Event::DeleteFailed {
-                    entry,
-                    refused: false,
-                };
-                self.writes.spawn(began, job, otherwise);
-            }
-            Command::Write(_) | Command::Tell(..) => {}
-        }
+    fn identify(&mut self, entry: EntryId, secret: ObjectKey, began: Instant) {
+        let otherwise = Trouble::new(Reason::TaskApiUnavailable);
+        let otherwise = Event::Identified {
+            entry,
+            secret: secret.clone(),
+            account: Err(otherwise),
+        };
+        let job = self.caller.clone().identify(entry, secret);
+        self.calls.spawn(began, job, otherwise);
     }
 
-    fn write(&mut self, write: Write, began: Instant) {
-        let otherwise = Event::WriteEnded(write.entry, WriteResult::Failed);
-        let job = self.writer.clone().write(write, began);
-        self.writes.spawn(began, job, otherwise);
+    fn call(&mut self, call: Call) {
+        let otherwise = Trouble::new(Reason::InvalidResponse).into();
+        let otherwise = calls::ended(call.clone(), otherwise, Timestamp::now());
+        let job = self.caller.clone().call(call);
+        self.calls.spawn(Instant::now(), job, otherwise);
+    }
+
+    /// What waits is a command and no job yet, which takes many times the memory.
+    fn begin_writes(&mut self) {
+        while self.writes.len() < API_CONCURRENCY
+            && let Some((command, began)) = self.waiting.pop_front()
+        {
+            let writer = self.writer.clone();
+            match command {
+                Command::Write(write) => {
+                    let otherwise = Event::WriteEnded(write.entry, WriteResult::Failed);
+                    let job = writer.write(*write, began);
+                    self.writes.spawn(began, job, otherwise);
+                }
+                Command::Delete(deletion) => {
+                    let otherwise = Event::DeleteFailed {
+                        entry: deletion.entry,
+                        refused: false,
+                    };
+                    let job = writer.delete(deletion);
+                    self.writes.spawn(began, job, otherwise);
+                }
+                _ => {}
+            }
+        }
     }
 
     fn note_leadership(&mut self) {
@@ -220,6 +229,7 @@ impl Engine {
             info!("leading");
         } else {
             self.calls.abandon();
+            self.waiting.clear();
             warn!("standing by");
         }
     }
@@ -238,6 +248,8 @@ impl Engine {
     async fn drain(mut self) {
         info!("stopping");
         self.calls.abandon();
+        self.waiting
+            .retain(|(command, _)| matches!(command, Command::Write(_)));
         let rest = async {
             while !self.writes.is_empty() {
                 let ended = self.writes.next().await;

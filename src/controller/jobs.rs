@@ -54,6 +54,11 @@ impl Jobs {
         self.0.is_empty()
     }
 
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Drops all: their ends are nobody's news.
     pub fn abandon(&mut self) {
         self.0 = JoinSet::new();

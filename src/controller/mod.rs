@@ -1,5 +1,6 @@
 //! The shell: it feeds the tracker what happens and carries out what it asks for.
 
+mod activity;
 mod calls;
 mod clock;
 mod engine;
@@ -10,6 +11,7 @@ mod notices;
 mod patch;
 mod secrets;
 mod watch;
+mod watched;
 mod writes;
 
 use std::{

@@ -2,6 +2,10 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,15 +15,16 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, api::PostParams};
+use kube::{Client, Resource, api::PostParams, core::Request};
+use serde::de::IgnoredAny;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::warn;
 
-use super::{NAME, fence::Fence, host_name};
+use super::{NAME, activity::Activity, fence::Fence, host_name};
 use crate::{
     api::ScaleOutTask,
     core::{Notice, Object, ObjectKey, Severity, bounded},
@@ -27,6 +32,8 @@ use crate::{
 
 /// So many may wait; what comes then is dropped, for the status says it too.
 const QUEUE: usize = 10_000;
+/// How long an Event waits at most while statuses are being written.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many are published at a time.
 const CONCURRENCY: usize = 8;
@@ -45,27 +52,49 @@ const PAUSES: [Duration; 3] = [
 pub struct Notices {
     sender: NoticeSender,
     publisher: JoinHandle<()>,
+    activity: Activity,
 }
 
 /// Takes notices.
 #[derive(Clone)]
 pub struct NoticeSender {
-    queue: mpsc::Sender<Event>,
+    queue: mpsc::Sender<Waiting>,
+    /// How many were dropped since one was taken.
+    dropped: Arc<AtomicUsize>,
+}
+
+/// What is told, of which object and when. An Event itself is many times as large.
+struct Waiting {
+    key: ObjectKey,
+    uid: String,
+    resource_version: String,
+    notice: Notice,
+    at: Timestamp,
+    since: Instant,
 }
 
 impl Notices {
-    /// Starts publishing.
-    pub fn start(client: Client, fence: Fence) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<Event>(QUEUE);
+    /// Starts publishing. Statuses go first, of which `activity` tells.
+    pub fn start(client: Client, fence: Fence, activity: Activity) -> Self {
+        let (queue, mut waiting) = mpsc::channel::<Waiting>(QUEUE);
+        let statuses = activity.clone();
         let publisher = tokio::spawn(async move {
-            let (client, fence) = (&client, &fence);
+            let (client, fence, statuses) = (&client, &fence, &statuses);
             stream::poll_fn(|context| waiting.poll_recv(context))
-                .for_each_concurrent(CONCURRENCY, |event| publish(client, fence, event))
+                .then(|waiting| async {
+                    statuses.until_quiet(waiting.since + WAIT_MAX).await;
+                    waiting
+                })
+                .for_each_concurrent(CONCURRENCY, |waiting| {
+                    publish(client, fence, event_of(waiting))
+                })
                 .await;
         });
+        let dropped = Arc::default();
         Self {
-            sender: NoticeSender { queue },
+            sender: NoticeSender { queue, dropped },
             publisher,
+            activity,
         }
     }
 
@@ -76,6 +105,7 @@ impl Notices {
 
     /// Publishes what waits, for at most so long.
     pub async fn finish(self, at_most: Duration) {
+        self.activity.is_over();
         drop(self.sender);
         let abort = self.publisher.abort_handle();
         if timeout(at_most, self.publisher).await.is_err() {
@@ -87,13 +117,27 @@ impl Notices {
 impl NoticeSender {
     /// Has `notice` of `object` published some time soon.
     pub fn send(&self, notice: Notice, object: &Object) {
-        if let Err(TrySendError::Full(event)) = self.queue.try_send(event_of(object, notice)) {
-            let ObjectKey { namespace, name } = &object.key;
-            let reason = event.reason;
-            warn!(
-                namespace,
-                name, reason, "too many Events wait; this one is dropped"
-            );
+        let waiting = Waiting {
+            key: object.key.clone(),
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.clone(),
+            notice,
+            at: Timestamp::now(),
+            since: Instant::now(),
+        };
+        match self.queue.try_send(waiting) {
+            // Told once, not for each.
+            Err(TrySendError::Full(_)) if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 => {
+                warn!(
+                    waiting = QUEUE,
+                    "too many Events wait; others are dropped, their statuses are written"
+                );
+            }
+            Err(_) => {}
+            Ok(()) => match self.dropped.swap(0, Ordering::Relaxed) {
+                0 => {}
+                dropped => warn!(dropped, "Events were dropped, for too many waited"),
+            },
         }
     }
 }
@@ -115,10 +159,12 @@ async fn publish(client: &Client, fence: &Fence, event: Event) {
 }
 
 async fn create(client: &Client, event: &Event) -> Result<(), String> {
-    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
-    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
-    let params = PostParams::default();
-    match timeout(PUBLISH_TIMEOUT, api.create(&params, event)).await {
+    let url = Event::url_path(&(), event.metadata.namespace.as_deref());
+    let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+    let request = Request::new(url).create(&PostParams::default(), body);
+    let request = request.map_err(|error| error.to_string())?;
+    // The answer is the Event again: nobody needs it.
+    match timeout(PUBLISH_TIMEOUT, client.request::<IgnoredAny>(request)).await {
         Ok(Ok(_)) => Ok(()),
         // An earlier attempt succeeded, and nobody heard.
         Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(()),
@@ -131,13 +177,19 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     }
 }
 
-/// The Event about a change of `object`. It has the same name whenever it is told again.
-fn event_of(object: &Object, notice: Notice) -> Event {
-    let ObjectKey { namespace, name } = &object.key;
+/// The Event about a change of an object. It has the same name whenever it is told again.
+fn event_of(waiting: Waiting) -> Event {
+    let Waiting {
+        key,
+        uid,
+        resource_version,
+        notice,
+        at,
+        since: _,
+    } = waiting;
     let reason = notice.reason.as_str();
-    let told = (&object.uid, &object.resource_version, reason);
     let mut hasher = DefaultHasher::new();
-    told.hash(&mut hasher);
+    (&uid, &resource_version, reason).hash(&mut hasher);
     let type_ = match notice.severity {
         Severity::Normal => "Normal",
         Severity::Warning => "Warning",
@@ -147,31 +199,27 @@ fn event_of(object: &Object, notice: Notice) -> Event {
             // A name of at most 253 characters, as names of objects are.
             name: Some(format!(
                 "{}.{:016x}",
-                bounded(name, NAME_MAX),
+                bounded(&key.name, NAME_MAX),
                 hasher.finish()
             )),
-            namespace: Some(namespace.clone()),
+            namespace: Some(key.namespace.clone()),
             ..ObjectMeta::default()
         },
-        event_time: Some(MicroTime(Timestamp::now())),
+        event_time: Some(MicroTime(at)),
         reporting_controller: Some(NAME.to_owned()),
         reporting_instance: Some(bounded(&host_name(), INSTANCE_MAX).to_owned()),
         action: Some("Poll".to_owned()),
         reason: Some(reason.to_owned()),
         note: Some(notice.message),
         type_: Some(type_.to_owned()),
-        regarding: Some(reference_of(object)),
+        regarding: Some(ObjectReference {
+            api_version: Some(ScaleOutTask::api_version(&()).into_owned()),
+            kind: Some(ScaleOutTask::kind(&()).into_owned()),
+            name: Some(key.name),
+            namespace: Some(key.namespace),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        }),
         ..Event::default()
-    }
-}
-
-fn reference_of(object: &Object) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(ScaleOutTask::api_version(&()).into_owned()),
-        kind: Some(ScaleOutTask::kind(&()).into_owned()),
-        name: Some(object.key.name.clone()),
-        namespace: Some(object.key.namespace.clone()),
-        uid: Some(object.uid.clone()),
-        ..ObjectReference::default()
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, stream};
 use kube::{
-    Api, Client, Resource,
-    core::DeserializeGuard,
+    Api, Client,
     runtime::{
         WatchStreamExt,
         utils::{Backoff, ResetTimerBackoff},
@@ -15,8 +14,8 @@ use kube::{
 };
 use tracing::{info, warn};
 
+use super::watched::Watched;
 use crate::{
-    api::ScaleOutTask,
     cli::Scope,
     core::{Event, Object, ObjectKey},
 };
@@ -30,7 +29,7 @@ const PAGE_SIZE: u32 = 500;
 
 /// All watches together, as events of the tracker. Never ends; what fails is said and tried again.
 pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send + use<> {
-    let apis: Vec<Api<DeserializeGuard<ScaleOutTask>>> = if scope.namespaces.is_empty() {
+    let apis: Vec<Api<Watched>> = if scope.namespaces.is_empty() {
         vec![Api::all(client.clone())]
     } else {
         let each = scope.namespaces.iter();
@@ -47,7 +46,7 @@ pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send
 
 fn watch_one(
     id: usize,
-    api: Api<DeserializeGuard<ScaleOutTask>>,
+    api: Api<Watched>,
     selector: &str,
 ) -> impl Stream<Item = Event> + Send + use<> {
     let config = watcher::Config::default()
@@ -78,9 +77,9 @@ fn watch_one(
 /// The watcher; begun anew where the API server answers 410 to the start of a watch: kube's goes on
 /// asking for the version that is gone.
 fn restarting(
-    api: Api<DeserializeGuard<ScaleOutTask>>,
+    api: Api<Watched>,
     config: watcher::Config,
-) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<ScaleOutTask>>>> + Send {
+) -> impl Stream<Item = watcher::Result<watcher::Event<Watched>>> + Send {
     let begin = move || watcher(api.clone(), config.clone()).boxed();
     stream::unfold(begin(), move |mut events| {
         let begin = begin.clone();
@@ -96,34 +95,31 @@ fn restarting(
     })
 }
 
-fn translate(id: usize, event: watcher::Event<DeserializeGuard<ScaleOutTask>>) -> Event {
+fn translate(id: usize, event: watcher::Event<Watched>) -> Event {
     match event {
         watcher::Event::Init => Event::Relisting(id),
         watcher::Event::InitDone => Event::ListingDone(id),
-        watcher::Event::InitApply(guard) => read(guard, |object| Event::Listed(id, object)),
-        watcher::Event::Apply(guard) => read(guard, |object| Event::Applied(id, object)),
-        watcher::Event::Delete(guard) => Event::Gone(key(&guard)),
+        watcher::Event::InitApply(watched) => read(watched, |object| Event::Listed(id, object)),
+        watcher::Event::Apply(watched) => read(watched, |object| Event::Applied(id, object)),
+        watcher::Event::Delete(watched) => Event::Gone(watched.key()),
     }
 }
 
 /// An object that can't be read is left alone until it can.
-fn read(guard: DeserializeGuard<ScaleOutTask>, event: impl FnOnce(Box<Object>) -> Event) -> Event {
-    let key = key(&guard);
-    match guard.0 {
-        Ok(task) => event(Box::new(Object::from(task))),
-        Err(invalid) => {
+fn read(watched: Watched, event: impl FnOnce(Box<Object>) -> Event) -> Event {
+    let key = watched.key();
+    match watched.object {
+        Ok(object) => event(object),
+        Err(error) => {
             let ObjectKey { namespace, name } = &key;
-            warn!(namespace, name, error = %invalid, "the object can't be read and is left alone: is the CRD of another version?");
+            warn!(
+                namespace,
+                name,
+                error,
+                "the object can't be read and is left alone: is the CRD of another version?"
+            );
             Event::Gone(key)
         }
-    }
-}
-
-fn key(guard: &DeserializeGuard<ScaleOutTask>) -> ObjectKey {
-    let meta = guard.meta();
-    ObjectKey {
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
     }
 }
 
@@ -210,18 +206,16 @@ mod tests {
 
     #[test]
     fn an_object_that_cannot_be_read_is_left_alone_and_stops_nothing() {
-        let guard = |task_id| {
+        let watched = |task_id| {
             let object = json!({
-                "apiVersion": "scaleout.dev/v1alpha1",
-                "kind": "ScaleOutTask",
                 "metadata": { "namespace": "ns", "name": "one" },
                 "spec": { "taskId": task_id },
             });
-            serde_json::from_value::<DeserializeGuard<ScaleOutTask>>(object).unwrap()
+            serde_json::from_str::<Watched>(&object.to_string()).unwrap()
         };
-        let bad = translate(0, watcher::Event::Apply(guard(json!(5))));
+        let bad = translate(0, watcher::Event::Apply(watched(json!(5))));
         assert!(matches!(bad, Event::Gone(key) if key.to_string() == "ns/one"));
-        let good = translate(0, watcher::Event::Apply(guard(json!("T-1"))));
+        let good = translate(0, watcher::Event::Apply(watched(json!("T-1"))));
         assert!(matches!(good, Event::Applied(0, object) if object.spec.task_id == "T-1"));
     }
 }

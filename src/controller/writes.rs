@@ -10,13 +10,14 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::{fence::Fence, notices::NoticeSender, patch::merge_patch};
+use super::{
+    activity::Activity, fence::Fence, notices::NoticeSender, patch::merge_patch, watched::Watched,
+};
 use crate::{
-    api::ScaleOutTask,
-    core::{EntryId, Event, Notice, Object, ObjectKey, Severity, Write, WriteResult},
+    core::{Deletion, Event, Notice, Object, ObjectKey, Severity, Write, WriteResult},
     metrics::Metrics,
 };
 
@@ -36,21 +37,23 @@ enum Failure {
 pub struct Writer {
     /// The API server.
     pub client: Client,
-    /// Bounds how many requests are under way.
-    pub slots: Arc<Semaphore>,
     /// Closed where this replica may not write.
     pub fence: Fence,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where Events go.
     pub notices: NoticeSender,
+    /// Told of each write.
+    pub activity: Activity,
 }
 
 impl Writer {
     /// Writes the status in one patch, which the API server refuses if the object has changed
     /// since. `began` is when that began which led to it.
     pub async fn write(self, write: Write, began: Instant) -> Event {
+        self.activity.happens();
         let result = self.patch(&write).await;
+        self.activity.happens();
         let outcome = label(&result);
         self.metrics.wrote(outcome);
         self.metrics.reconciled(outcome, began.elapsed());
@@ -61,28 +64,15 @@ impl Writer {
     }
 
     /// Deletes exactly the object that was decided on. The watch tells of success.
-    pub async fn delete(
-        self,
-        entry: EntryId,
-        key: ObjectKey,
-        uid: String,
-        resource_version: String,
-        attempts: u32,
-    ) -> Event {
-        // Never closed: without a permit the request would still be right, only sooner.
-        let _slot = self.slots.acquire().await.ok();
-        let deletion = delete(&self.client, &key, uid, resource_version, attempts);
-        match self.fence.guard(deletion).await {
-            Some(Ok(())) => Event::Tick,
-            Some(Err(Failure::Refused(_))) => Event::DeleteFailed {
-                entry,
-                refused: true,
-            },
-            _ => Event::DeleteFailed {
-                entry,
-                refused: false,
-            },
-        }
+    pub async fn delete(self, deletion: Deletion) -> Event {
+        let request = delete(&self.client, &deletion);
+        let refused = match self.fence.guard(request).await {
+            Some(Ok(())) => return Event::Tick,
+            Some(Err(Failure::Refused(_))) => true,
+            _ => false,
+        };
+        let entry = deletion.entry;
+        Event::DeleteFailed { entry, refused }
     }
 
     /// One log line, one count and one Event for a change of reason.
@@ -106,14 +96,13 @@ impl Writer {
             Ok(patch) => Patch::Merge(patch),
             Err(error) => return failed(write, &error.to_string(), WriteResult::Refused),
         };
-        let _slot = self.slots.acquire().await.ok();
         let params = PatchParams::default();
-        let request = bounded(api.patch_status(&object.key.name, &params, &patch));
+        let request = read(api.patch_status(&object.key.name, &params, &patch));
         let Some(written) = self.fence.guard(request).await else {
             return WriteResult::Failed;
         };
         match written {
-            Ok(task) => WriteResult::Written(Box::new(Object::from(task))),
+            Ok(object) => WriteResult::Written(object),
             Err(Failure::Conflict) => reread(&api, write).await,
             Err(Failure::Gone) => WriteResult::Gone,
             Err(Failure::Refused(error)) => failed(write, &error, WriteResult::Refused),
@@ -122,20 +111,15 @@ impl Writer {
     }
 }
 
-async fn delete(
-    client: &Client,
-    key: &ObjectKey,
-    uid: String,
-    resource_version: String,
-    attempts: u32,
-) -> Result<(), Failure> {
+async fn delete(client: &Client, deletion: &Deletion) -> Result<(), Failure> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
-            uid: Some(uid),
-            resource_version: Some(resource_version),
+            uid: Some(deletion.uid.clone()),
+            resource_version: Some(deletion.resource_version.clone()),
         }),
         ..DeleteParams::default()
     };
+    let key = &*deletion.key;
     let ObjectKey { namespace, name } = key;
     match bounded(api_of(client, key).delete(name, &params)).await {
         Ok(_) => info!(
@@ -145,7 +129,9 @@ async fn delete(
         Err(Failure::Gone) => {}
         Err(failure) => {
             // Told once, not at every attempt. A conflict is nobody's trouble.
-            if let (0, Failure::Refused(error) | Failure::Other(error)) = (attempts, &failure) {
+            if let (0, Failure::Refused(error) | Failure::Other(error)) =
+                (deletion.attempts, &failure)
+            {
                 warn!(
                     namespace,
                     name, error, "can't delete the object; trying again"
@@ -168,14 +154,14 @@ fn status_patch(write: &Write) -> serde_json::Result<Value> {
 }
 
 /// Somebody changed the object: what it is now decides what to write.
-async fn reread(api: &Api<ScaleOutTask>, write: &Write) -> WriteResult {
+async fn reread(api: &Api<Watched>, write: &Write) -> WriteResult {
     let ObjectKey { namespace, name } = &write.object.key;
     debug!(
         namespace,
         name, "the object changed before its status was written; deciding again"
     );
-    match bounded(api.get(name)).await.map(Object::from) {
-        Ok(now) if now.uid == write.object.uid => WriteResult::Conflict(Box::new(now)),
+    match read(api.get(name)).await {
+        Ok(now) if now.uid == write.object.uid => WriteResult::Conflict(now),
         Ok(_) | Err(Failure::Gone) => WriteResult::Gone,
         Err(Failure::Conflict) => WriteResult::Failed,
         Err(Failure::Refused(error) | Failure::Other(error)) => {
@@ -204,6 +190,13 @@ fn failed(write: &Write, error: &str, result: WriteResult) -> WriteResult {
     result
 }
 
+/// The object that the API server answers with.
+async fn read(
+    request: impl Future<Output = kube::Result<Watched>>,
+) -> Result<Box<Object>, Failure> {
+    bounded(request).await?.object.map_err(Failure::Other)
+}
+
 async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
     match timeout(API_TIMEOUT, request).await {
         Ok(Ok(value)) => Ok(value),
@@ -218,7 +211,7 @@ async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T,
     }
 }
 
-fn api_of(client: &Client, key: &ObjectKey) -> Api<ScaleOutTask> {
+fn api_of(client: &Client, key: &ObjectKey) -> Api<Watched> {
     Api::namespaced(client.clone(), &key.namespace)
 }
 

@@ -7,6 +7,8 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::time::elapsed;
+
 /// The longest pause that a `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
@@ -50,13 +52,19 @@ pub fn slow_delay(seed: u64) -> Duration {
 
 /// How long from a poll to the next: to the object's own moment of the interval, so that objects
 /// stay spread evenly, however many began at once. A moment that is about now has been used.
-pub fn poll_delay(interval: Duration, uid: &str, asked_at: Timestamp) -> Duration {
+fn poll_delay(interval: Duration, uid: &str, asked_at: Timestamp) -> Duration {
     let wait = phase(interval, uid, asked_at);
     if wait < interval.mul_f64(0.05) {
         interval
     } else {
         wait
     }
+}
+
+/// How long from `now` to the next poll. Counted from when the API was asked: the answer may have
+/// waited to be written.
+pub fn next_poll(interval: Duration, uid: &str, asked_at: Timestamp, now: Timestamp) -> Duration {
+    poll_delay(interval, uid, asked_at).saturating_sub(elapsed(asked_at, now))
 }
 
 /// How long until an object's own moment within its interval, by UID. The moment is one of the

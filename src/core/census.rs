@@ -18,11 +18,11 @@ pub struct Census {
 
 impl Census {
     /// One object became another; `None` is an object that isn't there.
-    pub(super) fn replace(&mut self, before: Option<&Object>, after: Option<&Object>) {
-        for (object, change) in [(before, -1), (after, 1)] {
-            let Some(object) = object else { continue };
-            *self.by_reason.entry(reason(object)).or_default() += change;
-            *self.by_state.entry(state(object)).or_default() += change;
+    pub(super) fn replace(&mut self, before: Option<Kind>, after: Option<Kind>) {
+        for (kind, change) in [(before, -1), (after, 1)] {
+            let Some(kind) = kind else { continue };
+            *self.by_reason.entry(kind.reason).or_default() += change;
+            *self.by_state.entry(kind.state).or_default() += change;
         }
     }
 
@@ -41,6 +41,22 @@ impl Census {
                 self.by_state.get(state).copied().unwrap_or_default(),
             )
         })
+    }
+}
+
+/// What an object counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    reason: &'static str,
+    state: &'static str,
+}
+
+impl Kind {
+    pub(super) fn of(object: &Object) -> Self {
+        Self {
+            reason: reason(object),
+            state: state(object),
+        }
     }
 }
 

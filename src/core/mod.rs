@@ -34,7 +34,9 @@ pub use observe::{
 pub use reason::{Reason, Severity};
 pub use report::MAX_RESULTS;
 pub use task::{Instance, Outcome, Task, Trouble};
-pub use tracker::{Call, Command, Config, EntryId, Event, Now, Tracker, Write, WriteResult};
+pub use tracker::{
+    Call, Command, Config, Deletion, EntryId, Event, Now, Tracker, Write, WriteResult,
+};
 
 /// The first `max` characters of `text`.
 #[must_use]

@@ -71,7 +71,7 @@ impl From<ScaleOutTask> for Object {
             .annotations
             .as_ref()
             .and_then(|annotations| annotations.get(POLL_REQUESTED_AT))
-            .map(|value| bounded(value, POLL_REQUEST_CHARS).to_owned());
+            .map(|value| Self::bounded_poll_request(value));
         Self {
             key: ObjectKey {
                 namespace: meta.namespace.unwrap_or_default(),
@@ -98,6 +98,12 @@ pub fn reason_of(status: &ScaleOutTaskStatus) -> Option<Reason> {
 }
 
 impl Object {
+    /// What counts of a poll request.
+    #[must_use]
+    pub fn bounded_poll_request(value: &str) -> String {
+        bounded(value, POLL_REQUEST_CHARS).to_owned()
+    }
+
     /// The `Ready` condition, if the object has one.
     #[must_use]
     pub fn ready(&self) -> Option<&Condition> {

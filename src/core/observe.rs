@@ -6,7 +6,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     Object, Outcome, Policy, Reason, Severity, Task, Trouble,
-    backoff::{SLOW_RETRY, phase, poll_delay, slow_delay, transient_delay},
+    backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
     conditions::{self, Situation},
     report,
     time::{elapsed, floor_to_second},
@@ -294,10 +294,13 @@ impl Decision<'_> {
         if situation.reason.is_final() {
             return self.finish(situation.reason);
         }
-        // Counted from when the API was asked: the answer may have waited to be written.
         let interval = self.object.poll_interval(self.policy);
-        let planned = poll_delay(interval, &self.object.uid, self.asked_at);
-        self.call(planned.saturating_sub(elapsed(self.asked_at, self.now)))
+        self.call(next_poll(
+            interval,
+            &self.object.uid,
+            self.asked_at,
+            self.now,
+        ))
     }
 
     fn mismatched(&mut self) -> Next {

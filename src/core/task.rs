@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::Reason;
 
 /// A task as the API describes it, not yet normalised or bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Task {
     /// The task's ID, where the API repeats it.
     pub task_id: Option<String>,
@@ -30,7 +30,7 @@ pub struct Task {
 }
 
 /// One instance of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instance {
     /// The instance's ID.
     pub id: String,

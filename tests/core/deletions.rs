@@ -7,8 +7,8 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use scaleouttask_controller::core::{
-    Call, Command, Config, Event, LaneLimits, Now, Object, ObjectKey, Policy, Reason, Tracker,
-    Trouble,
+    Call, Command, Config, Deletion, Event, LaneLimits, Now, Object, ObjectKey, Policy, Reason,
+    Tracker, Trouble,
 };
 
 const NOW: Now = Now {
@@ -80,9 +80,9 @@ fn a_deletion_refused_over_and_over_is_tried_ever_more_seldom() {
     let mut tried = Vec::new();
     while now.monotonic < Duration::from_mins(10) {
         for command in commands {
-            let Command::Delete {
+            let Command::Delete(Deletion {
                 entry, attempts, ..
-            } = command
+            }) = command
             else {
                 panic!("not a deletion: {command:?}");
             };
@@ -118,7 +118,7 @@ fn a_refused_deletion_leaves_a_waiting_poll_request_its_place() {
     let busy = Event::Applied(0, Box::new(object("busy", "1")));
     let busy = only_call(tracker.handle(busy, NOW));
     let commands = tracker.handle(Event::Applied(0, Box::new(finished("2"))), NOW);
-    let [Command::Delete { entry, .. }] = commands[..] else {
+    let [Command::Delete(Deletion { entry, .. })] = commands[..] else {
         panic!("not one deletion: {commands:?}");
     };
 

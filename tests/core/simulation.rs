@@ -13,8 +13,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::{
     api::{ScaleOutTaskSpec, ScaleOutTaskStatus, SecretReference},
     core::{
-        Call, Command, Config, EntryId, Event, LaneLimits, Now, Object, ObjectKey, Outcome, Policy,
-        Reason, Task, Tracker, Trouble, Write, WriteResult,
+        Call, Command, Config, Deletion, EntryId, Event, LaneLimits, Now, Object, ObjectKey,
+        Outcome, Policy, Reason, Task, Tracker, Trouble, Write, WriteResult,
     },
 };
 
@@ -115,7 +115,7 @@ struct World {
     identifications: Vec<(EntryId, ObjectKey)>,
     calls: Vec<Call>,
     writes: Vec<Write>,
-    deletions: Vec<(EntryId, ObjectKey, String, String)>,
+    deletions: Vec<Deletion>,
     /// Nobody interferes any more, and all requests succeed.
     calm: bool,
     calls_made: HashMap<String, usize>,
@@ -178,13 +178,7 @@ impl World {
                 Command::Tell(object, notice) => {
                     assert_eq!(object.reason(), Some(notice.reason), "told of what isn't");
                 }
-                Command::Delete {
-                    entry,
-                    key,
-                    uid,
-                    resource_version,
-                    ..
-                } => self.deletions.push((entry, key, uid, resource_version)),
+                Command::Delete(deletion) => self.deletions.push(deletion),
             }
         }
         let wake = self.tracker.next_wake();
@@ -503,7 +497,13 @@ impl World {
             return;
         }
         let index = self.chance.below(self.deletions.len());
-        let (entry, key, uid, resource_version) = self.deletions.swap_remove(index);
+        let Deletion {
+            entry,
+            key,
+            uid,
+            resource_version,
+            ..
+        } = self.deletions.swap_remove(index);
         if !self.calm && self.chance.percent(30) {
             return self.feed(Event::DeleteFailed {
                 entry,

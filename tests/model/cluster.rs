@@ -3,12 +3,12 @@
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
     api::{ScaleOutTaskSpec, ScaleOutTaskStatus},
-    core::{LeaseRecord, Object, ObjectKey, Write, WriteResult},
+    core::{Deletion, LeaseRecord, Object, ObjectKey, Write, WriteResult},
 };
 
 use crate::{
     promise::{Promise, broken_by_deletion, broken_by_write},
-    request::{Deletion, Request},
+    request::Request,
     setting::{Edit, Plan},
 };
 

@@ -11,7 +11,7 @@ use scaleouttask_controller::core::{
 use crate::{
     cluster::index_of,
     promise::Promise,
-    request::{Deletion, Reply, Request, Stage, What},
+    request::{Reply, Request, Stage, What},
     setting::Setting,
     variant::Variant,
 };
@@ -107,21 +107,7 @@ impl Process {
             match command {
                 Command::Call(call) => self.call(call, now),
                 Command::Write(write) => self.ask(What::Write(write), now),
-                Command::Delete {
-                    entry,
-                    key,
-                    uid,
-                    resource_version,
-                    ..
-                } => {
-                    let deletion = Deletion {
-                        entry,
-                        key,
-                        uid,
-                        resource_version,
-                    };
-                    self.ask(What::Delete(deletion), now);
-                }
+                Command::Delete(deletion) => self.ask(What::Delete(deletion), now),
                 // No world here has Secrets, and Events are nobody's state.
                 Command::Identify { .. } | Command::Tell(..) => {}
             }

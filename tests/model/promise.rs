@@ -3,9 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use scaleouttask_controller::core::{Object, Reason, Write};
-
-use crate::request::Deletion;
+use scaleouttask_controller::core::{Deletion, Object, Reason, Write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use scaleouttask_controller::core::{
-    Call, EntryId, LeaseRecord, ObjectKey, Outcome, Write, WriteResult,
-};
+use scaleouttask_controller::core::{Call, Deletion, LeaseRecord, Outcome, Write, WriteResult};
 
 /// A request of one replica.
 #[derive(Clone, Debug)]
@@ -25,14 +23,6 @@ pub enum What {
     Delete(Deletion),
     ReadLease,
     Claim(LeaseRecord),
-}
-
-#[derive(Clone, Debug)]
-pub struct Deletion {
-    pub entry: EntryId,
-    pub key: ObjectKey,
-    pub uid: String,
-    pub resource_version: String,
 }
 
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use super::{
     entry::{Course, Pending},
 };
 use crate::core::{
-    Input, Memory, Next, Notice, ObjectKey, Observe, Policy, Reason, SLOW_RETRY, Verdict,
-    backoff::{Failure, write_retry_delay},
+    Input, Memory, Next, Notice, Object, ObjectKey, Observe, Policy, Reason, SLOW_RETRY, Verdict,
+    backoff::{Failure, next_poll, write_retry_delay},
     object::reason_of,
 };
 
@@ -70,19 +70,25 @@ impl Tracker {
                 input = pending.input.clone();
             }
         }
-        let Some(verdict) = judge(self.observe, &self.config.policy, entry, &input, now, seed)
-        else {
+        let object = entry.object.object();
+        let memory = entry.memory;
+        let policy = &self.config.policy;
+        let Some(verdict) = judge(self.observe, policy, &object, memory, &input, now, seed) else {
             return self.schedule(id, AFTER_PANIC, now);
         };
-        if verdict.status == entry.object.status {
+        if verdict.status == object.status {
             let owed = entry.pending.take().and_then(|pending| pending.notice);
             self.tell(id, owed);
-            return self.settle(id, verdict.memory, verdict.next, now);
+            self.settle(id, verdict.memory, verdict.next, now);
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.learn(&input, verdict.next);
+            }
+            return;
         }
-        self.write(id, input, verdict);
+        self.write(id, input, verdict, object);
     }
 
-    fn write(&mut self, id: EntryId, input: Input, verdict: Verdict) {
+    fn write(&mut self, id: EntryId, input: Input, verdict: Verdict, object: Object) {
         if verdict.next.is_some() {
             // What was planned before is no longer so, whether or not the write succeeds.
             self.unschedule(id);
@@ -96,7 +102,7 @@ impl Tracker {
         };
         let same_reason = owed.filter(|owed| reason_of(&verdict.status) == Some(owed.reason));
         let notice = verdict.notice.or(same_reason);
-        entry.pending = Some(Pending {
+        entry.pending = Some(Box::new(Pending {
             input,
             memory: verdict.memory,
             next: verdict.next,
@@ -105,14 +111,14 @@ impl Tracker {
             meanwhile: None,
             refused,
             notice: notice.clone(),
-        });
+        }));
         // The write, or its retry, says more than that it is late.
         if let Some(at) = entry.overdue_at.take() {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
         let write = Write {
             entry: id,
-            object: entry.object.clone(),
+            object,
             status: verdict.status,
             notice,
             attempts,
@@ -124,9 +130,9 @@ impl Tracker {
     fn tell(&mut self, id: EntryId, owed: Option<Notice>) {
         let entry = self.entries.get(&id);
         if let (Some(entry), Some(notice)) = (entry, owed)
-            && entry.object.reason() == Some(notice.reason)
+            && entry.object.reason == Some(notice.reason)
         {
-            let object = Box::new(entry.object.clone());
+            let object = Box::new(entry.object.object());
             self.commands.push(Command::Tell(object, notice));
         }
     }
@@ -139,10 +145,15 @@ impl Tracker {
         let course = mem::replace(&mut entry.course, Course::Idle);
         let input = match course {
             // What other credentials than those of the spec brought is no word on it.
-            Course::Calling { secret } if secret != entry.object.secret() => Input::Seen,
+            Course::Calling { secret } if secret.as_deref() != entry.object.secret().as_ref() => {
+                Input::Seen
+            }
             _ => input,
         };
-        self.decide(id, input, now);
+        match next_if_known(entry, &input, now) {
+            Some(next) if self.leads => self.schedule(id, next, now),
+            _ => self.decide(id, input, now),
+        }
     }
 
     pub(super) fn write_ended(&mut self, id: EntryId, result: WriteResult, now: Now) {
@@ -163,7 +174,7 @@ impl Tracker {
             }
             WriteResult::Conflict(object) => {
                 self.accept(id, *object);
-                let mut pending = pending.reopened();
+                let mut pending = Box::new(pending.reopened());
                 if pending.attempts > 0 {
                     // Over and over: not at the network's speed.
                     return self.retry_later(id, pending, Failure::Passing, now);
@@ -176,10 +187,10 @@ impl Tracker {
             }
             // Only the watch knows whether it's gone for good.
             WriteResult::Gone | WriteResult::Failed => {
-                self.retry_later(id, pending.reopened(), Failure::Passing, now);
+                self.retry_later(id, Box::new(pending.reopened()), Failure::Passing, now);
             }
             WriteResult::Refused => {
-                let mut pending = pending.reopened();
+                let mut pending = Box::new(pending.reopened());
                 if !pending.refused {
                     pending.attempts = 0;
                 }
@@ -189,7 +200,7 @@ impl Tracker {
         }
     }
 
-    fn retry_later(&mut self, id: EntryId, mut pending: Pending, failure: Failure, now: Now) {
+    fn retry_later(&mut self, id: EntryId, mut pending: Box<Pending>, failure: Failure, now: Now) {
         let seed = self.seed(id, now);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -218,8 +229,8 @@ impl Tracker {
         };
         entry.memory = memory;
         // The end was decided here: it is no news when the watch brings it.
-        entry.trigger.finished = entry.object.is_finished();
-        if let Some(at) = entry.overdue_at.take_if(|_| entry.object.ready().is_some()) {
+        entry.trigger.finished = entry.object.finished;
+        if let Some(at) = entry.overdue_at.take_if(|_| entry.object.has_ready()) {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
         match next {
@@ -256,24 +267,143 @@ impl Tracker {
     }
 }
 
+/// When to call again after an answer that is known to change nothing.
+fn next_if_known(entry: &Entry, input: &Input, now: Now) -> Option<Next> {
+    let Input::Called { started_at, .. } = input else {
+        return None;
+    };
+    let (interval, uid) = (entry.object.poll_interval, &entry.object.uid);
+    entry.knows(input).then(|| Next::Call {
+        after: next_poll(interval, uid, *started_at, now.wall),
+        urgent: false,
+    })
+}
+
 /// The core's verdict; none if it panicked, which must not end the tracking of other objects.
 fn judge(
     observe: Observe,
     policy: &Policy,
-    entry: &Entry,
+    object: &Object,
+    memory: Memory,
     input: &Input,
     now: Now,
     seed: u64,
 ) -> Option<Verdict> {
     let verdict = catch_unwind(AssertUnwindSafe(|| {
-        observe(policy, &entry.object, entry.memory, input, now.wall, seed)
+        observe(policy, object, memory, input, now.wall, seed)
     }));
     if verdict.is_err() {
-        let ObjectKey { namespace, name } = &entry.object.key;
+        let ObjectKey { namespace, name } = &object.key;
         error!(
             namespace,
             name, "deciding about the object panicked; it is tried again later"
         );
     }
     verdict.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+    use super::{
+        super::{Kept, Pool},
+        *,
+    };
+    use crate::core::{Instance, Outcome, Task, Trouble, observe};
+
+    const SEED: u64 = 1;
+
+    fn now(seconds: u64) -> Now {
+        Now {
+            wall: Timestamp::from_second(1_800_000_000).unwrap()
+                + SignedDuration::from_secs(i64::try_from(seconds).unwrap()),
+            monotonic: Duration::from_secs(seconds),
+        }
+    }
+
+    fn called(outcome: Outcome, at: Now, poll_request: Option<&str>) -> Input {
+        Input::Called {
+            outcome,
+            started_at: at.wall,
+            poll_request: poll_request.map(str::to_owned),
+        }
+    }
+
+    fn answer(state: &str, instances: &[&str]) -> Outcome {
+        let instance = |status: &&str| Instance {
+            id: "i".to_owned(),
+            status: (*status).to_owned(),
+        };
+        Outcome::Answer(Box::new(Task {
+            state: state.to_owned(),
+            results: instances.iter().map(instance).collect(),
+            ..Task::default()
+        }))
+    }
+
+    fn outcomes() -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = ["running", "paused", "odd", "success", "fail"]
+            .iter()
+            .flat_map(|state| [answer(state, &[]), answer(state, &["success", "initial"])])
+            .collect();
+        let reasons = [Reason::TaskNotFound, Reason::TaskApiUnavailable];
+        outcomes.extend(reasons.map(|reason| Trouble::new(reason).into()));
+        outcomes
+    }
+
+    /// An entry that an outcome was decided on twice, so that the second time changed nothing.
+    fn entry_after(outcome: &Outcome, timeout: Option<&str>, policy: &Policy) -> Entry {
+        let mut object = Object {
+            uid: "u".to_owned(),
+            ..Object::default()
+        };
+        object.spec.timeout = timeout.map(str::to_owned);
+        let (mut memory, mut next) = (Memory::default(), None);
+        let input = called(outcome.clone(), now(10), None);
+        for _ in 0..2 {
+            let verdict = observe(policy, &object, memory, &input, now(10).wall, SEED);
+            (object.status, memory, next) = (verdict.status, verdict.memory, verdict.next);
+        }
+        let mut entry = Entry::new(Kept::of(object, policy, &mut Pool::default()), 0, 0);
+        entry.memory = memory;
+        entry.learn(&input, next);
+        entry
+    }
+
+    /// Not deciding is right only where deciding would bring the same.
+    #[test]
+    fn an_answer_that_is_known_brings_what_deciding_on_it_brings() {
+        let policy = Policy {
+            has_default_region: true,
+            poll_interval: Duration::from_secs(10),
+            allowed_cluster_ids: Vec::new(),
+            secret_credentials: false,
+        };
+        let mut known = 0;
+        for (first, timeout) in outcomes()
+            .iter()
+            .flat_map(|first| [(first, None), (first, Some("1h"))])
+        {
+            let entry = entry_after(first, timeout, &policy);
+            for (second, request) in outcomes()
+                .into_iter()
+                .flat_map(|second| [(second.clone(), None), (second, Some("request"))])
+            {
+                let at = now(7200);
+                let input = called(second, at, request);
+                let Some(next) = next_if_known(&entry, &input, at) else {
+                    continue;
+                };
+                known += 1;
+                let object = entry.object.object();
+                let verdict = observe(&policy, &object, entry.memory, &input, at.wall, SEED);
+                assert_eq!(verdict.status, object.status, "{input:?} after {first:?}");
+                assert_eq!(verdict.memory, entry.memory);
+                assert_eq!((verdict.notice, verdict.next), (None, Some(next)));
+            }
+        }
+        // Each answer of a task that goes on, again, without a timeout.
+        assert_eq!(known, 6);
+    }
 }

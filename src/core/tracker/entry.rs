@@ -1,8 +1,14 @@
 //! What the tracker knows of one object.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
-use crate::core::{Census, Input, LaneId, Memory, Next, Notice, OVERDUE_AFTER, Object, ObjectKey};
+use super::Kept;
+use crate::core::{
+    Census, Input, LaneId, Memory, Next, Notice, OVERDUE_AFTER, ObjectKey, Outcome, Reason,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -30,12 +36,12 @@ pub enum Course {
     Identifying {
         due: Duration,
         urgent: bool,
-        secret: ObjectKey,
+        secret: Box<ObjectKey>,
     },
     /// It waits in this lane.
     Queued { due: Duration, lane: LaneId },
     /// It is under way, with that Secret's credentials or the controller's own.
-    Calling { secret: Option<ObjectKey> },
+    Calling { secret: Option<Box<ObjectKey>> },
 }
 
 /// What an entry's schedule was last decided on.
@@ -85,7 +91,7 @@ pub struct Pending {
 
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub object: Object,
+    pub object: Kept,
     pub watch: usize,
     /// The listing of its watch that last showed it.
     pub listing: u64,
@@ -98,10 +104,12 @@ pub struct Entry {
     pub course: Course,
     /// Whether the API refused its last call for being one too many.
     pub was_throttled: bool,
-    pub pending: Option<Pending>,
+    pub pending: Option<Box<Pending>>,
     pub retry_at: Option<Duration>,
     /// Deletions in a row that this version of the object was refused.
     pub refused_deletions: u32,
+    /// The answer that changed nothing about the object as it is now, as a number.
+    pub known_answer: Option<u64>,
 }
 
 impl Pending {
@@ -117,7 +125,7 @@ impl Pending {
 }
 
 impl Entry {
-    pub fn new(object: Object, watch: usize, listing: u64) -> Self {
+    pub fn new(object: Kept, watch: usize, listing: u64) -> Self {
         Self {
             object,
             watch,
@@ -132,6 +140,7 @@ impl Entry {
             pending: None,
             retry_at: None,
             refused_deletions: 0,
+            known_answer: None,
         }
     }
 
@@ -145,7 +154,7 @@ impl Entry {
 
     /// From when on it shows that it waits for its first answer.
     pub fn overdue_from(&self, now: Duration) -> Option<Duration> {
-        let waits = self.object.ready().is_none();
+        let waits = !self.object.has_ready();
         waits.then(|| now.saturating_add(OVERDUE_AFTER))
     }
 
@@ -154,17 +163,40 @@ impl Entry {
             generation: self.object.generation,
             poll_request: self.object.pending_poll_request().map(str::to_owned),
             deleting: self.object.deleting,
-            finished: self.object.is_finished(),
+            finished: self.object.finished,
         }
     }
 
     /// Takes a newer view of the object.
-    pub fn replace(&mut self, object: Object, census: &mut Census) {
-        census.replace(Some(&self.object), Some(&object));
+    pub fn replace(&mut self, object: Kept, census: &mut Census) {
+        census.replace(Some(self.object.kind), Some(object.kind));
+        self.known_answer = None;
         if object.resource_version != self.object.resource_version {
             self.refused_deletions = 0;
         }
         self.object = object;
+    }
+
+    /// Notes that `input` changed nothing and the next call comes in its turn. Where time alone may
+    /// bring a change, each answer is decided on.
+    pub fn learn(&mut self, input: &Input, next: Option<Next>) {
+        let running = matches!(
+            self.object.reason,
+            Some(Reason::TaskRunning | Reason::TaskPaused | Reason::TaskStateUnknown)
+        );
+        let in_turn = matches!(next, Some(Next::Call { urgent: false, .. }));
+        self.known_answer = number_of(input)
+            .filter(|_| running && in_turn && !self.object.has_timeout())
+            .filter(|_| self.memory == Memory::default());
+    }
+
+    /// Whether nothing follows from `input` but the next call in its turn: so it was when the same
+    /// answer came before, and neither the object nor what is remembered has changed since.
+    pub fn knows(&self, input: &Input) -> bool {
+        self.known_answer.is_some()
+            && self.pending.is_none()
+            && self.memory == Memory::default()
+            && self.known_answer == number_of(input)
     }
 
     /// Whether nothing is planned or under way.
@@ -202,4 +234,20 @@ impl Entry {
         let retry = self.retry_at.map(|at| (at, Timer::Retry));
         turn.into_iter().chain(overdue).chain(retry)
     }
+}
+
+/// A number for an answer about the task that acts on no poll request. Two answers that differ have
+/// the same one once in 2⁶⁴ times.
+fn number_of(input: &Input) -> Option<u64> {
+    let Input::Called {
+        outcome: Outcome::Answer(task),
+        poll_request: None,
+        ..
+    } = input
+    else {
+        return None;
+    };
+    let mut hasher = DefaultHasher::new();
+    task.hash(&mut hasher);
+    Some(hasher.finish())
 }

@@ -1,9 +1,10 @@
 //! What goes into the tracker and what comes out of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::Kept;
 use crate::{
     api::ScaleOutTaskStatus,
     core::{LaneId, LaneLimits, Notice, Object, ObjectKey, Outcome, Policy, Trouble},
@@ -36,8 +37,8 @@ pub struct Config {
 
 impl Config {
     /// Where to ask about an object; none where nothing says.
-    pub(super) fn region_of<'a>(&'a self, object: &'a Object) -> Option<&'a str> {
-        let own = object.spec.region.as_deref();
+    pub(super) fn region_of<'a>(&'a self, object: &'a Kept) -> Option<&'a str> {
+        let own = object.region.as_deref();
         own.or(self.default_region.as_deref())
     }
 }
@@ -124,18 +125,22 @@ pub enum Command {
     /// Tell of a change whose write turned out to have succeeded.
     Tell(Box<Object>, Notice),
     /// Delete the object, and answer with [`Event::DeleteFailed`] if that fails.
-    Delete {
-        /// Whose.
-        entry: EntryId,
-        /// Its name.
-        key: ObjectKey,
-        /// A precondition.
-        uid: String,
-        /// A precondition.
-        resource_version: String,
-        /// How often it was refused before.
-        attempts: u32,
-    },
+    Delete(Deletion),
+}
+
+/// An object to delete.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// For this entry.
+    pub entry: EntryId,
+    /// The object's name.
+    pub key: Arc<ObjectKey>,
+    /// A precondition.
+    pub uid: String,
+    /// A precondition.
+    pub resource_version: String,
+    /// How often it was refused before.
+    pub attempts: u32,
 }
 
 /// A call to make.
@@ -146,7 +151,7 @@ pub struct Call {
     /// In this lane.
     pub lane: LaneId,
     /// The object's name.
-    pub key: ObjectKey,
+    pub key: Arc<ObjectKey>,
     /// Where to ask.
     pub region: String,
     /// What about.

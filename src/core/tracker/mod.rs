@@ -6,18 +6,25 @@
 
 mod decisions;
 mod entry;
+mod kept;
 mod message;
 mod objects;
+mod pool;
 mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    sync::Arc,
     time::Duration,
 };
 
-use self::entry::{Entry, Timer};
-pub use self::message::{Call, Command, Config, EntryId, Event, Now, Write, WriteResult};
+pub use self::message::{Call, Command, Config, Deletion, EntryId, Event, Now, Write, WriteResult};
+use self::{
+    entry::{Entry, Timer},
+    kept::Kept,
+    pool::Pool,
+};
 use super::{Input, ObjectKey, Observe, census::Census, lanes::Lanes, observe};
 
 /// All objects and their turns.
@@ -25,8 +32,9 @@ use super::{Input, ObjectKey, Observe, census::Census, lanes::Lanes, observe};
 pub struct Tracker {
     config: Config,
     observe: Observe,
-    entries: BTreeMap<EntryId, Entry>,
-    by_key: BTreeMap<ObjectKey, EntryId>,
+    entries: BTreeMap<EntryId, Box<Entry>>,
+    by_key: BTreeMap<Arc<ObjectKey>, EntryId>,
+    pool: Pool,
     last_id: EntryId,
     listings: BTreeMap<usize, u64>,
     timers: BTreeSet<(Duration, EntryId, Timer)>,
@@ -53,6 +61,7 @@ impl Tracker {
             observe,
             entries: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            pool: Pool::default(),
             last_id: 0,
             listings: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -177,7 +186,8 @@ impl Tracker {
         for entry in mem::take(&mut self.entries).into_values() {
             self.last_id += 1;
             self.by_key.insert(entry.object.key.clone(), self.last_id);
-            self.entries.insert(self.last_id, entry.abandoned());
+            let entry = Box::new(entry.abandoned());
+            self.entries.insert(self.last_id, entry);
         }
     }
 

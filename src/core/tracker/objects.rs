@@ -1,10 +1,11 @@
 //! Which objects there are, as the watches tell.
 
-use super::{Entry, EntryId, Now, Timer, Tracker};
+use super::{Entry, EntryId, Kept, Now, Timer, Tracker};
 use crate::core::Object;
 
 impl Tracker {
     pub(super) fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
+        let object = Kept::of(object, &self.config.policy, &mut self.pool);
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
         let known = self.by_key.get(&object.key).copied();
         let id = match known.and_then(|id| Some((id, self.entries.get_mut(&id)?))) {
@@ -28,12 +29,13 @@ impl Tracker {
         self.reconsider(id, now);
     }
 
-    fn admit(&mut self, watch: usize, listing: u64, object: Object, now: Now) -> EntryId {
+    fn admit(&mut self, watch: usize, listing: u64, object: Kept, now: Now) -> EntryId {
         self.last_id += 1;
         let id = self.last_id;
         self.by_key.insert(object.key.clone(), id);
-        self.census.replace(None, Some(&object));
-        self.entries.insert(id, Entry::new(object, watch, listing));
+        self.census.replace(None, Some(object.kind));
+        let entry = Box::new(Entry::new(object, watch, listing));
+        self.entries.insert(id, entry);
         self.await_answer(id, now);
         id
     }
@@ -60,7 +62,7 @@ impl Tracker {
             return;
         };
         self.by_key.remove(&entry.object.key);
-        self.census.replace(Some(&entry.object), None);
+        self.census.replace(Some(entry.object.kind), None);
         for (at, timer) in entry.timers() {
             self.timers.remove(&(at, id, timer));
         }
@@ -81,6 +83,7 @@ impl Tracker {
 
     /// Takes the object that a write returned, unless the watch was faster.
     pub(super) fn accept(&mut self, id: EntryId, object: Object) {
+        let object = Kept::of(object, &self.config.policy, &mut self.pool);
         if let Some(entry) = self.entries.get_mut(&id)
             && entry.object.uid == object.uid
             && !is_older(&object, &entry.object)
@@ -93,7 +96,7 @@ impl Tracker {
 
 /// Whether `one` is surely an older version than `other`. Versions of one resource are numbers that
 /// grow; where they aren't, nothing is known.
-fn is_older(one: &Object, other: &Object) -> bool {
-    let version = |object: &Object| object.resource_version.parse::<u128>().ok();
+fn is_older(one: &Kept, other: &Kept) -> bool {
+    let version = |object: &Kept| object.resource_version.parse::<u128>().ok();
     matches!((version(one), version(other)), (Some(one), Some(other)) if one < other)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Call, Command, EntryId, Now, Timer, Tracker,
+    Call, Command, Deletion, EntryId, Now, Timer, Tracker,
     entry::{Course, Turn},
 };
 use crate::core::{
@@ -53,20 +53,20 @@ impl Tracker {
                     entry.course = Course::Identifying {
                         due,
                         urgent,
-                        secret: secret.clone(),
+                        secret: Box::new(secret.clone()),
                     };
                     self.commands.push(Command::Identify { entry: id, secret });
                 }
             },
             Turn::Delete => {
                 let object = &entry.object;
-                self.commands.push(Command::Delete {
+                self.commands.push(Command::Delete(Deletion {
                     entry: id,
                     key: object.key.clone(),
-                    uid: object.uid.clone(),
-                    resource_version: object.resource_version.clone(),
+                    uid: object.uid.to_string(),
+                    resource_version: object.resource_version.to_string(),
                     attempts: entry.refused_deletions,
-                });
+                }));
             }
         }
     }
@@ -87,7 +87,7 @@ impl Tracker {
                 due,
                 urgent,
                 secret: asked,
-            } if asked == secret => (*due, *urgent),
+            } if **asked == *secret => (*due, *urgent),
             // Not asked any more.
             _ => return,
         };
@@ -140,7 +140,7 @@ impl Tracker {
             };
             let secret = entry.object.secret();
             entry.course = Course::Calling {
-                secret: secret.clone(),
+                secret: secret.clone().map(Box::new),
             };
             let region = self.config.region_of(&entry.object);
             self.commands.push(Command::Call(Call {
@@ -148,7 +148,7 @@ impl Tracker {
                 lane,
                 key: entry.object.key.clone(),
                 region: region.unwrap_or_default().to_owned(),
-                task_id: entry.object.spec.task_id.clone(),
+                task_id: entry.object.task_id.to_string(),
                 secret,
                 poll_request: entry.object.pending_poll_request().map(str::to_owned),
                 lag: now.monotonic.saturating_sub(due),
