@@ -174,3 +174,30 @@ fn an_object_that_was_throttled_goes_before_those_whose_turn_comes_now() {
     let again = only_call(tracker.handle(ended(&second, Reason::InvalidResponse), now));
     assert_eq!(again.key.name, "first");
 }
+
+/// Their answers are better news, and each of these writes is one more before them.
+#[test]
+fn of_many_new_objects_few_say_at_a_time_that_they_wait() {
+    let mut tracker = tracker();
+    for number in 0..100 {
+        let mut object = object(1, false);
+        object.key.name = number.to_string();
+        object.uid = number.to_string();
+        tracker.handle(Event::Applied(0, Box::new(object)), NOW);
+    }
+    let mut now = NOW;
+    let mut said = Vec::new();
+    while said.iter().sum::<usize>() < 100 {
+        now.monotonic += OVERDUE_AFTER;
+        let commands = tracker.handle(Event::Tick, now);
+        said.push(commands.len());
+        for command in commands {
+            let write = only_write(vec![command]);
+            let object = Box::new(written(&write));
+            assert_eq!(object.reason(), Some(Reason::Pending));
+            let ended = Event::WriteEnded(write.entry, WriteResult::Written(object));
+            assert!(tracker.handle(ended, now).is_empty());
+        }
+    }
+    assert_eq!(said, [32, 32, 32, 4]);
+}

@@ -13,7 +13,8 @@ use super::{
     entry::{Course, Pending},
 };
 use crate::core::{
-    Input, Memory, Next, Notice, Object, ObjectKey, Observe, Policy, Reason, SLOW_RETRY, Verdict,
+    Input, Memory, Next, Notice, OVERDUE_AFTER, Object, ObjectKey, Observe, Policy, Reason,
+    SLOW_RETRY, Verdict,
     backoff::{Failure, next_poll, write_retry_delay},
     object::reason_of,
 };
@@ -23,6 +24,9 @@ const AFTER_PANIC: Next = Next::Call {
     after: SLOW_RETRY,
     urgent: false,
 };
+
+/// Of so many objects at a time it is written that they wait for their first answer.
+const WAITING_MAX: usize = 32;
 
 impl Tracker {
     /// Looks at an entry again if what its schedule was decided on has changed.
@@ -86,6 +90,28 @@ impl Tracker {
             return;
         }
         self.write(id, input, verdict, object);
+    }
+
+    /// Of many new objects at once, few say so at a time: their answers are better news.
+    pub(super) fn say_that_it_waits(&mut self, id: EntryId, now: Now) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if self.waiting.len() >= WAITING_MAX {
+            let at = now.monotonic + OVERDUE_AFTER;
+            entry.overdue_at = Some(at);
+            self.timers.insert((at, id, Timer::Overdue));
+            return;
+        }
+        entry.overdue_at = None;
+        self.decide(id, Input::Waited, now);
+        let pending = self
+            .entries
+            .get(&id)
+            .and_then(|entry| entry.pending.as_ref());
+        if pending.is_some_and(|pending| pending.in_flight) {
+            self.waiting.insert(id);
+        }
     }
 
     fn write(&mut self, id: EntryId, input: Input, verdict: Verdict, object: Object) {
@@ -157,6 +183,7 @@ impl Tracker {
     }
 
     pub(super) fn write_ended(&mut self, id: EntryId, result: WriteResult, now: Now) {
+        self.waiting.remove(&id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };

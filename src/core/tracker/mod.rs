@@ -42,6 +42,8 @@ pub struct Tracker {
     census: Census,
     leads: bool,
     leads_until: Duration,
+    /// Entries of which it is being written that they wait for their first answer.
+    waiting: BTreeSet<EntryId>,
     commands: Vec<Command>,
 }
 
@@ -68,6 +70,7 @@ impl Tracker {
             census: Census::default(),
             leads: false,
             leads_until: Duration::ZERO,
+            waiting: BTreeSet::new(),
             commands: Vec::new(),
         }
     }
@@ -182,6 +185,7 @@ impl Tracker {
     fn stand_by(&mut self) {
         self.leads = false;
         self.timers.clear();
+        self.waiting.clear();
         self.lanes.abandon();
         for entry in mem::take(&mut self.entries).into_values() {
             self.last_id += 1;
@@ -199,12 +203,7 @@ impl Tracker {
             self.timers.pop_first();
             match timer {
                 Timer::Turn => self.take_turn(id, at, now),
-                Timer::Overdue => {
-                    if let Some(entry) = self.entries.get_mut(&id) {
-                        entry.overdue_at = None;
-                        self.decide(id, Input::Waited, now);
-                    }
-                }
+                Timer::Overdue => self.say_that_it_waits(id, now),
                 Timer::Retry => self.retry_write(id, at, now),
             }
         }

@@ -62,6 +62,7 @@ impl Tracker {
             return;
         };
         self.by_key.remove(&entry.object.key);
+        self.waiting.remove(&id);
         self.census.replace(Some(entry.object.kind), None);
         for (at, timer) in entry.timers() {
             self.timers.remove(&(at, id, timer));
