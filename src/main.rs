@@ -14,6 +14,9 @@ use scaleouttask_controller::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Said to the user as it is.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 fn main() -> ExitCode {
     // One TLS provider for the API server and the task API; only a second call could fail.
     rustls::crypto::ring::default_provider()
@@ -33,12 +36,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
+fn print_crd() -> Result<(), Failure> {
     std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?;
     Ok(())
 }
 
-fn ask(args: &CheckArgs) -> Result<(), Box<dyn std::error::Error>> {
+fn ask(args: &CheckArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -48,7 +51,7 @@ fn ask(args: &CheckArgs) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
+fn run(args: RunArgs) -> Result<(), Failure> {
     // A process-wide number that differs at each start; scatter needs no better randomness.
     let seed = RandomState::new().hash_one("seed");
     let settings = args
@@ -60,7 +63,8 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let done = runtime.block_on(async {
+    // A task of its own: what wakes the outermost future goes through the kernel.
+    let running = runtime.spawn(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopped = async move {
@@ -70,9 +74,10 @@ fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
             }
         };
         controller::run(settings, stopped).await?;
-        Ok(())
+        Ok::<(), Failure>(())
     });
+    let done = runtime.block_on(running);
     // A look-up of a name that hangs must not hold up the end.
     runtime.shutdown_background();
-    done
+    done?
 }

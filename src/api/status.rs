@@ -93,7 +93,7 @@ pub struct ScaleOutTaskStatus {
 }
 
 /// What became of one instance.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// ID of the instance.
     #[serde(default)]
@@ -104,7 +104,7 @@ pub struct TaskResult {
 }
 
 /// How many instances are where.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct InstanceCounts {
     /// All instances of the task.
     #[serde(default)]
@@ -121,7 +121,7 @@ pub struct InstanceCounts {
 }
 
 /// The error that the task itself ended with.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct TaskError {
     /// The error's code.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,7 @@ use crate::{
     task_api::{TaskApi, endpoint::Region},
 };
 
-/// What calls are made with. Clones share it.
-#[derive(Clone)]
+/// What calls are made with.
 pub struct Caller {
     /// The cloud.
     pub task_api: TaskApi,
@@ -25,7 +24,7 @@ pub struct Caller {
 
 impl Caller {
     /// Makes the call.
-    pub async fn call(self, call: Call) -> Event {
+    pub async fn call(self: Arc<Self>, call: Call) -> Event {
         let started_at = Timestamp::now();
         let clock = Instant::now();
         self.metrics.lagged(call.lag);
@@ -44,11 +43,17 @@ impl Caller {
             ?took,
             "asked the task API"
         );
-        ended(call, outcome, started_at)
+        Event::CallEnded {
+            entry: call.entry,
+            lane: call.lane,
+            outcome,
+            started_at,
+            poll_request: call.poll_request,
+        }
     }
 
     /// Whose account a Secret's credentials are.
-    pub async fn identify(self, entry: EntryId, secret: ObjectKey) -> Event {
+    pub async fn identify(self: Arc<Self>, entry: EntryId, secret: ObjectKey) -> Event {
         let credentials = self.secrets.get(&secret).await;
         let account = credentials.map(|credentials| credentials.access_key_id.clone());
         Event::Identified {
@@ -76,16 +81,5 @@ impl Caller {
             return Ok(self.task_api.describe(&region, task_id, Some(&newer)).await);
         }
         Ok(outcome)
-    }
-}
-
-/// A call that ended like that.
-pub fn ended(call: Call, outcome: Outcome, started_at: Timestamp) -> Event {
-    Event::CallEnded {
-        entry: call.entry,
-        lane: call.lane,
-        outcome,
-        started_at,
-        poll_request: call.poll_request,
     }
 }

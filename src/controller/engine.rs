@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     activity::Activity,
-    calls::{self, Caller},
+    calls::Caller,
     clock::Clock,
     fence::Fence,
     jobs::{Ended, Jobs},
@@ -34,7 +34,7 @@ use crate::{
 /// Writes and deletions under way at the same time.
 const API_CONCURRENCY: usize = 32;
 /// Where so many wait, answers of the task API wait too: each would only add to them.
-const WAITING_MAX: usize = 1000;
+const WAITING_MAX: usize = 100;
 /// How long writes may go on after the order to stop, and then the Events.
 const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_NOTICES: Duration = Duration::from_millis(700);
@@ -45,7 +45,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub struct Engine {
     client: Client,
     scope: Scope,
-    caller: Caller,
+    caller: Arc<Caller>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     clock: Clock,
@@ -90,7 +90,7 @@ impl Engine {
             unlisted: (0..scope.watches()).collect(),
             client,
             scope,
-            caller,
+            caller: Arc::new(caller),
             metrics,
             health,
             clock,
@@ -175,19 +175,25 @@ impl Engine {
     }
 
     fn identify(&mut self, entry: EntryId, secret: ObjectKey, began: Instant) {
-        let otherwise = Trouble::new(Reason::TaskApiUnavailable);
-        let otherwise = Event::Identified {
+        let asked = secret.clone();
+        let otherwise = move || Event::Identified {
             entry,
-            secret: secret.clone(),
-            account: Err(otherwise),
+            secret: asked,
+            account: Err(Trouble::new(Reason::TaskApiUnavailable)),
         };
         let job = self.caller.clone().identify(entry, secret);
         self.calls.spawn(began, job, otherwise);
     }
 
     fn call(&mut self, call: Call) {
-        let otherwise = Trouble::new(Reason::InvalidResponse).into();
-        let otherwise = calls::ended(call.clone(), otherwise, Timestamp::now());
+        let (entry, lane, poll_request) = (call.entry, call.lane, call.poll_request.clone());
+        let otherwise = move || Event::CallEnded {
+            entry,
+            lane,
+            outcome: Trouble::new(Reason::InvalidResponse).into(),
+            started_at: Timestamp::now(),
+            poll_request,
+        };
         let job = self.caller.clone().call(call);
         self.calls.spawn(Instant::now(), job, otherwise);
     }
@@ -200,15 +206,14 @@ impl Engine {
             let writer = self.writer.clone();
             match command {
                 Command::Write(write) => {
-                    let otherwise = Event::WriteEnded(write.entry, WriteResult::Failed);
+                    let entry = write.entry;
+                    let otherwise = move || Event::WriteEnded(entry, WriteResult::Failed);
                     let job = writer.write(*write, began);
                     self.writes.spawn(began, job, otherwise);
                 }
                 Command::Delete(deletion) => {
-                    let otherwise = Event::DeleteFailed {
-                        entry: deletion.entry,
-                        refused: false,
-                    };
+                    let (entry, refused) = (deletion.entry, false);
+                    let otherwise = move || Event::DeleteFailed { entry, refused };
                     let job = writer.delete(deletion);
                     self.writes.spawn(began, job, otherwise);
                 }

@@ -21,18 +21,19 @@ pub struct Ended {
 }
 
 impl Jobs {
-    /// Starts a job. If it panics, that is one object's trouble: it ends as `otherwise`.
+    /// Starts a job. If it panics, that is one object's trouble: it ends as `otherwise` says.
     pub fn spawn(
         &mut self,
         began: Instant,
         job: impl Future<Output = Event> + Send + 'static,
-        otherwise: Event,
+        otherwise: impl FnOnce() -> Event + Send + 'static,
     ) {
         self.0.spawn(async move {
             let event = AssertUnwindSafe(job).catch_unwind().await;
             let event = event.unwrap_or_else(|_| {
-                error!(event = ?otherwise, "a fault of this program; please report it");
-                otherwise
+                let event = otherwise();
+                error!(?event, "a fault of this program; please report it");
+                event
             });
             Ended { event, began }
         });

@@ -334,7 +334,7 @@ mod tests {
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
     use super::{
-        super::{Kept, Pool},
+        super::{Kept, Pools},
         *,
     };
     use crate::core::{Instance, Outcome, Task, Trouble, observe};
@@ -392,7 +392,7 @@ mod tests {
             let verdict = observe(policy, &object, memory, &input, now(10).wall, SEED);
             (object.status, memory, next) = (verdict.status, verdict.memory, verdict.next);
         }
-        let mut entry = Entry::new(Kept::of(object, policy, &mut Pool::default()), 0, 0);
+        let mut entry = Entry::new(Kept::of(object, policy, &mut Pools::default()), 0, 0);
         entry.memory = memory;
         entry.learn(&input, next);
         entry

@@ -9,7 +9,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::Pool;
+use super::Pools;
 use crate::{
     api::{InstanceCounts, ScaleOutTaskSpec, ScaleOutTaskStatus, TaskError, TaskResult},
     core::{Object, ObjectKey, Policy, Reason, census::Kind},
@@ -37,12 +37,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    pub fn of(object: Object, policy: &Policy, pool: &mut Pool) -> Self {
+    pub fn of(object: Object, policy: &Policy, pools: &mut Pools) -> Self {
         let (reason, finished, kind) = (object.reason(), object.is_finished(), Kind::of(&object));
         let poll_interval = object.poll_interval(policy);
         let mut spec = object.spec;
         let task_id = std::mem::take(&mut spec.task_id).into();
-        let region = shared(spec.region.take(), pool);
+        let region = spec.region.take();
+        let region = region.map(|region| pools.texts.share(region.as_str()));
         Self {
             key: Arc::new(object.key),
             uid: object.uid.into(),
@@ -58,7 +59,7 @@ impl Kept {
             created_at: object.created_at,
             poll_request: object.poll_request.map(Into::into),
             settings: (spec != ScaleOutTaskSpec::default()).then(|| Box::new(spec)),
-            status: Status::of(object.status, pool),
+            status: Status::of(object.status, pools),
         }
     }
 
@@ -107,27 +108,37 @@ impl Kept {
 
     /// Whether it shows anything yet.
     pub fn has_ready(&self) -> bool {
-        let mut conditions = self.status.conditions.iter();
-        conditions.any(|condition| &*condition.type_ == "Ready")
+        let mut conditions = self.status.common.conditions.iter();
+        conditions.any(|condition| condition.type_ == "Ready")
     }
 }
 
+/// What it shows of itself, beside what it has in common with others.
 #[derive(Clone, Debug)]
 struct Status {
-    observed_generation: Option<i64>,
-    cluster_id: Option<Arc<str>>,
-    task_type: Option<Arc<str>>,
-    current_stage: Option<Arc<str>>,
-    state: Option<Arc<str>>,
+    common: Arc<Common>,
     created: Option<Timestamp>,
     updated: Option<Timestamp>,
-    task_result: Option<Box<[Instance]>>,
-    instances: Option<InstanceCounts>,
-    progress: Option<Arc<str>>,
-    error: Option<Box<TaskError>>,
     finished_at: Option<Timestamp>,
     last_handled_poll_request: Option<Box<str>>,
-    conditions: Box<[Shown]>,
+    /// None where the status has no list.
+    instances: Option<Box<[Instance]>>,
+    /// When each condition last changed.
+    transitions: Box<[Timestamp]>,
+}
+
+/// What objects show alike whose tasks are as far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Common {
+    observed_generation: Option<i64>,
+    cluster_id: Option<String>,
+    task_type: Option<String>,
+    current_stage: Option<String>,
+    state: Option<String>,
+    instances: Option<InstanceCounts>,
+    progress: Option<String>,
+    error: Option<TaskError>,
+    conditions: Vec<Words>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,71 +147,75 @@ struct Instance {
     status: Arc<str>,
 }
 
-/// A condition.
-#[derive(Clone, Debug)]
-struct Shown {
-    type_: Arc<str>,
-    status: Arc<str>,
-    reason: Arc<str>,
-    message: Arc<str>,
+/// A condition without its time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Words {
+    type_: String,
+    status: String,
+    reason: String,
+    message: String,
     observed_generation: Option<i64>,
-    last_transition_time: Timestamp,
 }
 
 impl Status {
-    fn of(status: ScaleOutTaskStatus, pool: &mut Pool) -> Self {
-        let results = status.task_result.map(|results| {
+    fn of(status: ScaleOutTaskStatus, pools: &mut Pools) -> Self {
+        let conditions = &status.conditions;
+        let transitions = conditions.iter().map(|one| one.last_transition_time.0);
+        let transitions = transitions.collect();
+        let instances = status.task_result.map(|results| {
             let each = results.into_iter();
-            each.map(|result| Instance::of(result, pool)).collect()
+            let each = each.map(|result| Instance {
+                data: result.data.into(),
+                status: pools.texts.share(result.status.as_str()),
+            });
+            each.collect()
         });
-        let conditions = status.conditions.into_iter();
-        Self {
+        let common = Common {
             observed_generation: status.observed_generation,
-            cluster_id: shared(status.cluster_id, pool),
-            task_type: shared(status.task_type, pool),
-            current_stage: shared(status.current_stage, pool),
-            state: shared(status.state, pool),
+            cluster_id: status.cluster_id,
+            task_type: status.task_type,
+            current_stage: status.current_stage,
+            state: status.state,
+            instances: status.instances,
+            progress: status.progress,
+            error: status.error,
+            conditions: status.conditions.into_iter().map(Words::of).collect(),
+        };
+        Self {
+            common: pools.statuses.share(common),
             created: status.created.map(|time| time.0),
             updated: status.updated.map(|time| time.0),
-            task_result: results,
-            instances: status.instances,
-            progress: shared(status.progress, pool),
-            error: status.error.map(Box::new),
             finished_at: status.finished_at.map(|time| time.0),
             last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
-            conditions: conditions.map(|one| Shown::of(&one, pool)).collect(),
+            instances,
+            transitions,
         }
     }
 
     fn unpacked(&self) -> ScaleOutTaskStatus {
-        let results = self.task_result.as_ref();
+        let common = (*self.common).clone();
+        let instances = self.instances.as_ref();
+        let conditions = common.conditions.into_iter().zip(&self.transitions);
         ScaleOutTaskStatus {
-            observed_generation: self.observed_generation,
-            cluster_id: text(self.cluster_id.as_deref()),
-            task_type: text(self.task_type.as_deref()),
-            current_stage: text(self.current_stage.as_deref()),
-            state: text(self.state.as_deref()),
+            observed_generation: common.observed_generation,
+            cluster_id: common.cluster_id,
+            task_type: common.task_type,
+            current_stage: common.current_stage,
+            state: common.state,
             created: self.created.map(Time),
             updated: self.updated.map(Time),
-            task_result: results.map(|each| each.iter().map(Instance::unpacked).collect()),
-            instances: self.instances,
-            progress: text(self.progress.as_deref()),
-            error: self.error.as_deref().cloned(),
+            task_result: instances.map(|each| each.iter().map(Instance::unpacked).collect()),
+            instances: common.instances,
+            progress: common.progress,
+            error: common.error,
             finished_at: self.finished_at.map(Time),
             last_handled_poll_request: text(self.last_handled_poll_request.as_deref()),
-            conditions: self.conditions.iter().map(Shown::unpacked).collect(),
+            conditions: conditions.map(|(words, at)| words.at(*at)).collect(),
         }
     }
 }
 
 impl Instance {
-    fn of(result: TaskResult, pool: &mut Pool) -> Self {
-        Self {
-            data: result.data.into(),
-            status: pool.share(&result.status),
-        }
-    }
-
     fn unpacked(&self) -> TaskResult {
         TaskResult {
             data: self.data.to_string(),
@@ -209,32 +224,27 @@ impl Instance {
     }
 }
 
-impl Shown {
-    fn of(condition: &Condition, pool: &mut Pool) -> Self {
+impl Words {
+    fn of(condition: Condition) -> Self {
         Self {
-            type_: pool.share(&condition.type_),
-            status: pool.share(&condition.status),
-            reason: pool.share(&condition.reason),
-            message: pool.share(&condition.message),
+            type_: condition.type_,
+            status: condition.status,
+            reason: condition.reason,
+            message: condition.message,
             observed_generation: condition.observed_generation,
-            last_transition_time: condition.last_transition_time.0,
         }
     }
 
-    fn unpacked(&self) -> Condition {
+    fn at(self, last_transition: Timestamp) -> Condition {
         Condition {
-            type_: self.type_.to_string(),
-            status: self.status.to_string(),
-            reason: self.reason.to_string(),
-            message: self.message.to_string(),
+            type_: self.type_,
+            status: self.status,
+            reason: self.reason,
+            message: self.message,
             observed_generation: self.observed_generation,
-            last_transition_time: Time(self.last_transition_time),
+            last_transition_time: Time(last_transition),
         }
     }
-}
-
-fn shared(text: Option<String>, pool: &mut Pool) -> Option<Arc<str>> {
-    text.map(|text| pool.share(&text))
 }
 
 fn text(text: Option<&str>) -> Option<String> {
@@ -303,7 +313,7 @@ mod tests {
             allowed_cluster_ids: Vec::new(),
             secret_credentials: true,
         };
-        let kept = Kept::of(object.clone(), &policy, &mut Pool::default());
+        let kept = Kept::of(object.clone(), &policy, &mut Pools::default());
         assert_eq!(kept.object(), *object);
         assert_eq!(kept.secret(), object.secret());
         assert_eq!(kept.pending_poll_request(), object.pending_poll_request());

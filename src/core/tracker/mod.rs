@@ -23,7 +23,7 @@ pub use self::message::{Call, Command, Config, Deletion, EntryId, Event, Now, Wr
 use self::{
     entry::{Entry, Timer},
     kept::Kept,
-    pool::Pool,
+    pool::Pools,
 };
 use super::{Input, ObjectKey, Observe, census::Census, lanes::Lanes, observe};
 
@@ -34,7 +34,7 @@ pub struct Tracker {
     observe: Observe,
     entries: BTreeMap<EntryId, Box<Entry>>,
     by_key: BTreeMap<Arc<ObjectKey>, EntryId>,
-    pool: Pool,
+    pools: Pools,
     last_id: EntryId,
     listings: BTreeMap<usize, u64>,
     timers: BTreeSet<(Duration, EntryId, Timer)>,
@@ -63,7 +63,7 @@ impl Tracker {
             observe,
             entries: BTreeMap::new(),
             by_key: BTreeMap::new(),
-            pool: Pool::default(),
+            pools: Pools::default(),
             last_id: 0,
             listings: BTreeMap::new(),
             timers: BTreeSet::new(),

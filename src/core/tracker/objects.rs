@@ -5,7 +5,7 @@ use crate::core::Object;
 
 impl Tracker {
     pub(super) fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
-        let object = Kept::of(object, &self.config.policy, &mut self.pool);
+        let object = Kept::of(object, &self.config.policy, &mut self.pools);
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
         let known = self.by_key.get(&object.key).copied();
         let id = match known.and_then(|id| Some((id, self.entries.get_mut(&id)?))) {
@@ -84,7 +84,7 @@ impl Tracker {
 
     /// Takes the object that a write returned, unless the watch was faster.
     pub(super) fn accept(&mut self, id: EntryId, object: Object) {
-        let object = Kept::of(object, &self.config.policy, &mut self.pool);
+        let object = Kept::of(object, &self.config.policy, &mut self.pools);
         if let Some(entry) = self.entries.get_mut(&id)
             && entry.object.uid == object.uid
             && !is_older(&object, &entry.object)

@@ -1,36 +1,64 @@
-//! Strings that many objects have in common, each held once.
+//! What many objects have in common, each held once.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::HashSet, fmt, hash::Hash, sync::Arc};
 
-/// A pool isn't tidied before it has so many strings.
+use super::kept::Common;
+
+/// A pool isn't tidied before it holds so many.
 const TIDY_FROM: usize = 1024;
 
-/// Holds a string for as long as somebody outside does, and a while longer.
-#[derive(Clone, Default)]
-pub struct Pool {
-    texts: BTreeSet<Arc<str>>,
+/// What objects share.
+#[derive(Clone, Debug, Default)]
+pub struct Pools {
+    /// Words in specs and statuses.
+    pub texts: Pool<str>,
+    /// What they show.
+    pub statuses: Pool<Common>,
+}
+
+/// Holds a value for as long as somebody outside does, and a while longer.
+pub struct Pool<T: ?Sized> {
+    values: HashSet<Arc<T>>,
     /// How many there were when those were dropped that nobody held.
     tidied: usize,
 }
 
-impl Pool {
-    /// The one copy of `text`.
-    pub fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
+impl<T: Eq + Hash + ?Sized> Pool<T> {
+    /// The one copy of `value`.
+    pub fn share<V: Borrow<T> + Into<Arc<T>>>(&mut self, value: V) -> Arc<T> {
+        if let Some(known) = self.values.get(value.borrow()) {
             return known.clone();
         }
-        if self.texts.len() >= TIDY_FROM.max(2 * self.tidied) {
-            self.texts.retain(|text| Arc::strong_count(text) > 1);
-            self.tidied = self.texts.len();
+        if self.values.len() >= TIDY_FROM.max(2 * self.tidied) {
+            self.values.retain(|value| Arc::strong_count(value) > 1);
+            self.tidied = self.values.len();
         }
-        let text: Arc<str> = text.into();
-        self.texts.insert(text.clone());
-        text
+        let value: Arc<T> = value.into();
+        self.values.insert(value.clone());
+        value
+    }
+}
+
+impl<T: ?Sized> Clone for Pool<T> {
+    fn clone(&self) -> Self {
+        Self {
+            values: self.values.clone(),
+            tidied: self.tidied,
+        }
+    }
+}
+
+impl<T: ?Sized> Default for Pool<T> {
+    fn default() -> Self {
+        Self {
+            values: HashSet::new(),
+            tidied: 0,
+        }
     }
 }
 
 /// What it holds is no state: nothing follows from it.
-impl fmt::Debug for Pool {
+impl<T: ?Sized> fmt::Debug for Pool<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Pool").finish_non_exhaustive()
     }
@@ -41,21 +69,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_strings_are_held_once() {
-        let mut pool = Pool::default();
+    fn equal_values_are_held_once() {
+        let mut pool = Pool::<str>::default();
         let (one, other) = (pool.share("running"), pool.share("running"));
         assert!(Arc::ptr_eq(&one, &other));
         assert_eq!(&*pool.share("success"), "success");
     }
 
     #[test]
-    fn strings_that_nobody_holds_are_dropped_some_time() {
-        let mut pool = Pool::default();
+    fn what_nobody_holds_is_dropped_some_time() {
+        let mut pool = Pool::<str>::default();
         let held = pool.share("held");
         for number in 0..10 * TIDY_FROM {
-            pool.share(&number.to_string());
+            pool.share(number.to_string().as_str());
         }
-        assert!(pool.texts.len() <= 2 * TIDY_FROM, "{}", pool.texts.len());
+        assert!(pool.values.len() <= 2 * TIDY_FROM, "{}", pool.values.len());
         assert!(Arc::ptr_eq(&held, &pool.share("held")));
     }
 }
