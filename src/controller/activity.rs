@@ -1,4 +1,4 @@
-//! Whether statuses are being written: what is less urgent waits meanwhile.
+//! Whether many statuses are being written: what is less urgent waits meanwhile.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,21 +9,34 @@ use tokio::time::{Instant, sleep};
 
 /// How long nothing must have been written for it to be quiet.
 const QUIET: Duration = Duration::from_millis(100);
+/// So many beginnings and ends of writes, each soon after another, hold nobody up: who waits may be
+/// killed meanwhile.
+const FEW: u32 = 16;
 
-/// When a status was last written. Clones share it.
+/// When statuses were written of late. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     last: Option<Instant>,
+    /// How many came, each within [`QUIET`] of the one before.
+    run: u32,
     over: bool,
 }
 
 impl Activity {
     /// A write begins or ends.
     pub fn happens(&self) {
-        self.state().last = Some(Instant::now());
+        let now = Instant::now();
+        let mut state = self.state();
+        let goes_on = state.last.is_some_and(|last| now - last < QUIET);
+        state.run = if goes_on {
+            state.run.saturating_add(1)
+        } else {
+            1
+        };
+        state.last = Some(now);
     }
 
     /// From now on nobody waits.
@@ -31,7 +44,8 @@ impl Activity {
         self.state().over = true;
     }
 
-    /// Waits until nothing was written for a while, but not beyond `deadline`.
+    /// Waits, when much was written of late, until nothing was for a while; but not beyond
+    /// `deadline`.
     pub async fn until_quiet(&self, deadline: Instant) {
         while let Some(pause) = self.pause(deadline) {
             sleep(pause).await;
@@ -42,7 +56,7 @@ impl Activity {
         let state = self.state();
         let quiet_at = (state.last? + QUIET).min(deadline);
         let pause = quiet_at.saturating_duration_since(Instant::now());
-        (!state.over && !pause.is_zero()).then_some(pause)
+        (state.run > FEW && !state.over && !pause.is_zero()).then_some(pause)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,6 +67,12 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn happens_often(activity: &Activity) {
+        for _ in 0..=FEW {
+            activity.happens();
+        }
+    }
 
     async fn waited(activity: &Activity, at_most: Duration) -> Duration {
         let begin = Instant::now();
@@ -65,9 +85,20 @@ mod tests {
         let activity = Activity::default();
         let long = Duration::from_secs(10);
         assert_eq!(waited(&activity, long).await, Duration::ZERO);
-        activity.happens();
+        happens_often(&activity);
         assert!(waited(&activity, long).await >= QUIET);
         assert_eq!(waited(&activity, long).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_writes_hold_nobody_up() {
+        let activity = Activity::default();
+        for _ in 0..10 {
+            activity.happens();
+            activity.happens();
+            assert_eq!(waited(&activity, QUIET).await, Duration::ZERO);
+            sleep(QUIET).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -75,7 +106,7 @@ mod tests {
         let activity = Activity::default();
         let writes = async {
             loop {
-                activity.happens();
+                happens_often(&activity);
                 sleep(QUIET / 2).await;
             }
         };
@@ -86,7 +117,7 @@ mod tests {
             took = waited(&activity, long) => took,
         };
         assert!(took >= long && took < long + QUIET, "{took:?}");
-        activity.happens();
+        happens_often(&activity);
         activity.is_over();
         assert_eq!(waited(&activity, long).await, Duration::ZERO);
     }
