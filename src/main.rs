@@ -14,6 +14,10 @@ use scaleouttask_controller::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The static program's own allocator asks the kernel for memory at nearly every poll.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// Said to the user as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
