@@ -22,8 +22,8 @@ const USER: &str = "scaleouttask-controller";
 const CREATED_AT_ONCE: usize = 16;
 
 /// Objects in a page of a list, and where in it the metadata of the page are.
-const PAGE: u32 = 500;
-const HEAD: usize = 2000;
+const PAGE: u32 = 250;
+const TAIL: usize = 1000;
 
 /// An object's spec.
 pub type Spec = ScaleOutTaskSpec;
@@ -122,10 +122,15 @@ impl Cluster {
         loop {
             let request = Request::new(&path).list(&params)?;
             let page = self.client.request_text(request).await?;
-            let Some((_, rest)) = page[..page.len().min(HEAD)].split_once("\"continue\":\"") else {
+            let start = page.len().saturating_sub(TAIL);
+            let token = page
+                .get(start..)
+                .and_then(|tail| tail.split_once("\"continue\":\""))
+                .and_then(|(_, rest)| rest.split('"').next())
+                .unwrap_or_default();
+            if token.is_empty() {
                 return Ok(begin.elapsed());
-            };
-            let token = rest.split('"').next().unwrap_or_default();
+            }
             params = params.continue_token(token);
         }
     }

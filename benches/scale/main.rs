@@ -187,8 +187,9 @@ a machine that does nothing else; `--only` takes single scenarios.
   all, from first statuses on; beside it a bare loop that makes 1,000 GETs of the same tasks a second
   with the same HTTP client and reads none of the bodies. Then all tasks end, and nothing may be asked
   or written after. *Signed*: the same with static keys, checked by the simulator.
-- *restart*: a start among objects that have all finished; beside it the time of one list of them by a
-  bare client. Memory at most is the kernel's own high-water mark.
+- *restart*: three starts among objects that have all finished; beside each the time of one list of
+  them by a bare client. What is counted and the memory are of the last. Memory at most is the kernel's
+  own high-water mark.
 
 Lag is the time between two calls of one object less its interval, taken where the calls arrive.
 Processor time is the whole process's, user and system; memory is resident, the program's own pages

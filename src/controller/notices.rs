@@ -33,7 +33,7 @@ use crate::{
 /// So many may wait; what comes then is dropped, for the status says it too.
 const QUEUE: usize = 10_000;
 /// How long an Event waits at most while statuses are being written.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many are published at a time.
 const CONCURRENCY: usize = 8;
@@ -67,7 +67,8 @@ pub struct NoticeSender {
 struct Waiting {
     key: ObjectKey,
     uid: String,
-    resource_version: String,
+    /// Tells it from other Events about the object; the same whenever it is told again.
+    id: u64,
     notice: Notice,
     at: Timestamp,
     since: Instant,
@@ -120,7 +121,7 @@ impl NoticeSender {
         let waiting = Waiting {
             key: object.key.clone(),
             uid: object.uid.clone(),
-            resource_version: object.resource_version.clone(),
+            id: id_of(&notice, object),
             notice,
             at: Timestamp::now(),
             since: Instant::now(),
@@ -177,19 +178,23 @@ async fn create(client: &Client, event: &Event) -> Result<(), String> {
     }
 }
 
-/// The Event about a change of an object. It has the same name whenever it is told again.
+fn id_of(notice: &Notice, object: &Object) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let reason = notice.reason.as_str();
+    (&object.uid, &object.resource_version, reason).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The Event about a change of an object.
 fn event_of(waiting: Waiting) -> Event {
     let Waiting {
         key,
         uid,
-        resource_version,
+        id,
         notice,
         at,
         since: _,
     } = waiting;
-    let reason = notice.reason.as_str();
-    let mut hasher = DefaultHasher::new();
-    (&uid, &resource_version, reason).hash(&mut hasher);
     let type_ = match notice.severity {
         Severity::Normal => "Normal",
         Severity::Warning => "Warning",
@@ -197,11 +202,7 @@ fn event_of(waiting: Waiting) -> Event {
     Event {
         metadata: ObjectMeta {
             // A name of at most 253 characters, as names of objects are.
-            name: Some(format!(
-                "{}.{:016x}",
-                bounded(&key.name, NAME_MAX),
-                hasher.finish()
-            )),
+            name: Some(format!("{}.{id:016x}", bounded(&key.name, NAME_MAX))),
             namespace: Some(key.namespace.clone()),
             ..ObjectMeta::default()
         },
@@ -209,7 +210,7 @@ fn event_of(waiting: Waiting) -> Event {
         reporting_controller: Some(NAME.to_owned()),
         reporting_instance: Some(bounded(&host_name(), INSTANCE_MAX).to_owned()),
         action: Some("Poll".to_owned()),
-        reason: Some(reason.to_owned()),
+        reason: Some(notice.reason.as_str().to_owned()),
         note: Some(notice.message),
         type_: Some(type_.to_owned()),
         regarding: Some(ObjectReference {

@@ -25,7 +25,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 const WATCH_SECONDS: u32 = 40;
 /// Pages of the first list: small, so that its memory doesn't grow with the cluster.
-const PAGE_SIZE: u32 = 500;
+const PAGE_SIZE: u32 = 250;
 
 /// All watches together, as events of the tracker. Never ends; what fails is said and tried again.
 pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send + use<> {
