@@ -28,9 +28,10 @@ impl Jobs {
         job: impl Future<Output = Event> + Send + 'static,
         otherwise: impl FnOnce() -> Event + Send + 'static,
     ) {
+        // In its place at once: it is large, and would be copied from hand to hand.
+        let job = Box::pin(AssertUnwindSafe(job).catch_unwind());
         self.0.spawn(async move {
-            let event = AssertUnwindSafe(job).catch_unwind().await;
-            let event = event.unwrap_or_else(|_| {
+            let event = job.await.unwrap_or_else(|_| {
                 let event = otherwise();
                 error!(?event, "a fault of this program; please report it");
                 event

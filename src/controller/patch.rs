@@ -6,26 +6,25 @@ use serde_json::{Map, Value};
 /// `to`; none if they are equal.
 ///
 /// Lists are replaced whole, as the RFC has it.
-pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+pub fn merge_patch(from: Value, to: Value) -> Option<Value> {
     if from == to {
         return None;
     }
-    let (Value::Object(from), Value::Object(to)) = (from, to) else {
-        return Some(to.clone());
+    let (mut from, to) = match (from, to) {
+        (Value::Object(from), Value::Object(to)) => (from, to),
+        (_, to) => return Some(to),
     };
     let mut patch = Map::new();
-    for name in from.keys().filter(|name| !to.contains_key(*name)) {
-        patch.insert(name.clone(), Value::Null);
-    }
     for (name, value) in to {
-        let change = match from.get(name) {
+        let change = match from.remove(&name) {
             Some(before) => merge_patch(before, value),
-            None => Some(value.clone()),
+            None => Some(value),
         };
         if let Some(change) = change {
-            patch.insert(name.clone(), change);
+            patch.insert(name, change);
         }
     }
+    patch.extend(from.into_iter().map(|(name, _)| (name, Value::Null)));
     Some(Value::Object(patch))
 }
 
@@ -59,7 +58,8 @@ mod tests {
             ),
         ];
         for (from, to, patch) in rows {
-            assert_eq!(merge_patch(&from, &to), patch, "{from} -> {to}");
+            let told = format!("{from} -> {to}");
+            assert_eq!(merge_patch(from, to), patch, "{told}");
         }
     }
 }

@@ -37,10 +37,10 @@ impl Watched {
 
 impl<'de> Deserialize<'de> for Watched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = Wire::deserialize(deserializer)?;
+        let mut wire = Wire::deserialize(deserializer)?;
         let meta = ObjectMeta {
-            name: wire.metadata.name.clone(),
-            namespace: wire.metadata.namespace.clone(),
+            name: wire.metadata.name.take(),
+            namespace: wire.metadata.namespace.take(),
             resource_version: wire.metadata.resource_version.clone(),
             ..ObjectMeta::default()
         };
@@ -51,10 +51,12 @@ impl<'de> Deserialize<'de> for Watched {
 
 /// Spec and status are read by themselves, so that trouble with them is that of one object.
 #[derive(Deserialize)]
-struct Wire {
+struct Wire<'a> {
     metadata: Metadata,
-    spec: Option<Box<RawValue>>,
-    status: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +78,7 @@ struct Annotations {
     poll_requested_at: Option<String>,
 }
 
-impl Wire {
+impl Wire<'_> {
     fn object(self, key: ObjectKey) -> Result<Object, String> {
         let meta = self.metadata;
         let annotations = meta.annotations;
@@ -90,8 +92,8 @@ impl Wire {
             created_at: created_at.unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             poll_request: poll_request.as_deref().map(Object::bounded_poll_request),
-            spec: part("spec", self.spec.as_deref())?.ok_or("it has no spec")?,
-            status: part("status", self.status.as_deref())?.unwrap_or_default(),
+            spec: part("spec", self.spec)?.ok_or("it has no spec")?,
+            status: part("status", self.status)?.unwrap_or_default(),
         })
     }
 }

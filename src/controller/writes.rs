@@ -9,7 +9,8 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -143,14 +144,28 @@ async fn delete(client: &Client, deletion: &Deletion) -> Result<(), Failure> {
     Ok(())
 }
 
-fn status_patch(write: &Write) -> serde_json::Result<Value> {
+/// Serialized once, at the end.
+#[derive(Debug, Serialize)]
+struct StatusPatch<'a> {
+    metadata: Version<'a>,
+    status: Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version<'a> {
+    resource_version: &'a str,
+}
+
+fn status_patch(write: &Write) -> serde_json::Result<StatusPatch<'_>> {
     let from = serde_json::to_value(&write.object.status)?;
     let to = serde_json::to_value(&write.status)?;
-    Ok(json!({
-        "metadata": { "resourceVersion": write.object.resource_version },
-        // No difference must not become null: that would take the whole status away.
-        "status": merge_patch(&from, &to).unwrap_or_else(|| json!({})),
-    }))
+    let metadata = Version {
+        resource_version: &write.object.resource_version,
+    };
+    // No difference must not become null: that would take the whole status away.
+    let status = merge_patch(from, to).unwrap_or_else(|| Map::new().into());
+    Ok(StatusPatch { metadata, status })
 }
 
 /// Somebody changed the object: what it is now decides what to write.
