@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::core::{
-    Call, Command, Config, Event, LaneLimits, Now, OVERDUE_AFTER, Object, ObjectKey, Policy,
-    Reason, Tracker, Trouble, Write, WriteResult,
+    Call, Command, Config, Event, LaneLimits, Now, OVERDUE_AFTER, Object, ObjectKey, Outcome,
+    Policy, Reason, Tracker, Trouble, Write, WriteResult,
 };
+
+use crate::fixtures::answer;
 
 const NOW: Now = Now {
     wall: Timestamp::UNIX_EPOCH,
@@ -14,6 +16,10 @@ const NOW: Now = Now {
 };
 
 fn tracker() -> Tracker {
+    tracker_with(1)
+}
+
+fn tracker_with(concurrency: usize) -> Tracker {
     let mut tracker = Tracker::new(Config {
         policy: Policy {
             has_default_region: true,
@@ -24,7 +30,7 @@ fn tracker() -> Tracker {
         default_region: Some("cn-hangzhou".to_owned()),
         limits: LaneLimits {
             requests_per_second: 1000.0,
-            concurrency: 1,
+            concurrency,
         },
         seed: 1,
     });
@@ -62,10 +68,14 @@ fn only_call(commands: Vec<Command>) -> Call {
 }
 
 fn ended(call: &Call, reason: Reason) -> Event {
+    came(call, Trouble::new(reason).into())
+}
+
+fn came(call: &Call, outcome: Outcome) -> Event {
     Event::CallEnded {
         entry: call.entry,
         lane: call.lane,
-        outcome: Trouble::new(reason).into(),
+        outcome,
         started_at: NOW.wall,
         poll_request: None,
     }
@@ -175,29 +185,85 @@ fn an_object_that_was_throttled_goes_before_those_whose_turn_comes_now() {
     assert_eq!(again.key.name, "first");
 }
 
-/// Their answers are better news, and each of these writes is one more before them.
-#[test]
-fn of_many_new_objects_few_say_at_a_time_that_they_wait() {
-    let mut tracker = tracker();
-    for number in 0..100 {
+/// So many new objects, and the calls about them.
+fn created(tracker: &mut Tracker, count: usize) -> Vec<Call> {
+    let mut commands = Vec::new();
+    for number in 0..count {
         let mut object = object(1, false);
         object.key.name = number.to_string();
         object.uid = number.to_string();
-        tracker.handle(Event::Applied(0, Box::new(object)), NOW);
+        commands.extend(tracker.handle(Event::Applied(0, Box::new(object)), NOW));
     }
     let mut now = NOW;
-    let mut said = Vec::new();
-    while said.iter().sum::<usize>() < 100 {
-        now.monotonic += OVERDUE_AFTER;
-        let commands = tracker.handle(Event::Tick, now);
-        said.push(commands.len());
-        for command in commands {
-            let write = only_write(vec![command]);
-            let object = Box::new(written(&write));
-            assert_eq!(object.reason(), Some(Reason::Pending));
-            let ended = Event::WriteEnded(write.entry, WriteResult::Written(object));
-            assert!(tracker.handle(ended, now).is_empty());
-        }
+    now.monotonic += OVERDUE_AFTER / 2;
+    commands.extend(tracker.handle(Event::Tick, now));
+    let calls = commands.into_iter();
+    calls.map(|command| only_call(vec![command])).collect()
+}
+
+fn writes(commands: Vec<Command>) -> Vec<Write> {
+    let writes = commands.into_iter().filter_map(|command| match command {
+        Command::Write(write) => Some(*write),
+        _ => None,
+    });
+    writes.collect()
+}
+
+fn through(write: &Write) -> Event {
+    let object = Box::new(written(write));
+    Event::WriteEnded(write.entry, WriteResult::Written(object))
+}
+
+fn says_that_it_waits(write: &Write) -> bool {
+    written(write).reason() == Some(Reason::Pending)
+}
+
+#[test]
+fn of_many_new_objects_each_says_that_it_waits_and_few_at_a_time() {
+    let mut tracker = tracker();
+    created(&mut tracker, 100);
+    let mut now = NOW;
+    now.monotonic += OVERDUE_AFTER;
+    let mut under_way = writes(tracker.handle(Event::Tick, now));
+    assert_eq!(under_way.len(), 32);
+    let mut said = 0;
+    while let Some(write) = under_way.pop() {
+        assert!(says_that_it_waits(&write));
+        said += 1;
+        under_way.extend(writes(tracker.handle(through(&write), now)));
+        assert!(under_way.len() <= 32);
     }
-    assert_eq!(said, [32, 32, 32, 4]);
+    assert_eq!(said, 100);
+}
+
+/// Their answers are better news, and each of these writes is one more before them.
+#[test]
+fn while_many_answers_are_being_written_nobody_says_that_it_waits() {
+    let mut tracker = tracker_with(50);
+    let calls = created(&mut tracker, 50);
+    let answered = |tracker: &mut Tracker, call, now| {
+        let written = writes(tracker.handle(came(call, answer("running")), now));
+        assert!(written.len() == 1 && !says_that_it_waits(&written[0]));
+        written[0].clone()
+    };
+    let mut under_way: Vec<Write> = calls[..33]
+        .iter()
+        .map(|call| answered(&mut tracker, call, NOW))
+        .collect();
+    let mut now = NOW;
+    now.monotonic += OVERDUE_AFTER;
+    let writes_at = |tracker: &mut Tracker, event| writes(tracker.handle(event, now));
+    assert_eq!(writes_at(&mut tracker, Event::Tick).len(), 0);
+    under_way.push(answered(&mut tracker, &calls[33], now));
+    for write in under_way.drain(..2) {
+        assert_eq!(writes_at(&mut tracker, through(&write)).len(), 0);
+    }
+    for write in under_way.drain(..16) {
+        let said = writes_at(&mut tracker, through(&write));
+        assert!(said.len() == 1 && says_that_it_waits(&said[0]), "{said:?}");
+        assert!(calls[34..].iter().any(|call| call.entry == said[0].entry));
+    }
+    let rest = under_way.iter();
+    let said = rest.map(|write| writes_at(&mut tracker, through(write)).len());
+    assert_eq!(said.sum::<usize>(), 0);
 }

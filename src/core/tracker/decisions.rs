@@ -13,8 +13,7 @@ use super::{
     entry::{Course, Pending},
 };
 use crate::core::{
-    Input, Memory, Next, Notice, OVERDUE_AFTER, Object, ObjectKey, Observe, Policy, Reason,
-    SLOW_RETRY, Verdict,
+    Input, Memory, Next, Notice, Object, ObjectKey, Observe, Policy, Reason, SLOW_RETRY, Verdict,
     backoff::{Failure, next_poll, write_retry_delay},
     object::reason_of,
 };
@@ -25,8 +24,8 @@ const AFTER_PANIC: Next = Next::Call {
     urgent: false,
 };
 
-/// Of so many objects at a time it is written that they wait for their first answer.
-const WAITING_MAX: usize = 32;
+/// Where so many statuses are being written, no object says that it waits for its first answer.
+const WRITING_MAX: usize = 32;
 
 impl Tracker {
     /// Looks at an entry again if what its schedule was decided on has changed.
@@ -92,25 +91,13 @@ impl Tracker {
         self.write(id, input, verdict, object);
     }
 
-    /// Of many new objects at once, few say so at a time: their answers are better news.
-    pub(super) fn say_that_it_waits(&mut self, id: EntryId, now: Now) {
-        let Some(entry) = self.entries.get_mut(&id) else {
-            return;
-        };
-        if self.waiting.len() >= WAITING_MAX {
-            let at = now.monotonic + OVERDUE_AFTER;
-            entry.overdue_at = Some(at);
-            self.timers.insert((at, id, Timer::Overdue));
-            return;
-        }
-        entry.overdue_at = None;
-        self.decide(id, Input::Waited, now);
-        let pending = self
-            .entries
-            .get(&id)
-            .and_then(|entry| entry.pending.as_ref());
-        if pending.is_some_and(|pending| pending.in_flight) {
-            self.waiting.insert(id);
+    /// Objects that wait for their first answer say so as soon as that holds no answer up: those
+    /// are better news.
+    pub(super) fn say_who_waits(&mut self, now: Now) {
+        while self.writing.len() < WRITING_MAX
+            && let Some(id) = self.overdue.pop_first()
+        {
+            self.decide(id, Input::Waited, now);
         }
     }
 
@@ -142,6 +129,8 @@ impl Tracker {
         if let Some(at) = entry.overdue_at.take() {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
+        self.overdue.remove(&id);
+        self.writing.insert(id);
         let write = Write {
             entry: id,
             object,
@@ -183,7 +172,7 @@ impl Tracker {
     }
 
     pub(super) fn write_ended(&mut self, id: EntryId, result: WriteResult, now: Now) {
-        self.waiting.remove(&id);
+        self.writing.remove(&id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -257,8 +246,11 @@ impl Tracker {
         entry.memory = memory;
         // The end was decided here: it is no news when the watch brings it.
         entry.trigger.finished = entry.object.finished;
-        if let Some(at) = entry.overdue_at.take_if(|_| entry.object.has_ready()) {
-            self.timers.remove(&(at, id, Timer::Overdue));
+        if entry.object.has_ready() {
+            if let Some(at) = entry.overdue_at.take() {
+                self.timers.remove(&(at, id, Timer::Overdue));
+            }
+            self.overdue.remove(&id);
         }
         match next {
             Some(next) => self.schedule(id, next, now),

@@ -42,8 +42,10 @@ pub struct Tracker {
     census: Census,
     leads: bool,
     leads_until: Duration,
-    /// Entries of which it is being written that they wait for their first answer.
-    waiting: BTreeSet<EntryId>,
+    /// Entries whose statuses are being written.
+    writing: BTreeSet<EntryId>,
+    /// Entries that have waited too long for their first answer and haven't said so yet.
+    overdue: BTreeSet<EntryId>,
     commands: Vec<Command>,
 }
 
@@ -70,7 +72,8 @@ impl Tracker {
             census: Census::default(),
             leads: false,
             leads_until: Duration::ZERO,
-            waiting: BTreeSet::new(),
+            writing: BTreeSet::new(),
+            overdue: BTreeSet::new(),
             commands: Vec::new(),
         }
     }
@@ -185,7 +188,8 @@ impl Tracker {
     fn stand_by(&mut self) {
         self.leads = false;
         self.timers.clear();
-        self.waiting.clear();
+        self.writing.clear();
+        self.overdue.clear();
         self.lanes.abandon();
         for entry in mem::take(&mut self.entries).into_values() {
             self.last_id += 1;
@@ -196,14 +200,16 @@ impl Tracker {
     }
 
     fn fire_timers(&mut self, now: Now) {
-        while let Some((at, id, timer)) = self.timers.first().copied() {
-            if at > now.monotonic {
+        loop {
+            self.say_who_waits(now);
+            let due = self.timers.first().copied();
+            let Some((at, id, timer)) = due.filter(|(at, ..)| *at <= now.monotonic) else {
                 break;
-            }
+            };
             self.timers.pop_first();
             match timer {
                 Timer::Turn => self.take_turn(id, at, now),
-                Timer::Overdue => self.say_that_it_waits(id, now),
+                Timer::Overdue => self.is_overdue(id),
                 Timer::Retry => self.retry_write(id, at, now),
             }
         }

@@ -57,12 +57,20 @@ impl Tracker {
         }
     }
 
+    pub(super) fn is_overdue(&mut self, id: EntryId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.overdue_at = None;
+            self.overdue.insert(id);
+        }
+    }
+
     pub(super) fn forget(&mut self, id: EntryId) {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
         self.by_key.remove(&entry.object.key);
-        self.waiting.remove(&id);
+        self.writing.remove(&id);
+        self.overdue.remove(&id);
         self.census.replace(Some(entry.object.kind), None);
         for (at, timer) in entry.timers() {
             self.timers.remove(&(at, id, timer));
