@@ -19,7 +19,8 @@ use super::{
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long it may take to stop; then it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(5);
+/// Often enough, and seldom enough not to slow down what it looks at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How the controller is to run.
 pub struct Launch<'a> {
