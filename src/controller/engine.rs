@@ -1,7 +1,7 @@
 //! The loop: what happens goes into the tracker, what it asks for is carried out.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     activity::Activity,
+    backlog::Backlog,
     calls::Caller,
     clock::Clock,
     fence::Fence,
@@ -25,16 +26,16 @@ use super::{
 use crate::{
     admin::{Health, Part},
     cli::Scope,
-    core::{
-        Call, Census, Command, EntryId, Event, ObjectKey, Reason, Tracker, Trouble, WriteResult,
-    },
+    core::{Call, Census, Command, EntryId, Event, ObjectKey, Reason, Tracker, Trouble},
     metrics::Metrics,
 };
 
-/// Writes and deletions under way at the same time.
-const API_CONCURRENCY: usize = 32;
-/// Where so many wait, answers of the task API wait too: each would only add to them.
-const WAITING_MAX: usize = 100;
+/// First attempts at a write, under way at the same time.
+const NEWS_CONCURRENCY: usize = 32;
+/// The same for other attempts and for deletions.
+const REST_CONCURRENCY: usize = 16;
+/// Where so many first attempts wait, answers of the task API wait too: each would only add to them.
+const NEWS_WAITING_MAX: usize = 100;
 /// How long writes may go on after the order to stop, and then the Events.
 const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_NOTICES: Duration = Duration::from_millis(700);
@@ -56,9 +57,11 @@ pub struct Engine {
     /// The counts that the metrics show; none before the first event.
     published: Option<Census>,
     calls: Jobs,
-    /// Writes and deletions, under way and not begun yet.
-    writes: Jobs,
-    waiting: VecDeque<(Command, Instant)>,
+    /// First attempts at a write.
+    news: Backlog,
+    /// Other attempts, and deletions: apart, so that what the API server doesn't take from some
+    /// objects holds up no others.
+    rest: Backlog,
     writer: Writer,
     notices: Notices,
     /// Watches whose first list isn't done.
@@ -99,8 +102,8 @@ impl Engine {
             leads: false,
             published: None,
             calls: Jobs::default(),
-            writes: Jobs::default(),
-            waiting: VecDeque::new(),
+            news: Backlog::new(NEWS_CONCURRENCY),
+            rest: Backlog::new(REST_CONCURRENCY),
             writer,
             notices,
         }
@@ -117,8 +120,9 @@ impl Engine {
                 () = &mut shutdown => break,
                 until = self.fence.changed() => Event::LeadsUntil(until).into(),
                 Some(event) = events.next() => event.into(),
-                ended = self.calls.next(), if self.waiting.len() < WAITING_MAX => ended,
-                ended = self.writes.next() => ended,
+                ended = self.calls.next(), if self.news.waiting() < NEWS_WAITING_MAX => ended,
+                ended = self.news.next() => ended,
+                ended = self.rest.next() => ended,
                 () = sleep_until(wake.into()) => Event::Tick.into(),
             };
             self.take(ended, true);
@@ -161,8 +165,9 @@ impl Engine {
         for command in commands {
             match command {
                 Command::Tell(object, notice) => self.writer.tell(&object, notice),
-                Command::Write(_) => self.waiting.push_back((command, began)),
-                Command::Delete { .. } if calling => self.waiting.push_back((command, began)),
+                Command::Write(ref write) if write.attempts == 0 => self.news.push(command, began),
+                Command::Write(_) => self.rest.push(command, began),
+                Command::Delete(_) if calling => self.rest.push(command, began),
                 Command::Identify { entry, secret } if calling => {
                     self.identify(entry, secret, began);
                 }
@@ -170,7 +175,8 @@ impl Engine {
                 _ => {}
             }
         }
-        self.begin_writes();
+        self.news.begin(&self.writer);
+        self.rest.begin(&self.writer);
         self.count();
     }
 
@@ -198,30 +204,6 @@ impl Engine {
         self.calls.spawn(Instant::now(), job, otherwise);
     }
 
-    /// What waits is a command and no job yet, which takes many times the memory.
-    fn begin_writes(&mut self) {
-        while self.writes.len() < API_CONCURRENCY
-            && let Some((command, began)) = self.waiting.pop_front()
-        {
-            let writer = self.writer.clone();
-            match command {
-                Command::Write(write) => {
-                    let entry = write.entry;
-                    let otherwise = move || Event::WriteEnded(entry, WriteResult::Failed);
-                    let job = writer.write(*write, began);
-                    self.writes.spawn(began, job, otherwise);
-                }
-                Command::Delete(deletion) => {
-                    let (entry, refused) = (deletion.entry, false);
-                    let otherwise = move || Event::DeleteFailed { entry, refused };
-                    let job = writer.delete(deletion);
-                    self.writes.spawn(began, job, otherwise);
-                }
-                _ => {}
-            }
-        }
-    }
-
     fn note_leadership(&mut self) {
         let leads = self.tracker.leads();
         if leads == self.leads {
@@ -234,7 +216,8 @@ impl Engine {
             info!("leading");
         } else {
             self.calls.abandon();
-            self.waiting.clear();
+            self.news.forget_waiting();
+            self.rest.forget_waiting();
             warn!("standing by");
         }
     }
@@ -249,24 +232,32 @@ impl Engine {
         }
     }
 
-    /// No new calls; what was learnt is written.
+    /// No new calls; what was learnt is written and told.
     async fn drain(mut self) {
         info!("stopping");
+        let end = Instant::now() + DRAIN + DRAIN_NOTICES;
         self.calls.abandon();
-        self.waiting
-            .retain(|(command, _)| matches!(command, Command::Write(_)));
+        self.rest.forget_deletions();
+        self.tracker.wind_up();
+        // A status that isn't written is at the next start, and then told. Others are told now or
+        // never.
+        self.notices.wait_no_more();
         let rest = async {
-            while !self.writes.is_empty() {
-                let ended = self.writes.next().await;
+            while !(self.news.is_idle() && self.rest.is_idle()) {
+                let ended = tokio::select! {
+                    ended = self.news.next() => ended,
+                    ended = self.rest.next() => ended,
+                };
                 self.take(ended, false);
             }
         };
         if timeout(DRAIN, rest).await.is_err() {
             warn!("the API server didn't take every status in time; the next start writes them");
         }
-        self.writes.abandon();
+        self.news.abandon();
+        self.rest.abandon();
         drop(self.writer);
-        self.notices.finish(DRAIN_NOTICES).await;
+        self.notices.finish(end).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shell: it feeds the tracker what happens and carries out what it asks for.
 
 mod activity;
+mod backlog;
 mod calls;
 mod clock;
 mod engine;

@@ -20,7 +20,7 @@ use serde::de::IgnoredAny;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::warn;
 
@@ -104,13 +104,18 @@ impl Notices {
         self.sender.clone()
     }
 
-    /// Publishes what waits, for at most so long.
-    pub async fn finish(self, at_most: Duration) {
+    /// From now on Events wait for no status.
+    pub fn wait_no_more(&self) {
         self.activity.is_over();
+    }
+
+    /// Publishes what is left, until `end` at most.
+    pub async fn finish(self, end: std::time::Instant) {
         drop(self.sender);
         let abort = self.publisher.abort_handle();
-        if timeout(at_most, self.publisher).await.is_err() {
+        if timeout_at(end.into(), self.publisher).await.is_err() {
             abort.abort();
+            warn!("the API server didn't take every Event in time; the statuses are written");
         }
     }
 }

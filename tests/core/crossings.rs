@@ -267,3 +267,45 @@ fn while_many_answers_are_being_written_nobody_says_that_it_waits() {
     let said = rest.map(|write| writes_at(&mut tracker, through(write)).len());
     assert_eq!(said.sum::<usize>(), 0);
 }
+
+/// So many objects whose answers the API server doesn't take are tried again, for long perhaps.
+#[test]
+fn what_is_written_again_keeps_nobody_from_saying_that_it_waits() {
+    let mut tracker = tracker_with(50);
+    let calls = created(&mut tracker, 41);
+    let mut now = NOW;
+    for call in &calls[..40] {
+        let written = only_write(tracker.handle(came(call, answer("running")), now));
+        let failed = Event::WriteEnded(written.entry, WriteResult::Failed);
+        assert_eq!(writes(tracker.handle(failed, now)).len(), 0);
+    }
+    now.monotonic += OVERDUE_AFTER / 2;
+    let again = writes(tracker.handle(Event::Tick, now));
+    assert_eq!(again.len(), 40);
+    assert!(again.iter().all(|write| write.attempts == 1));
+    now.monotonic += OVERDUE_AFTER / 2;
+    let said = only_write(tracker.handle(Event::Tick, now));
+    assert!(says_that_it_waits(&said) && said.entry == calls[40].entry);
+}
+
+#[test]
+fn near_the_end_nobody_says_that_it_waits_and_what_is_known_is_written() {
+    let mut tracker = tracker_with(50);
+    let calls = created(&mut tracker, 42);
+    let mut now = NOW;
+    let known: Vec<Write> = calls[..40]
+        .iter()
+        .map(|call| only_write(tracker.handle(came(call, answer("running")), now)))
+        .collect();
+    now.monotonic += OVERDUE_AFTER;
+    assert_eq!(writes(tracker.handle(Event::Tick, now)).len(), 0);
+    let failed = Event::WriteEnded(known[0].entry, WriteResult::Failed);
+    tracker.handle(failed, now);
+    tracker.wind_up();
+    for write in &known[1..] {
+        assert_eq!(writes(tracker.handle(through(write), now)).len(), 0);
+    }
+    now.monotonic += OVERDUE_AFTER;
+    let again = writes(tracker.handle(Event::Tick, now));
+    assert!(again.len() == 1 && again[0].entry == known[0].entry);
+}

@@ -141,9 +141,12 @@ impl Fleet {
     }
 
     pub async fn create(&self, name: &str) {
-        let spec = json!({ "taskId": name });
+        self.create_with(name, &json!({ "taskId": name })).await;
+    }
+
+    pub async fn create_with(&self, name: &str, spec: &Value) {
         let (bench, namespace) = (&self.bench, &self.namespace);
-        bench.create_object(namespace, name, &spec).await;
+        bench.create_object(namespace, name, spec).await;
     }
 
     pub async fn patch(&self, name: &str, patch: &Value) {

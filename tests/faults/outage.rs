@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use controlplane::{ControlPlane, Options};
 use futures::{StreamExt, future::join_all};
-use kube::{api::WatchParams, core::WatchEvent};
+use kube::{
+    api::{ListParams, WatchParams},
+    core::WatchEvent,
+};
 use serde_json::json;
 use tokio::{
     task::spawn_blocking,
@@ -133,6 +136,56 @@ async fn in_trouble(bench: &Bench, name: &str, phases: Vec<(Trouble, Duration)>)
     );
     let at_rest = quiet + KEPT_DESCRIPTORS;
     fleet.until_descriptors(SOON, at_rest).await;
+}
+
+/// As behind a webhook that hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_deletions_that_hang_hold_no_other_object_up() {
+    const DELETED: usize = 200;
+    let bench = Bench::shared().await;
+    let plan = |request: &Request| match request.point.kind {
+        Kind::Delete => Action::Hold,
+        _ => Action::Pass,
+    };
+    let proxy = Proxy::start(bench.upstream.clone(), Box::new(plan)).await;
+    let mut fleet = Fleet::start(&bench, "deleted", &proxy.kubeconfig()).await;
+    fleet.tell("over", "success", "success");
+    for number in 0..DELETED {
+        let spec = json!({ "taskId": "over", "ttlSecondsAfterFinished": 0 });
+        fleet.create_with(&format!("over-{number}"), &spec).await;
+    }
+    let over: Vec<String> = (0..DELETED)
+        .map(|number| format!("over-{number}"))
+        .collect();
+    let over: Vec<(&str, &str)> = over
+        .iter()
+        .map(|name| (name.as_str(), "TaskSucceeded"))
+        .collect();
+    fleet.until_shown(OUTAGE * 8, &over).await;
+    let ends = fleet.end_tasks();
+    fleet.tell("new", "success", "success");
+    fleet.create("new").await;
+    let took = fleet
+        .until_shown(SOON, &[ends, vec![("new", "TaskSucceeded")]].concat())
+        .await;
+    proxy.release();
+    timeout(OUTAGE * 8, async {
+        while fleet
+            .objects()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+            > 5
+        {
+            sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await
+    .expect("the objects are still there");
+    fleet.assert_alive();
+    println!("{DELETED} deletions hang: others shown {took:?} later");
 }
 
 #[tokio::test(flavor = "multi_thread")]

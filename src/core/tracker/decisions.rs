@@ -130,7 +130,10 @@ impl Tracker {
             self.timers.remove(&(at, id, Timer::Overdue));
         }
         self.overdue.remove(&id);
-        self.writing.insert(id);
+        // What is tried again may take long, and holds up no first answer.
+        if attempts == 0 {
+            self.writing.insert(id);
+        }
         let write = Write {
             entry: id,
             object,

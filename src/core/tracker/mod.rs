@@ -42,7 +42,7 @@ pub struct Tracker {
     census: Census,
     leads: bool,
     leads_until: Duration,
-    /// Entries whose statuses are being written.
+    /// Entries whose statuses are being written, at the first attempt.
     writing: BTreeSet<EntryId>,
     /// Entries that have waited too long for their first answer and haven't said so yet.
     overdue: BTreeSet<EntryId>,
@@ -113,6 +113,14 @@ impl Tracker {
     #[must_use]
     pub fn leads(&self) -> bool {
         self.leads
+    }
+
+    /// The end is near: nobody says any more that it waits for its first answer, which would take
+    /// the time of what is known.
+    pub fn wind_up(&mut self) {
+        self.overdue.clear();
+        self.timers
+            .retain(|(_, _, timer)| !matches!(timer, Timer::Overdue));
     }
 
     /// How many objects there are of each kind.
