@@ -6,11 +6,9 @@ use std::{
 };
 
 use simulator::Request;
+use testbed::harness::{Usage, gaps, mean, most_within, number, percentile, seconds};
 
-use crate::{
-    harness::{Usage, gaps, mean, most_within, number, percentile, seconds},
-    scenario::{ALLOWED, FREE_POLL_INTERVAL},
-};
+use crate::scenario::{ALLOWED, FREE_POLL_INTERVAL};
 
 /// Widths of the windows in which calls are counted, in seconds.
 pub const WIDTHS: [u32; 3] = [10, 5, 1];

@@ -1,10 +1,6 @@
 //! `cargo bench --bench fairness`: 1,000 objects on an account that throttles, beside a region that
 //! doesn't, on a real etcd and kube-apiserver and a simulated task API.
 
-#[path = "../harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "no benchmark uses all of it")]
-mod harness;
-
 mod figures;
 mod report;
 mod run;
@@ -13,8 +9,8 @@ mod scenario;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use testbed::harness::{Cluster, Result, machine, program, replace_section};
 
-use harness::{Cluster, Result, machine, program, replace_section};
 use report::Report;
 use run::{Windows, run};
 use scenario::{BASELINE_AGAIN, Name, SCENARIOS, Scenario};

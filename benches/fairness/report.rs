@@ -1,8 +1,9 @@
 //! Figures as tables, and whether what is promised holds.
 
+use testbed::harness::Table;
+
 use crate::{
     figures::{Figures, Lag, ThrottledRegion, WIDTHS},
-    harness::Table,
     run::Windows,
     scenario::{ALLOWED, Name, Scenario},
 };

@@ -6,11 +6,11 @@ use std::{
 };
 
 use simulator::{RateLimit, Script, Simulator, Task};
+use testbed::harness::{Cluster, Controller, Launch, Result, Spec, Usage};
 use tokio::time::sleep;
 
 use crate::{
     figures::{Figures, FreeRegion, ThrottledRegion, Window},
-    harness::{Cluster, Controller, Launch, Result, Spec, Usage},
     scenario::{FREE_OBJECTS, FREE_POLL_INTERVAL, OBJECTS, POLL_INTERVAL, Scenario},
 };
 

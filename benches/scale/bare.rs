@@ -7,12 +7,10 @@ use std::{
 };
 
 use futures::future::join_all;
+use testbed::harness::{Result, own_usage};
 use tokio::time::{Instant as Moment, sleep_until};
 
-use crate::{
-    fleet::task_id,
-    harness::{Result, own_usage},
-};
+use crate::fleet::task_id;
 
 /// How many GETs are under way at most: as many as the controller's.
 const CONNECTIONS: u32 = 32;

@@ -13,12 +13,12 @@ use kube::{
 };
 use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::json;
+use testbed::harness::{Cluster, Controller, Result, number, percentile};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::Fleet,
-    harness::{Cluster, Controller, Result, number, percentile},
 };
 
 const OBJECTS: usize = 2000;

@@ -1,6 +1,6 @@
 //! What was measured, and what is promised of it.
 
-use crate::harness::Table;
+use testbed::harness::Table;
 
 #[derive(Clone, Copy)]
 pub enum Unit {

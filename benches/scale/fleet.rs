@@ -3,9 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use simulator::{Credentials, Instance, Script, Simulator, Stage, Start, Task};
+use testbed::harness::{Cluster, Controller, Launch, Result, Spec, Writes, number};
 use tokio::time::sleep;
-
-use crate::harness::{Cluster, Controller, Launch, Result, Spec, Writes, number};
 
 /// How many instances each task has.
 pub const INSTANCES: usize = 3;

@@ -2,12 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
+use testbed::harness::{Cluster, Controller, Result};
 use tokio::time::sleep;
 
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::Fleet,
-    harness::{Cluster, Controller, Result},
 };
 
 const SETTLED: Duration = Duration::from_secs(5);

@@ -12,12 +12,12 @@ use kube::{
     api::{ListParams, PostParams, WatchEvent, WatchParams},
 };
 use scaleouttask_controller::api::ScaleOutTask;
+use testbed::harness::{Cluster, Controller, Result, percentile};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, ended, spec, task_id},
-    harness::{Cluster, Controller, Result, percentile},
 };
 
 const CREATED: usize = 300;

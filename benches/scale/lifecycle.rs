@@ -3,12 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use simulator::{Entry, Step, Task};
+use testbed::harness::{Cluster, Controller, Result, number};
 use tokio::time::sleep;
 
 use crate::{
     figures::{Figures, Line},
     fleet::{Fleet, INSTANCES, running, task_id},
-    harness::{Cluster, Controller, Result, number},
 };
 
 const TASKS: usize = 500;

@@ -1,10 +1,6 @@
 //! `cargo bench --bench scale`: what tens of thousands of objects cost, on a real etcd and
 //! kube-apiserver and a simulated task API, beside what the bare work costs.
 
-#[path = "../harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "no benchmark uses all of it")]
-mod harness;
-
 mod bare;
 mod burst;
 mod figures;
@@ -17,9 +13,9 @@ mod steady;
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
+use testbed::harness::{Cluster, Result, machine, program, replace_section};
 
 use figures::Figures;
-use harness::{Cluster, Result, machine, program, replace_section};
 use steady::{Promise, Size};
 
 /// What the controller costs at scale. Takes about half an hour.

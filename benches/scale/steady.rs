@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testbed::harness::{Cluster, Controller, Result, gaps, number, percentile, seconds};
 use tokio::time::sleep;
 
 use crate::{
     bare,
     figures::{Figures, Line, Unit},
     fleet::{Fleet, KEY},
-    harness::{Cluster, Controller, Result, gaps, number, percentile, seconds},
 };
 
 /// Calls in a second, whatever the number of objects.

@@ -1,11 +1,9 @@
 //! Where the pods have their cloud credentials from.
 
 use serde_json::{Value, json};
+use testbed::render::{container, pod, rendered};
 
-use crate::{
-    render::{container, pod, rendered},
-    settings,
-};
+use crate::settings;
 
 #[test]
 fn each_source_of_credentials_is_one_value_away() {

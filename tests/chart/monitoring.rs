@@ -11,8 +11,7 @@ use std::{
 
 use controlplane::{StderrProgress, tools};
 use serde_json::{Value, json};
-
-use crate::{
+use testbed::{
     render::{read, text},
     world::{World, eventually},
 };

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use testbed::render::{NAMESPACE, RELEASE, find, render, render_as, rendered};
 
-use crate::{
-    render::{NAMESPACE, RELEASE, find, render, render_as, rendered},
-    settings,
-};
+use crate::settings;
 
 #[test]
 fn the_network_policy_lets_out_what_is_needed() {

@@ -12,11 +12,9 @@ use std::{
 use controlplane::{ControlPlane, Options, StderrProgress, tools};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testbed::render::{CHART, NAMESPACE, RELEASE, find, helm, render, text, values_file};
 
-use crate::{
-    render::{CHART, NAMESPACE, RELEASE, find, helm, render, text, values_file},
-    settings,
-};
+use crate::settings;
 
 const CRD: &str = "scaleouttasks.scaleout.dev";
 

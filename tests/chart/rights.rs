@@ -1,11 +1,9 @@
 //! Who may do what, and with which token.
 
 use serde_json::{Value, json};
+use testbed::render::{NAMESPACE, RELEASE, find, granted, kinds, pod, read, render_as, rendered};
 
-use crate::{
-    render::{NAMESPACE, RELEASE, find, granted, kinds, pod, read, render_as, rendered},
-    settings,
-};
+use crate::settings;
 
 #[test]
 fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
@@ -93,7 +91,7 @@ fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
 #[test]
 fn the_benchmarks_controller_may_do_the_same() {
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&read("benches/harness/rbac.yaml")).unwrap();
+        serde_saphyr::from_multiple(&read("dev/testbed/rbac.yaml")).unwrap();
     let objects = rendered(&json!({}));
     let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
     assert_eq!(documents[0]["rules"], role["rules"]);

@@ -1,8 +1,7 @@
 //! The schema of the values: complete, and what it refuses is named.
 
 use serde_json::{Map, Value, json};
-
-use crate::render::{read, render};
+use testbed::render::{read, render};
 
 fn schema() -> Value {
     serde_json::from_str(&read("charts/scaleouttask-controller/values.schema.json")).unwrap()

@@ -3,14 +3,12 @@
 use clap::Parser;
 use scaleouttask_controller::cli::Cli;
 use serde_json::{Value, json};
-
-use crate::{
-    render::{
-        CHART, NAMESPACE, RELEASE, arguments, container, find, helm, kinds, pod, read, render_as,
-        rendered, text, values_file,
-    },
-    settings,
+use testbed::render::{
+    CHART, NAMESPACE, RELEASE, arguments, container, find, helm, kinds, pod, read, render_as,
+    rendered, text, values_file,
 };
+
+use crate::settings;
 
 #[test]
 fn helm_finds_nothing_to_say_against_the_chart() {

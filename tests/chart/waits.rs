@@ -6,8 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-
-use crate::{
+use testbed::{
     render::{helm, text},
     world::World,
 };

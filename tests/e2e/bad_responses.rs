@@ -15,10 +15,8 @@ use self::{
     row::Row,
     stage::{Stage, leaks_of, sign_and_trace},
 };
-use crate::{
-    raw_server::{RawServer, Wire},
-    world::{World, ready},
-};
+use crate::raw_server::{RawServer, Wire};
+use testbed::world::{World, ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_answer_ends_as_the_contract_says_leaks_nothing_and_passes() {

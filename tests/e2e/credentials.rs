@@ -3,8 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::json;
-
-use crate::world::{World, eventually};
+use testbed::world::{World, eventually};
 
 const KEY: (&str, &str) = ("LTAI5tExample", "an-example-of-a-secret");
 const TOKEN: &str = "an-example-of-a-token";

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-
-use crate::world::{World, eventually};
+use testbed::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_wait_returns_when_the_task_succeeds() {

@@ -10,8 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
-
-use crate::{
+use testbed::{
     controller::Controller,
     world::{World, eventually},
 };

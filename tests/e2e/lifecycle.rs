@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use scaleouttask_controller::core::Object;
 use serde_json::json;
-
-use crate::world::{World, ready};
+use testbed::world::{World, ready};
 
 const SAMPLE_ID: &str = "T-5faa48fb31b6b8078d000006";
 
@@ -74,7 +73,7 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
     assert!(finished.status.finished_at.is_some());
     assert_eq!(finished.status.progress.as_deref(), Some("2/2"));
 
-    crate::world::eventually("the end in the watch", || async {
+    testbed::world::eventually("the end in the watch", || async {
         history.statuses().last() == Some(&finished.status)
     })
     .await;
@@ -105,7 +104,7 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
     assert_eq!(world.writes("one"), vec![200; expected.len() - 1]);
     assert_eq!(world.stop().0, 0);
     world.start();
-    crate::world::eventually("ready again", || async {
+    testbed::world::eventually("ready again", || async {
         world.admin("/readyz").await.0 == 200
     })
     .await;
@@ -157,7 +156,7 @@ async fn tasks_that_end_badly_stall_and_say_why() {
     );
 
     let warned = ("Warning".to_owned(), "TaskFailed".to_owned());
-    crate::world::eventually("the Event of the failure", || async {
+    testbed::world::eventually("the Event of the failure", || async {
         world.events("fails").await.contains(&warned)
     })
     .await;
@@ -261,7 +260,7 @@ async fn suspend_timeout_and_ttl_do_what_they_say() {
         .unwrap();
     world.until_reason("late", "TaskRunning").await;
 
-    crate::world::eventually("deletion after the TTL", || async {
+    testbed::world::eventually("deletion after the TTL", || async {
         world.api().get_opt("brief").await.unwrap().is_none()
     })
     .await;

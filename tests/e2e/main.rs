@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod bad_responses;
-mod controller;
 mod credentials;
 mod kubectl;
 mod leaders;
@@ -12,12 +11,7 @@ mod pipeline;
 mod process;
 mod promises;
 mod raw_server;
-#[path = "../chart/render.rs"]
-#[allow(dead_code)]
-mod render;
 mod secrets;
 mod shards;
 mod specs;
 mod trouble;
-mod witness;
-mod world;

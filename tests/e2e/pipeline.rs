@@ -4,8 +4,7 @@ use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
 
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::world::World;
+use testbed::world::World;
 
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

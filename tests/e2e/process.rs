@@ -6,8 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-
-use crate::{
+use testbed::{
     controller::{Controller, free_port},
     world::{World, eventually},
 };

@@ -4,8 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-
-use crate::world::World;
+use testbed::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_a_tool_takes_for_healthy_too_early_fails_the_test_that_sees_it() {

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{GROUP, World, eventually, eventually_within};
 use k8s_openapi::api::{
     core::v1::Secret,
     rbac::v1::{Role, RoleBinding},
@@ -16,6 +15,7 @@ use kube::{
 };
 use scaleouttask_controller::core::Object;
 use serde_json::{Value, json};
+use testbed::world::{GROUP, World, eventually, eventually_within};
 
 const ALLOW: [&str; 3] = ["--credentials", "none", "--secret-credentials"];
 const KEYS: &str = "{credentials: [

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 use simulator::{Script, Simulator};
-
-use crate::world::{World, eventually};
+use testbed::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shard_tracks_the_objects_with_its_labels_only() {

@@ -1,8 +1,7 @@
 //! Bad specs are refused by the API server itself, with a message that names the field.
 
 use serde_json::{Value, json};
-
-use crate::world::World;
+use testbed::world::World;
 
 fn with(field: &str, value: Value) -> Value {
     let mut spec = json!({ "taskId": "T-1" });

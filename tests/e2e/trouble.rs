@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use simulator::{RateLimit, Script, Simulator};
-
-use crate::world::{World, eventually, eventually_within, ready};
+use testbed::world::{World, eventually, eventually_within, ready};
 
 /// A second region with a task API of its own.
 fn elsewhere(task: &str) -> (Simulator, String) {

@@ -16,12 +16,11 @@ use kube::{
 };
 use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
-
-use crate::{
+use testbed::{
     witness::{Vow, Witness},
     world::{GROUP, USER, client_of, install},
 };
+use tokio::sync::OnceCell;
 
 /// A control plane as a run sees it.
 #[derive(Clone)]

@@ -17,12 +17,13 @@ use scaleouttask_controller::{api::ScaleOutTask, core::Object};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
+use testbed::witness::Vow;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use crate::{bench::Bench, stage::command, witness::Vow};
+use crate::{bench::Bench, stage::command};
 
 /// Nothing takes longer where nothing is disturbed.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -237,11 +238,11 @@ async fn pid_of(namespace: &str) -> u32 {
 
 /// The controller of that namespace, and not the shell that looks after it.
 fn find_pid(namespace: &str) -> Option<u32> {
-    let program = env!("CARGO_BIN_EXE_scaleouttask-controller");
+    let program = testbed::controller::program();
     let is_ours = |pid: &u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut arguments = line.split('\0');
-        arguments.next() == Some(program) && arguments.any(|argument| argument == namespace)
+        arguments.next() == program.to_str() && arguments.any(|argument| argument == namespace)
     };
     let processes = fs::read_dir("/proc").unwrap();
     let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

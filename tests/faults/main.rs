@@ -3,9 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod bench;
-#[path = "../e2e/controller.rs"]
-#[allow(dead_code)]
-mod controller;
 mod crash;
 mod each_request;
 mod fence;
@@ -15,15 +12,7 @@ mod observer;
 mod outage;
 mod outcome;
 mod proxy;
-#[path = "../chart/render.rs"]
-#[allow(dead_code)]
-mod render;
 mod run;
 mod scenario;
 mod stage;
 mod verbs;
-#[path = "../e2e/witness.rs"]
-mod witness;
-#[path = "../e2e/world.rs"]
-#[allow(dead_code)]
-mod world;

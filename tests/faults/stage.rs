@@ -10,15 +10,14 @@ use std::{
 
 use controlplane::Process;
 use simulator::{Script, Simulator, Task};
+use testbed::{controller::Controller, witness::Vow};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     bench::Bench,
-    controller::Controller,
     observer::Observer,
     proxy::{Kind, Plan, Proxy},
     scenario::{Act, NAME},
-    witness::Vow,
 };
 
 /// How often the controller is looked after.

@@ -11,12 +11,12 @@ use k8s_openapi::api::{
 use kube::{Api, Resource, api::PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use testbed::render::{RELEASE, granted, render_as};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     bench::Bench,
     proxy::{Action, Kind, Plan, Point},
-    render::{RELEASE, granted, render_as},
     scenario::{Act, TASK_ID},
     stage::Stage,
 };

@@ -10,15 +10,13 @@ use futures::future::join_all;
 use scaleouttask_controller::{api::ScaleOutTask, core::Object};
 use serde_json::{Value, json};
 use simulator::{Script, Task};
+use testbed::world::{PATIENCE, World, eventually, ready};
 
 use super::{
     leaks::{KEY_ID, KEY_SECRET, TOKEN, leaks},
     row::{Answer, Row, SUCCEEDED},
 };
-use crate::{
-    raw_server::RawServer,
-    world::{PATIENCE, World, eventually, ready},
-};
+use crate::raw_server::RawServer;
 
 /// Longer than a good answer takes on a busy machine.
 const REQUEST_TIMEOUT: &str = "2s";

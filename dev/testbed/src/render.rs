@@ -2,7 +2,6 @@
 
 use std::{
     io::Write,
-    path::Path,
     process::{Command, Output},
     sync::OnceLock,
 };
@@ -11,12 +10,16 @@ use controlplane::{StderrProgress, tools};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::repository;
+
+/// The chart's directory.
 pub const CHART: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/charts/scaleouttask-controller"
+    "/../../charts/scaleouttask-controller"
 );
 /// Name of the release, and so of its objects.
 pub const RELEASE: &str = "scaleouttask-controller";
+/// Where it is installed.
 pub const NAMESPACE: &str = "scaleout-system";
 
 /// Helm with a home of its own: nothing of the user's is read or written.
@@ -97,7 +100,7 @@ pub fn granted(objects: &[Value]) -> Vec<Value> {
 
 /// A file of the repository.
 pub fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = repository().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -15,6 +15,7 @@ use kube::{
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
 
 use super::{Result, metrics};
+use crate::repository;
 
 /// What the controller is known by to RBAC.
 const USER: &str = "scaleouttask-controller";
@@ -33,10 +34,12 @@ pub type Spec = ScaleOutTaskSpec;
 pub struct Writes {
     /// Of our kind, status included.
     pub objects: f64,
+    /// Of Events.
     pub events: f64,
 }
 
 impl Writes {
+    /// All of them.
     pub fn total(self) -> f64 {
         self.objects + self.events
     }
@@ -49,6 +52,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Starts one, with the CRD and the controller's role.
     pub async fn start() -> Result<Self> {
         let start = || ControlPlane::start(&Options::default());
         let plane = tokio::task::spawn_blocking(start).await??;
@@ -66,10 +70,10 @@ impl Cluster {
 
     /// The CRD, and a role with what the controller may do and no more.
     fn install(&self) -> Result<()> {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let repository = repository();
         let crd = repository.join("crds/scaleouttasks.yaml");
         let crd = crd.to_string_lossy();
-        let rbac = repository.join("benches/harness/rbac.yaml");
+        let rbac = repository.join("dev/testbed/rbac.yaml");
         self.kubectl(&["apply", "-f", &crd, "-f", &rbac.to_string_lossy()])?;
         self.kubectl(&[
             "wait",
@@ -80,6 +84,7 @@ impl Cluster {
         ])
     }
 
+    /// Creates a namespace.
     pub fn create_namespace(&self, name: &str) -> Result<()> {
         self.kubectl(&["create", "namespace", name])
     }
@@ -102,6 +107,7 @@ impl Cluster {
         Ok(())
     }
 
+    /// Deletes all objects of a namespace.
     pub async fn delete_all(&self, namespace: &str) -> Result<()> {
         let (delete, list) = (DeleteParams::default(), ListParams::default());
         let api = self.objects(namespace);

@@ -7,12 +7,14 @@ use super::Result;
 /// How `/proc/PID/stat` counts: `USER_HZ`, 100 wherever Linux runs today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// What a process has used of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// Processor time since its start, of user and kernel, in seconds.
     pub cpu: f64,
-    /// Resident memory now, and at most, in MiB.
+    /// Resident memory now, in MiB.
     pub resident: f64,
+    /// The most resident memory that it had, in MiB.
     pub peak: f64,
 }
 

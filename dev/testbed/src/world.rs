@@ -53,10 +53,15 @@ pub const USER: &str = "scaleouttask-controller";
 /// The group of all controllers, where a test has several.
 pub const GROUP: &str = "scaleouttask-controllers";
 
+/// A namespace, a simulated task API, and a controller that sees only that namespace.
 pub struct World {
+    /// The control plane that all tests of a binary share.
     pub plane: &'static ControlPlane,
+    /// The administrator's client.
     pub client: Client,
+    /// The test's own namespace.
     pub namespace: String,
+    /// The task API that the controller asks.
     pub simulator: Simulator,
     directory: TempDir,
     controller: Option<Controller>,
@@ -66,10 +71,12 @@ pub struct World {
 }
 
 impl World {
+    /// A world without tasks; its namespace begins with that name.
     pub async fn new(name: &str) -> Self {
         Self::with_script(name, Script::default()).await
     }
 
+    /// A world whose task API follows that script.
     pub async fn with_script(name: &str, script: Script) -> Self {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         static WITNESS: OnceCell<Arc<Witness>> = OnceCell::const_new();
@@ -104,10 +111,12 @@ impl World {
         }
     }
 
+    /// The objects of the namespace.
     pub fn api(&self) -> Api<ScaleOutTask> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// Adds a task, or replaces it.
     pub fn add_task(&self, yaml: &str) {
         self.simulator.set_task(yaml.parse::<Task>().unwrap());
     }
@@ -117,6 +126,7 @@ impl World {
         self.start_with(&["--credentials", "none"], &[]);
     }
 
+    /// Starts the controller with these arguments and variables beside the usual ones.
     pub fn start_with(&mut self, args: &[&str], env: &[(&str, &str)]) {
         self.controller = Some(self.controller(USER, &self.simulator, args, env));
     }
@@ -148,6 +158,7 @@ impl World {
         self.controller.take().unwrap().stop()
     }
 
+    /// What the controller has logged so far.
     pub fn log(&self) -> String {
         self.controller
             .as_ref()
@@ -155,10 +166,12 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Creates an object.
     pub async fn create(&self, name: &str, spec: Value) -> Object {
         self.try_create(name, spec).await.unwrap()
     }
 
+    /// Creates an object that the API server may refuse.
     pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<Object> {
         let body = json!({
             "apiVersion": "scaleout.dev/v1alpha1",
@@ -179,6 +192,7 @@ impl World {
         Ok(Object::from(created))
     }
 
+    /// Merges a patch into an object.
     pub async fn patch(&self, name: &str, patch: Value) -> kube::Result<Object> {
         let params = PatchParams::default();
         let patched = self
@@ -188,6 +202,7 @@ impl World {
         Ok(Object::from(patched))
     }
 
+    /// The object as it is now.
     pub async fn get(&self, name: &str) -> Object {
         Object::from(self.api().get(name).await.unwrap())
     }
@@ -214,6 +229,7 @@ impl World {
         );
     }
 
+    /// Waits until the reason of `Ready` is that, and returns the object.
     pub async fn until_reason(&self, name: &str, reason: &str) -> Object {
         self.until(name, |object| ready(object).0 == reason).await
     }
@@ -314,6 +330,7 @@ impl World {
         events.into_iter().map(told).collect()
     }
 
+    /// Runs kubectl in the namespace, as the administrator.
     pub fn kubectl(&self, args: &[&str]) -> Output {
         let mut command = self.plane.kubectl();
         command.args(["--namespace", &self.namespace]).args(args);
@@ -328,6 +345,7 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The port of the controller's own pages.
     pub fn admin_port(&self) -> u16 {
         self.controller.as_ref().unwrap().admin_port()
     }
@@ -345,6 +363,7 @@ pub struct History {
 }
 
 impl History {
+    /// The statuses so far, in their order.
     pub fn statuses(&self) -> Vec<ScaleOutTaskStatus> {
         self.statuses.lock().unwrap().clone()
     }

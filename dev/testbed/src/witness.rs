@@ -82,6 +82,7 @@ impl Witness {
         })
     }
 
+    /// Has everything in that namespace checked when the vow is dropped.
     pub fn vow(self: &Arc<Self>, namespace: &str) -> Vow {
         Vow {
             witness: self.clone(),

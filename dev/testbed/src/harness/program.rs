@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Result;
+use crate::repository;
 
 /// Another program to measure in its place.
 const OTHER: &str = "SCALEOUTTASK_PROGRAM";
@@ -18,7 +19,7 @@ pub fn program() -> Result<PathBuf> {
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(repository())
         .args(["xtask", "program"])
         .stderr(Stdio::inherit())
         .output()?;

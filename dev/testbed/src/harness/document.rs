@@ -1,8 +1,9 @@
 //! The document of all benchmarks, each with a section of its own between markers.
 
-use std::{fs, io, path::Path};
+use std::{fs, io};
 
 use super::Result;
+use crate::repository;
 
 const HEADING: &str = "\
 # Benchmarks
@@ -12,7 +13,7 @@ Each section is written by the benchmark that it tells of.
 
 /// Writes a section of `docs/benchmarks.md`, in place of the one of that name if there is one.
 pub fn replace_section(name: &str, text: &str) -> Result<()> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let directory = repository().join("docs");
     fs::create_dir_all(&directory)?;
     let path = directory.join("benchmarks.md");
     let document = match fs::read_to_string(&path) {

@@ -2,17 +2,20 @@
 
 use std::fmt;
 
+/// A table with a line of titles.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
+    /// A table without rows.
     pub fn new(titles: &[&str]) -> Self {
         Self {
             rows: vec![titles.iter().copied().map(str::to_owned).collect()],
         }
     }
 
+    /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }

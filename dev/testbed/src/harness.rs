@@ -21,4 +21,5 @@ pub use table::Table;
 
 /// What keeps a benchmark from running.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// What a benchmark returns.
 pub type Result<T> = std::result::Result<T, Error>;

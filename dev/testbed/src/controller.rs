@@ -1,9 +1,9 @@
 //! One controller as a process of its own.
 
 use std::{
-    fs,
+    env, fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -11,6 +11,20 @@ use std::{
 use controlplane::{Process, Signal};
 
 use crate::world::PATIENCE;
+
+/// The controller's program, built for the test that runs.
+///
+/// Cargo names it to the tests that it runs. A test that is started by hand finds it in the
+/// directory above its own.
+pub fn program() -> PathBuf {
+    const NAME: &str = "scaleouttask-controller";
+    if let Some(path) = env::var_os(format!("CARGO_BIN_EXE_{NAME}")) {
+        return path.into();
+    }
+    let test = env::current_exe().unwrap();
+    let above = test.parent().and_then(Path::parent).unwrap();
+    above.join(NAME)
+}
 
 /// A running controller; it ends when this is dropped.
 pub struct Controller {
@@ -21,7 +35,7 @@ pub struct Controller {
 impl Controller {
     /// How it is started, but for its arguments.
     pub fn command() -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"));
+        let mut command = Command::new(program());
         command
             .arg("run")
             .env("SCALEOUTTASK_LOG_FILTER", "scaleouttask_controller=debug");
@@ -39,14 +53,17 @@ impl Controller {
         }
     }
 
+    /// The port of its own pages.
     pub fn admin_port(&self) -> u16 {
         self.admin_port
     }
 
+    /// Sends it a signal.
     pub fn signal(&mut self, signal: Signal) {
         self.process.signal(signal);
     }
 
+    /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.process.exit_status().unwrap().is_none()
     }
@@ -65,6 +82,7 @@ impl Controller {
         (status.code().unwrap_or(-1), asked.elapsed())
     }
 
+    /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.process.log()).unwrap_or_default()
     }
@@ -84,6 +102,7 @@ impl Controller {
     }
 }
 
+/// A port of 127.0.0.1 that nothing listens on now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

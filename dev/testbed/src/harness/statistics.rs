@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+/// The mean of the samples.
 pub fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / number(samples.len())
 }
@@ -33,6 +34,7 @@ pub fn gaps(times: &[Instant], from: Instant) -> impl Iterator<Item = (Instant, 
     pairs.filter(move |(_, end)| *end >= from)
 }
 
+/// The time from the first to the second, in seconds; zero if that is before.
 pub fn seconds((begin, end): (Instant, Instant)) -> f64 {
     end.saturating_duration_since(begin).as_secs_f64()
 }

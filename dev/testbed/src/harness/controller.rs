@@ -24,8 +24,11 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// How the controller is to run.
 pub struct Launch<'a> {
+    /// The controller's program.
     pub program: &'a Path,
+    /// The namespace that it watches.
     pub namespace: &'a str,
+    /// Further arguments of `run`.
     pub arguments: Vec<String>,
     /// An access key and its secret; unsigned without.
     pub key: Option<(&'a str, &'a str)>,
@@ -126,6 +129,7 @@ impl Controller {
         Ok(self.process.check_running()?)
     }
 
+    /// Stops it, and fails if it takes too long.
     pub fn stop(mut self) -> Result<()> {
         self.process.stop(STOP_LIMIT)?;
         Ok(())

@@ -1,0 +1,27 @@
+//! What tests and benchmarks of the controller share.
+//!
+//! - [`world`]: a namespace on a real API server, a simulated task API, and a controller that sees
+//!   only that namespace; [`controller`] is the controller as a process.
+//! - [`witness`]: sees every status and holds it against what GitOps tools are promised.
+//! - [`render`]: the chart as Helm renders it.
+//! - [`harness`]: what benchmarks have: a cluster, the controller as it is shipped, figures, tables.
+//!
+//! What goes wrong in [`world`], [`controller`], [`witness`] and [`render`] fails the test by a
+//! panic; [`harness`] returns errors.
+
+// A test that can't go on says so by a panic, and so does what it uses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
+
+use std::path::Path;
+
+pub mod controller;
+pub mod harness;
+pub mod render;
+pub mod witness;
+pub mod world;
+
+/// The repository's directory.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
