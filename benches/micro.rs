@@ -12,9 +12,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use scaleouttask_controller::{
     api::ScaleOutTaskSpec,
-    core::{
-        Command, Config, Event, Input, Instance, LaneLimits, Memory, Now, Object, ObjectKey,
-        Outcome, Policy, Task, Tracker, WriteResult, observe,
+    rules::{
+        Case, Fingerprint, Instance, Memory, Object, ObjectKey, Occasion, Policy, Task, TaskChange,
+        observe,
+    },
+    scheduler::{
+        Call, CallLimits, Config, Effect, EventResult, Input, Now, Scheduler, WriteResult,
     },
     task_api::{
         credentials::Credentials,
@@ -42,31 +45,41 @@ fn parse(criterion: &mut Criterion) {
 fn decide(criterion: &mut Criterion) {
     let policy = policy();
     let now = Timestamp::now();
-    let called = |state: &str| Input::Called {
-        outcome: Outcome::Answer(Box::new(task(state))),
+    let polled = |state: &str| Occasion::Polled {
+        result: Ok(task(state)),
         started_at: now,
         poll_request: None,
     };
-    let (running, success) = (called("running"), called("success"));
-    let decided =
-        |object: &Object, input: &Input| observe(&policy, object, Memory::default(), input, now, 1);
+    let (running, success) = (polled("running"), polled("success"));
     let mut object = object(0);
-    object.status = decided(&object, &running).status;
-    for (name, input) in [("observe/unchanged", &running), ("observe/end", &success)] {
+    let verdict = |object: &Object, occasion: &Occasion| {
+        observe(&Case {
+            policy: &policy,
+            object,
+            memory: Memory::default(),
+            occasion,
+            now,
+            seed: 1,
+        })
+    };
+    let first = verdict(&object, &running);
+    object.status = first.status;
+    for (name, occasion) in [("observe/unchanged", &running), ("observe/end", &success)] {
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| decided(black_box(&object), black_box(input)));
+            bencher.iter(|| verdict(black_box(&object), black_box(occasion)));
         });
     }
-    let other = decided(&object, &running).status;
-    criterion.bench_function("status/equal", |bencher| {
-        bencher.iter(|| black_box(&object.status) == black_box(&other));
-    });
+    if let TaskChange::Set(shown) = first.task {
+        criterion.bench_function("fingerprint", |bencher| {
+            bencher.iter(|| Fingerprint::of(black_box(&shown)));
+        });
+    }
 }
 
 /// From a call's end that brought no news to the same object's next call, among 10,000 objects.
 fn turn(criterion: &mut Criterion) {
     let mut world = World::settled(10_000);
-    criterion.bench_function("tracker/unchanged_poll", |bencher| {
+    criterion.bench_function("scheduler/unchanged_poll", |bencher| {
         bencher.iter(|| world.poll());
     });
 }
@@ -96,33 +109,33 @@ fn signature(criterion: &mut Criterion) {
 
 /// Objects that are polled by turns, and the time.
 struct World {
-    tracker: Tracker,
+    scheduler: Scheduler,
     start: Timestamp,
     monotonic: Duration,
     /// Calls that wait for their end.
-    calls: Vec<Command>,
+    calls: Vec<Call>,
 }
 
 impl World {
     /// So many objects whose tasks run, each polled twice.
     fn settled(objects: u32) -> Self {
         let mut world = Self {
-            tracker: Tracker::new(Config {
+            scheduler: Scheduler::new(Config {
                 policy: policy(),
-                default_region: Some("cn-hangzhou".to_owned()),
-                limits: LaneLimits {
+                limits: CallLimits {
                     requests_per_second: 1e9,
                     concurrency: usize::MAX,
+                    max_calls: usize::MAX,
                 },
-                seed: 1,
+                ..Config::default()
             }),
             start: Timestamp::now(),
             monotonic: Duration::ZERO,
             calls: Vec::new(),
         };
-        world.tell(Event::LeadsUntil(Duration::MAX));
+        world.feed(Input::LeadsUntil(Duration::MAX));
         for number in 0..objects {
-            world.tell(Event::Applied(0, Box::new(object(number))));
+            world.feed(Input::Applied(0, Box::new(object(number))));
         }
         for _ in 0..2 * objects {
             world.poll();
@@ -132,15 +145,15 @@ impl World {
 
     fn poll(&mut self) {
         while self.calls.is_empty() {
-            let due = self.tracker.next_wake();
+            let due = self.scheduler.next_wake();
             self.monotonic = due.map_or(self.monotonic, |due| due.max(self.monotonic));
-            self.tell(Event::Tick);
+            self.feed(Input::Tick);
         }
-        if let Some(Command::Call(call)) = self.calls.pop() {
-            self.tell(Event::CallEnded {
-                entry: call.entry,
-                lane: call.lane,
-                outcome: Outcome::Answer(Box::new(task("running"))),
+        if let Some(call) = self.calls.pop() {
+            self.feed(Input::CallEnded {
+                object: call.object,
+                queue: call.queue,
+                result: Ok(task("running")),
                 started_at: self.now().wall,
                 poll_request: None,
             });
@@ -155,17 +168,21 @@ impl World {
         }
     }
 
-    fn tell(&mut self, event: Event) {
-        for command in self.tracker.handle(event, self.now()) {
-            match command {
-                Command::Write(write) => {
+    fn feed(&mut self, input: Input) {
+        for effect in self.scheduler.handle(input, self.now()) {
+            match effect {
+                Effect::Write(write) => {
                     let mut object = write.object;
                     object.status = write.status;
-                    "2".clone_into(&mut object.resource_version);
+                    object.resource_version = "2".into();
                     let written = WriteResult::Written(Box::new(object));
-                    self.tell(Event::WriteEnded(write.entry, written));
+                    self.feed(Input::WriteEnded(write.id, written));
                 }
-                command => self.calls.push(command),
+                Effect::Publish(event) => {
+                    self.feed(Input::EventEnded(event.id, EventResult::Created));
+                }
+                Effect::Call(call) => self.calls.push(call),
+                _ => {}
             }
         }
     }
@@ -173,27 +190,27 @@ impl World {
 
 fn policy() -> Policy {
     Policy {
-        has_default_region: true,
+        default_region: Some("cn-hangzhou".to_owned()),
         poll_interval: INTERVAL,
-        allowed_cluster_ids: Vec::new(),
-        secret_credentials: false,
+        ..Policy::default()
     }
 }
 
 fn object(number: u32) -> Object {
     Object {
         key: ObjectKey {
-            namespace: "default".to_owned(),
-            name: format!("scale-out-{number}"),
+            namespace: "default".into(),
+            name: format!("scale-out-{number}").into(),
         },
-        uid: format!("{number:08x}-0000-4000-8000-000000000000"),
-        resource_version: "1".to_owned(),
+        uid: format!("{number:08x}-0000-4000-8000-000000000000").into(),
+        resource_version: "1".into(),
         generation: 1,
         created_at: Timestamp::now(),
         spec: ScaleOutTaskSpec {
             task_id: format!("T-5faa48fb31b6b8078d{number:06}"),
             ..ScaleOutTaskSpec::default()
-        },
+        }
+        .into(),
         ..Object::default()
     }
 }

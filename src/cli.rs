@@ -1,21 +1,23 @@
-//! The command line, and the settings that follow from it.
+//! The command line: flags, and how they become settings.
 #![expect(clippy::doc_markdown, reason = "the comments are what `--help` shows")]
 
 use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use clap::{
-    CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{FalseyValueParser, Resettable},
     error::ErrorKind,
 };
 
 use crate::{
-    core::{self, LaneLimits, Policy, parse_duration},
+    rules::{Policy, parse_duration},
+    scheduler::{CallLimits, Config},
     selector::Selector,
-    task_api::endpoint::{EndpointError, Endpoints, Region},
+    settings::{CredentialsMode, LeaseSettings, LogFormat, Scope, Settings},
+    task_api::endpoint::{DEFAULT_ENDPOINT, EndpointError, Endpoints, Region},
 };
 
-/// The libraries beneath tell every failed attempt; what follows from it is told here, once.
+/// The libraries beneath log every failed attempt; what follows from it is logged here, once.
 const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
@@ -70,25 +72,6 @@ pub struct CheckArgs {
     pub wait: Option<Duration>,
 }
 
-/// Where the credentials for the task API come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CredentialsArg {
-    /// The vendor's chain: environment, OIDC (RRSA), CLI profile, credentials file, ECS RAM role,
-    /// credentials URI.
-    Default,
-    /// None: calls are not signed, as for a simulated task API.
-    None,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -103,7 +86,7 @@ pub struct RunArgs {
         env = "SCALEOUTTASK_ENDPOINT",
         hide_env_values = true,
         value_name = "URL",
-        default_value = "https://cs.{region}.aliyuncs.com"
+        default_value = DEFAULT_ENDPOINT
     )]
     endpoint: String,
 
@@ -132,7 +115,7 @@ pub struct RunArgs {
         value_enum,
         default_value = "default"
     )]
-    credentials: CredentialsArg,
+    credentials: CredentialsMode,
 
     /// Watch this namespace only; may be repeated [default: all]
     #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
@@ -151,13 +134,17 @@ pub struct RunArgs {
     #[arg(long, env = "SCALEOUTTASK_POLL_INTERVAL", value_parser = poll_interval, default_value = "15s")]
     poll_interval: Duration,
 
-    /// Most calls a second for each account and region
+    /// Most calls a second for each account and host
     #[arg(long, env = "SCALEOUTTASK_REQUESTS_PER_SECOND", value_parser = rate, default_value = "20")]
     requests_per_second: f64,
 
-    /// Most calls under way at the same time for each account and region
+    /// Most calls under way at the same time for each account and host
     #[arg(long, env = "SCALEOUTTASK_CONCURRENCY", default_value = "32")]
     concurrency: NonZeroUsize,
+
+    /// Most calls under way at the same time in all
+    #[arg(long, env = "SCALEOUTTASK_MAX_CALLS", default_value = "256")]
+    max_calls: NonZeroUsize,
 
     /// How long one call may take
     #[arg(long, env = "SCALEOUTTASK_REQUEST_TIMEOUT", value_parser = timeout, default_value = "10s")]
@@ -213,57 +200,6 @@ pub struct RunArgs {
     log_filter: Option<String>,
 }
 
-/// What `run` runs with: checked, and in the types that the parts want.
-#[derive(Debug)]
-pub struct Settings {
-    /// How objects are decided about.
-    pub tracker: core::Config,
-    /// Where the task API is.
-    pub endpoints: Endpoints,
-    /// How long a call may take.
-    pub request_timeout: Duration,
-    /// Whether calls are signed.
-    pub credentials: CredentialsArg,
-    /// Whether credentials may be fetched by plain http.
-    pub allow_insecure: bool,
-    /// Which objects are this controller's.
-    pub scope: Scope,
-    /// The Lease to work under; none for a controller without replicas.
-    pub lease: Option<LeaseArgs>,
-    /// Where health and metrics are served.
-    pub admin_address: SocketAddr,
-    /// How log lines look.
-    pub log_format: LogFormat,
-    /// What to log.
-    pub log_filter: tracing_subscriber::EnvFilter,
-}
-
-/// Which objects are this controller's.
-#[derive(Clone, Debug, Default)]
-pub struct Scope {
-    /// The namespaces to watch; empty for all.
-    pub namespaces: Vec<String>,
-    /// The labels they must have.
-    pub selector: Selector,
-}
-
-/// Which Lease to work under.
-#[derive(Clone, Debug)]
-pub struct LeaseArgs {
-    /// Its name.
-    pub name: String,
-    /// Its namespace; by default the pod's own, else the kubeconfig's.
-    pub namespace: Option<String>,
-}
-
-impl Scope {
-    /// How many watches there are: so many lists must be done before all objects are known.
-    #[must_use]
-    pub fn watches(&self) -> usize {
-        self.namespaces.len().max(1)
-    }
-}
-
 impl RunArgs {
     /// Checks what clap can't.
     ///
@@ -281,27 +217,27 @@ impl RunArgs {
         namespaces.sort_unstable();
         namespaces.dedup();
         let lease_name = self.lease_name;
-        let lease = self.leader_elect.then(|| LeaseArgs {
+        let lease = self.leader_elect.then(|| LeaseSettings {
             name: lease_name.unwrap_or_else(|| default_lease_name(&self.selector)),
             namespace: self.lease_namespace,
         });
-        let tracker = core::Config {
+        let scheduler = Config {
             policy: Policy {
-                has_default_region: self.region.is_some(),
+                default_region: self.region.map(|region| region.to_string()),
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
                 secret_credentials: self.secret_credentials,
             },
-            default_region: self.region.map(|region| region.to_string()),
-            limits: LaneLimits {
+            endpoints,
+            limits: CallLimits {
                 requests_per_second: self.requests_per_second,
                 concurrency: self.concurrency.get(),
+                max_calls: self.max_calls.get(),
             },
             seed,
         };
         Ok(Settings {
-            tracker,
-            endpoints,
+            scheduler,
             request_timeout: self.request_timeout,
             credentials: self.credentials,
             allow_insecure: self.allow_insecure_endpoint,
@@ -442,7 +378,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused_with_code_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 19] = [
+        let rows: [(&[&str], &str); 20] = [
             (&["--selector", "a in b"], "--selector"),
             (&["--lease-name", "My_Lease"], "--lease-name"),
             (&["--lease-namespace", "-"], "--lease-namespace"),
@@ -459,6 +395,7 @@ mod tests {
             (&["--requests-per-second", "0"], "--requests-per-second"),
             (&["--requests-per-second", "NaN"], "--requests-per-second"),
             (&["--concurrency", "0"], "--concurrency"),
+            (&["--max-calls", "0"], "--max-calls"),
             (&["--request-timeout=-1s"], "--request-timeout"),
             (&["--admin-address", "8080"], "--admin-address"),
             (&["--log-filter", "a=b=c"], "--log-filter"),
@@ -497,10 +434,10 @@ mod tests {
     fn the_defaults_are_those_of_the_documentation() {
         let settings = settings(&[]).unwrap();
         assert_eq!(
-            settings.tracker.policy.poll_interval,
+            settings.scheduler.policy.poll_interval,
             Duration::from_secs(15)
         );
-        assert_eq!(settings.tracker.default_region, None);
+        assert_eq!(settings.scheduler.policy.default_region, None);
         assert_eq!(settings.request_timeout, Duration::from_secs(10));
         assert_eq!(settings.admin_address.to_string(), "0.0.0.0:8080");
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::cli::LogFormat;
+use crate::settings::LogFormat;
 
 /// Sets up logging for the process. A second call changes nothing.
 pub fn init(format: LogFormat, filter: EnvFilter) {

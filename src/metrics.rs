@@ -18,12 +18,18 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::core::{Census, Reason};
+use crate::{
+    rules::Reason,
+    scheduler::{EventResult, ObjectCounts},
+};
 
 /// Upper bounds of the buckets of durations, in seconds.
 const SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+
+/// The same for the turns of the loop, which are short.
+const TURN_SECONDS: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
 
 /// More regions than the vendor has.
 const MAX_REGIONS: usize = 100;
@@ -78,6 +84,10 @@ pub struct Metrics {
     by_reason: Family<ReasonLabel, Gauge>,
     by_state: Family<State, Gauge>,
     leader: Gauge,
+    calls_in_flight: Gauge,
+    calls_waiting: Gauge,
+    events: Family<Outcome, Counter>,
+    turn_seconds: Histogram,
     /// Regions that have labels of their own.
     regions: Mutex<BTreeSet<String>>,
 }
@@ -96,6 +106,10 @@ impl Default for Metrics {
             by_reason: Family::default(),
             by_state: Family::default(),
             leader: Gauge::default(),
+            calls_in_flight: Gauge::default(),
+            calls_waiting: Gauge::default(),
+            events: Family::default(),
+            turn_seconds: Histogram::new(TURN_SECONDS),
             regions: Mutex::default(),
         };
         metrics.register();
@@ -137,6 +151,26 @@ impl Metrics {
             self.reconcile_seconds.clone(),
         );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
+        registry.register(
+            "calls_in_flight",
+            "Calls of the task API under way",
+            self.calls_in_flight.clone(),
+        );
+        registry.register(
+            "calls_waiting",
+            "Calls of the task API that are due and wait for their turn",
+            self.calls_waiting.clone(),
+        );
+        registry.register(
+            "events",
+            "Events, by what became of them",
+            self.events.clone(),
+        );
+        registry.register(
+            "turn_duration_seconds",
+            "How long turns of the controller's loop took, in which nothing else happens",
+            self.turn_seconds.clone(),
+        );
         registry.register(
             "status_writes",
             "Writes of status, by how they ended",
@@ -223,14 +257,45 @@ impl Metrics {
         self.finished.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// How many objects there are of each kind.
-    pub fn counted(&self, census: &Census) {
-        for (reason, count) in census.by_reason() {
+    /// This many calls are under way, and wait.
+    pub fn calls(&self, in_flight: usize, waiting: usize) {
+        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.calls_in_flight.set(gauge(in_flight));
+        self.calls_waiting.set(gauge(waiting));
+    }
+
+    /// An attempt to publish an Event ended: `created`, `refused` or `failed`.
+    pub fn published(&self, result: EventResult) {
+        let outcome = match result {
+            EventResult::Created => "created",
+            EventResult::Refused => "refused",
+            EventResult::Failed => "failed",
+        };
+        self.events.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// This many Events were dropped before any attempt.
+    pub fn events_dropped(&self, count: u64) {
+        let outcome = "dropped";
+        self.events
+            .get_or_create(&Outcome { outcome })
+            .inc_by(count);
+    }
+
+    /// A turn of the loop took that long.
+    pub fn turned(&self, took: Duration) {
+        self.turn_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many objects there are by reason and state.
+    pub fn counted(&self, counts: &ObjectCounts) {
+        for (reason, count) in counts.by_reason() {
             self.by_reason
                 .get_or_create(&ReasonLabel { reason })
                 .set(count);
         }
-        for (state, count) in census.by_state() {
+        for (state, count) in counts.by_state() {
+            let state = state.as_str();
             self.by_state.get_or_create(&State { state }).set(count);
         }
     }

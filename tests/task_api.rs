@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use scaleouttask_controller::{
-    core::{Instance, Task},
+    rules::{Instance, Task},
     task_api::{BodyError, parse_task},
 };
 

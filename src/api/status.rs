@@ -4,12 +4,25 @@
     reason = "the comments are what `kubectl explain` shows"
 )]
 
+use std::{
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
+};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::tolerant;
+
+/// The fields that the controller fills by itself.
+const OWN_FIELDS: [&str; 4] = [
+    "conditions",
+    "finishedAt",
+    "lastHandledPollRequest",
+    "observedGeneration",
+];
 
 /// What is known of the task.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,6 +103,44 @@ pub struct ScaleOutTaskStatus {
     )]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+impl ScaleOutTaskStatus {
+    /// Hashes what the task API said. Each field is either here or the controller's own.
+    pub fn hash_task(&self, hasher: &mut impl Hasher) {
+        let Self {
+            cluster_id,
+            task_type,
+            current_stage,
+            state,
+            created,
+            updated,
+            task_result,
+            instances,
+            progress,
+            error,
+            observed_generation: _,
+            finished_at: _,
+            last_handled_poll_request: _,
+            conditions: _,
+        } = self;
+        let seconds = |time: &Option<Time>| time.as_ref().map(|time| time.0.as_second());
+        (cluster_id, task_type, current_stage, state).hash(hasher);
+        (seconds(created), seconds(updated)).hash(hasher);
+        (task_result, instances, progress, error).hash(hasher);
+    }
+
+    /// The names of all fields that the task API fills, as they are on the wire.
+    #[must_use]
+    pub fn task_fields() -> BTreeSet<String> {
+        let schema = schemars::schema_for!(Self);
+        let properties = schema.get("properties").and_then(|all| all.as_object());
+        let names = properties.into_iter().flat_map(|all| all.keys());
+        names
+            .filter(|name| !OWN_FIELDS.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    }
 }
 
 /// What became of one instance.

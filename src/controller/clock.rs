@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::core::Now;
+use crate::scheduler::Now;
 
 /// Time since the process began its work.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! The loop: what happens goes into the tracker, what it asks for is carried out.
+//! The loop: what happens goes into the scheduler, what it asks for is carried out.
 
 use std::{
     collections::HashSet,
@@ -10,60 +10,54 @@ use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::{sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{info, info_span, warn};
 
 use super::{
-    activity::Activity,
-    backlog::Backlog,
-    calls::Caller,
     clock::Clock,
+    events::Publisher,
     fence::Fence,
     jobs::{Ended, Jobs},
-    notices::Notices,
+    poller::Poller,
     watch,
-    writes::Writer,
+    writer::Writer,
 };
 use crate::{
     admin::{Health, Part},
-    cli::Scope,
-    core::{Call, Census, Command, EntryId, Event, ObjectKey, Reason, Tracker, Trouble},
     metrics::Metrics,
+    rules::{ObjectKey, PollError, Reason, Severity},
+    scheduler::{
+        Call, Deletion, DeletionResult, Effect, EventResult, Input, ObjectCounts, ObjectId,
+        Publication, Record, Scheduler, Write, WriteResult,
+    },
+    settings::Scope,
 };
 
-/// First attempts at a write, under way at the same time.
-const NEWS_CONCURRENCY: usize = 32;
-/// The same for other attempts and for deletions.
-const REST_CONCURRENCY: usize = 16;
-/// Where so many first attempts wait, answers of the task API wait too: each would only add to them.
-const NEWS_WAITING_MAX: usize = 100;
-/// How long writes may go on after the order to stop, and then the Events.
-const DRAIN: Duration = Duration::from_secs(2);
-const DRAIN_NOTICES: Duration = Duration::from_millis(700);
-/// The loop shows that it is alive at least so often.
+/// How long writes and Events may go on after the order to stop.
+const DRAIN: Duration = Duration::from_millis(2700);
+/// The loop shows that it is alive at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Everything the loop works with.
 pub struct Engine {
     client: Client,
     scope: Scope,
-    caller: Arc<Caller>,
+    poller: Arc<Poller>,
+    writer: Writer,
+    publisher: Publisher,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     clock: Clock,
     fence: Fence,
-    tracker: Tracker,
-    /// Whether the tracker led after the last event.
-    leads: bool,
-    /// The counts that the metrics show; none before the first event.
-    published: Option<Census>,
+    scheduler: Scheduler,
+    /// The scheduler's term after the last input.
+    term: u64,
+    /// The counts that the metrics show; none before the first input.
+    shown_counts: Option<ObjectCounts>,
+    events_dropped: u64,
+    /// Calls of the task API, and reads of Secrets.
     calls: Jobs,
-    /// First attempts at a write.
-    news: Backlog,
-    /// Other attempts, and deletions: apart, so that what the API server doesn't take from some
-    /// objects holds up no others.
-    rest: Backlog,
-    writer: Writer,
-    notices: Notices,
+    /// Writes, deletions and Events.
+    writes: Jobs,
     /// Watches whose first list isn't done.
     unlisted: HashSet<usize>,
 }
@@ -73,206 +67,246 @@ impl Engine {
     pub fn new(
         client: Client,
         scope: Scope,
-        caller: Caller,
-        tracker: Tracker,
+        poller: Poller,
+        scheduler: Scheduler,
         health: Arc<Health>,
         clock: Clock,
         fence: Fence,
     ) -> Self {
-        let metrics = caller.metrics.clone();
-        let activity = Activity::default();
-        let notices = Notices::start(client.clone(), fence.clone(), activity.clone());
-        let writer = Writer {
-            client: client.clone(),
-            fence: fence.clone(),
-            metrics: metrics.clone(),
-            notices: notices.sender(),
-            activity,
-        };
+        let metrics = poller.metrics.clone();
         Self {
             unlisted: (0..scope.watches()).collect(),
+            writer: Writer {
+                client: client.clone(),
+                fence: fence.clone(),
+                metrics: metrics.clone(),
+            },
+            publisher: Publisher {
+                client: client.clone(),
+                fence: fence.clone(),
+                metrics: metrics.clone(),
+            },
             client,
             scope,
-            caller: Arc::new(caller),
+            poller: Arc::new(poller),
             metrics,
             health,
             clock,
             fence,
-            tracker,
-            leads: false,
-            published: None,
+            scheduler,
+            term: 0,
+            shown_counts: None,
+            events_dropped: 0,
             calls: Jobs::default(),
-            news: Backlog::new(NEWS_CONCURRENCY),
-            rest: Backlog::new(REST_CONCURRENCY),
-            writer,
-            notices,
+            writes: Jobs::default(),
         }
     }
 
-    /// Runs until `shutdown` ends; then calls are dropped, and writes under way finished.
+    /// Runs until `shutdown` ends; then calls are dropped, and what is known is written.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let mut events = Box::pin(watch::watch(&self.client, &self.scope));
+        let mut watched = Box::pin(watch::watch(&self.client, &self.scope));
         let mut shutdown = Box::pin(shutdown);
         loop {
             self.health.beat(Part::Engine);
             let wake = self.wake_at();
-            let ended = tokio::select! {
+            tokio::select! {
                 () = &mut shutdown => break,
-                until = self.fence.changed() => Event::LeadsUntil(until).into(),
-                Some(event) = events.next() => event.into(),
-                ended = self.calls.next(), if self.news.waiting() < NEWS_WAITING_MAX => ended,
-                ended = self.news.next() => ended,
-                ended = self.rest.next() => ended,
-                () = sleep_until(wake.into()) => Event::Tick.into(),
-            };
-            self.take(ended, true);
+                until = self.fence.changed() => self.take(Input::LeadsUntil(until)),
+                Some(input) = watched.next() => self.take(input),
+                ended = self.calls.next() => self.end(ended),
+                ended = self.writes.next() => self.end(ended),
+                () = sleep_until(wake.into()) => self.take(Input::Tick),
+            }
         }
-        drop(events);
+        drop(watched);
         self.drain().await;
     }
 
     fn wake_at(&self) -> Instant {
         let heartbeat = Instant::now() + HEARTBEAT;
-        let due = self.tracker.next_wake();
+        let due = self.scheduler.next_wake();
         due.and_then(|at| self.clock.instant(at))
             .map_or(heartbeat, |at| at.min(heartbeat))
     }
 
-    /// Hands an event to the tracker and carries out what it asks for; no new calls and deletions
-    /// unless `calling`.
-    fn take(&mut self, ended: Ended, calling: bool) {
-        let Ended { event, began } = ended;
-        if let Event::ListingDone(watch) = event
+    /// A job ended. What was begun in another term is nothing to this one.
+    fn end(&mut self, ended: Ended) {
+        let Ended { input, began, term } = ended;
+        if term != self.term {
+            return;
+        }
+        let polled = match &input {
+            Input::CallEnded { object, .. } => Some(*object),
+            _ => None,
+        };
+        self.take(input);
+        if polled.is_some_and(|object| !self.scheduler.awaits_write(object)) {
+            self.metrics.reconciled("unchanged", began.elapsed());
+        }
+    }
+
+    /// One turn: hands an input to the scheduler and carries out what it asks for.
+    fn take(&mut self, input: Input) {
+        let began = Instant::now();
+        if let Input::ListingDone(watch) = input
             && self.unlisted.remove(&watch)
             && self.unlisted.is_empty()
         {
             info!("all ScaleOutTasks are known");
             self.health.set_synced();
         }
-        let answered = match &event {
-            Event::CallEnded { entry, .. } => Some(*entry),
-            _ => None,
-        };
-        let commands = self.tracker.handle(event, self.clock.now());
-        self.note_leadership();
-        let writes = |entry| {
-            let mut written = commands.iter().filter_map(written_entry);
-            written.any(|written| written == entry)
-        };
-        if answered.is_some_and(|entry| !writes(entry)) {
-            self.metrics.reconciled("unchanged", began.elapsed());
-        }
-        for command in commands {
-            match command {
-                Command::Tell(object, notice) => self.writer.tell(&object, notice),
-                Command::Write(ref write) if write.attempts == 0 => self.news.push(command, began),
-                Command::Write(_) => self.rest.push(command, began),
-                Command::Delete(_) if calling => self.rest.push(command, began),
-                Command::Identify { entry, secret } if calling => {
-                    self.identify(entry, secret, began);
-                }
-                Command::Call(call) if calling => self.call(call),
-                _ => {}
+        let effects = self.scheduler.handle(input, self.clock.now());
+        self.follow_term();
+        for effect in effects {
+            match effect {
+                Effect::Identify { object, secret } => self.identify(object, secret),
+                Effect::Call(call) => self.call(call),
+                Effect::Write(write) => self.write(*write),
+                Effect::Delete(deletion) => self.delete(deletion),
+                Effect::Record(record) => self.record(&record),
+                Effect::Publish(publication) => self.publish(*publication),
             }
         }
-        self.news.begin(&self.writer);
-        self.rest.begin(&self.writer);
-        self.count();
+        self.show();
+        self.metrics.turned(began.elapsed());
     }
 
-    fn identify(&mut self, entry: EntryId, secret: ObjectKey, began: Instant) {
+    fn identify(&mut self, object: ObjectId, secret: ObjectKey) {
         let asked = secret.clone();
-        let otherwise = move || Event::Identified {
-            entry,
+        let otherwise = move || Input::Identified {
+            object,
             secret: asked,
-            account: Err(Trouble::new(Reason::TaskApiUnavailable)),
+            account: Err(PollError::new(Reason::TaskApiUnavailable)),
         };
-        let job = self.caller.clone().identify(entry, secret);
-        self.calls.spawn(began, job, otherwise);
+        let ObjectKey { namespace, name } = &secret;
+        let span = info_span!("secret", %namespace, %name);
+        let job = self.poller.clone().identify(object, secret);
+        self.calls.spawn(self.term, span, job, otherwise);
     }
 
     fn call(&mut self, call: Call) {
-        let (entry, lane, poll_request) = (call.entry, call.lane, call.poll_request.clone());
-        let otherwise = move || Event::CallEnded {
-            entry,
-            lane,
-            outcome: Trouble::new(Reason::InvalidResponse).into(),
+        let (object, queue, poll_request) = (call.object, call.queue, call.poll_request.clone());
+        let otherwise = move || Input::CallEnded {
+            object,
+            queue,
+            result: Err(PollError::new(Reason::InvalidResponse)),
             started_at: Timestamp::now(),
             poll_request,
         };
-        let job = self.caller.clone().call(call);
-        self.calls.spawn(Instant::now(), job, otherwise);
+        let ObjectKey { namespace, name } = &call.key;
+        let span = info_span!("poll", %namespace, %name, task_id = &*call.task_id);
+        let job = self.poller.clone().poll(call);
+        self.calls.spawn(self.term, span, job, otherwise);
     }
 
-    fn note_leadership(&mut self) {
-        let leads = self.tracker.leads();
-        if leads == self.leads {
+    fn write(&mut self, write: Write) {
+        let id = write.id;
+        let otherwise = move || Input::WriteEnded(id, WriteResult::Failed);
+        let ObjectKey { namespace, name } = &write.object.key;
+        let task_id = &*write.object.spec.task_id;
+        let span = info_span!("write", %namespace, %name, task_id);
+        let since = self.clock.instant(write.since).unwrap_or_else(Instant::now);
+        let job = self.writer.clone().write(write, since);
+        self.writes.spawn(self.term, span, job, otherwise);
+    }
+
+    fn delete(&mut self, deletion: Deletion) {
+        let object = deletion.object;
+        let otherwise = move || Input::DeletionEnded(object, DeletionResult::Failed);
+        let ObjectKey { namespace, name } = &deletion.key;
+        let span = info_span!("delete", %namespace, %name);
+        let job = self.writer.clone().delete(deletion);
+        self.writes.spawn(self.term, span, job, otherwise);
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        let id = publication.id;
+        let otherwise = move || Input::EventEnded(id, EventResult::Failed);
+        let ObjectKey { namespace, name } = &publication.key;
+        let reason = publication.reason().as_str();
+        let span = info_span!("event", %namespace, %name, reason);
+        let job = self.publisher.clone().publish(publication);
+        self.writes.spawn(self.term, span, job, otherwise);
+    }
+
+    /// One log line and one count for a change of reason.
+    fn record(&self, record: &Record) {
+        let Record { key, task_id, note } = record;
+        if note.reason.is_final() {
+            self.metrics.finished(note.reason);
+        }
+        let ObjectKey { namespace, name } = key;
+        let reason = note.reason.as_str();
+        let message = &*note.message;
+        match note.severity {
+            Severity::Normal => info!(%namespace, %name, %task_id, reason, message),
+            Severity::Warning => warn!(%namespace, %name, %task_id, reason, message),
+        }
+    }
+
+    fn follow_term(&mut self) {
+        let term = self.scheduler.term();
+        if term == self.term {
             return;
         }
-        self.leads = leads;
-        self.published = None;
+        self.term = term;
+        self.shown_counts = None;
+        let leads = self.scheduler.leads();
         self.metrics.leads(leads);
         if leads {
             info!("leading");
         } else {
             self.calls.abandon();
-            self.news.forget_waiting();
-            self.rest.forget_waiting();
             warn!("standing by");
         }
     }
 
-    /// A standby counts nothing, so that sums over all replicas are right.
-    fn count(&mut self) {
-        let census = self.tracker.census();
-        // Most events change no count.
-        if self.leads && self.published.as_ref() != Some(census) {
-            self.metrics.counted(census);
-            self.published = Some(census.clone());
+    /// Brings the gauges up to date. A standby counts nothing, so that sums over all replicas are
+    /// right.
+    fn show(&mut self) {
+        let (in_flight, waiting) = self.scheduler.calls();
+        self.metrics.calls(in_flight, waiting);
+        let counts = self.scheduler.counts();
+        // Most inputs change no count.
+        if self.scheduler.leads() && self.shown_counts.as_ref() != Some(counts) {
+            self.metrics.counted(counts);
+            self.shown_counts = Some(counts.clone());
+        }
+        let dropped = self.scheduler.events_dropped();
+        if dropped > self.events_dropped {
+            let dropped = dropped - self.events_dropped;
+            self.metrics.events_dropped(dropped);
+            // Logged once for a rush, not for each.
+            if self.events_dropped == 0 || dropped > 1 {
+                warn!(
+                    dropped,
+                    "Events are dropped, for too many wait or the lead was lost; their statuses are written"
+                );
+            }
+            self.events_dropped += dropped;
         }
     }
 
-    /// No new calls; what was learnt is written and told.
+    /// No new calls; what is known is written, and its Events are published.
     async fn drain(mut self) {
         info!("stopping");
-        let end = Instant::now() + DRAIN + DRAIN_NOTICES;
         self.calls.abandon();
-        self.rest.forget_deletions();
-        self.tracker.wind_up();
-        // A status that isn't written is at the next start, and then told. Others are told now or
-        // never.
-        self.notices.wait_no_more();
-        let rest = async {
-            while !(self.news.is_idle() && self.rest.is_idle()) {
-                let ended = tokio::select! {
-                    ended = self.news.next() => ended,
-                    ended = self.rest.next() => ended,
-                };
-                self.take(ended, false);
+        self.take(Input::Stopping);
+        let settle = async {
+            while !self.scheduler.is_settled() {
+                let wake = self.wake_at();
+                tokio::select! {
+                    until = self.fence.changed() => self.take(Input::LeadsUntil(until)),
+                    ended = self.writes.next() => self.end(ended),
+                    () = sleep_until(wake.into()) => self.take(Input::Tick),
+                }
             }
         };
-        if timeout(DRAIN, rest).await.is_err() {
-            warn!("the API server didn't take every status in time; the next start writes them");
+        if timeout(DRAIN, settle).await.is_err() {
+            warn!(
+                "the API server didn't take every status and Event in time; the next start writes the statuses"
+            );
         }
-        self.news.abandon();
-        self.rest.abandon();
-        drop(self.writer);
-        self.notices.finish(end).await;
-    }
-}
-
-impl From<Event> for Ended {
-    fn from(event: Event) -> Self {
-        Self {
-            event,
-            began: Instant::now(),
-        }
-    }
-}
-
-fn written_entry(command: &Command) -> Option<EntryId> {
-    match command {
-        Command::Write(write) => Some(write.entry),
-        _ => None,
+        self.writes.abandon();
     }
 }

@@ -1,12 +1,12 @@
-//! Work that goes on beside the loop. Whatever becomes of it, its end is an event.
+//! Requests that go on beside the loop. Whatever becomes of one, its end is an input.
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
-use tracing::error;
+use tracing::{Instrument, Span, error};
 
-use crate::core::Event;
+use crate::scheduler::Input;
 
 /// Jobs under way.
 #[derive(Default)]
@@ -15,28 +15,32 @@ pub struct Jobs(JoinSet<Ended>);
 /// A job's end.
 pub struct Ended {
     /// What it brought.
-    pub event: Event,
-    /// When what it belongs to began.
+    pub input: Input,
+    /// When it began.
     pub began: Instant,
+    /// The term in which it began.
+    pub term: u64,
 }
 
 impl Jobs {
     /// Starts a job. If it panics, that is one object's trouble: it ends as `otherwise` says.
     pub fn spawn(
         &mut self,
-        began: Instant,
-        job: impl Future<Output = Event> + Send + 'static,
-        otherwise: impl FnOnce() -> Event + Send + 'static,
+        term: u64,
+        span: Span,
+        job: impl Future<Output = Input> + Send + 'static,
+        otherwise: impl FnOnce() -> Input + Send + 'static,
     ) {
+        let began = Instant::now();
         // In its place at once: it is large, and would be copied from hand to hand.
-        let job = Box::pin(AssertUnwindSafe(job).catch_unwind());
+        let job = Box::pin(AssertUnwindSafe(job).catch_unwind().instrument(span));
         self.0.spawn(async move {
-            let event = job.await.unwrap_or_else(|_| {
-                let event = otherwise();
-                error!(?event, "a fault of this program; please report it");
-                event
+            let input = job.await.unwrap_or_else(|_| {
+                let input = otherwise();
+                error!(?input, "a fault of this program; please report it");
+                input
             });
-            Ended { event, began }
+            Ended { input, began, term }
         });
     }
 
@@ -51,17 +55,7 @@ impl Jobs {
         }
     }
 
-    /// Whether none is under way.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many are under way.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Drops all: their ends are nobody's news.
+    /// Drops all.
     pub fn abandon(&mut self) {
         self.0 = JoinSet::new();
     }

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::{clock::Clock, fence::FenceKeeper};
 use crate::{
     admin::{Health, Part},
-    core::{Election, LEASE_DURATION, LeaseRecord, LeaseStep},
+    scheduler::{Election, LEASE_DURATION, LeaseRecord, LeaseStep},
 };
 
 /// How long one request may take: three fit into the deadline.
@@ -46,9 +46,9 @@ pub struct Candidate {
     election: Election,
     /// The Lease as it was last read or written: what others put there stays.
     last: Option<Lease>,
-    /// The holder that was last told of.
-    told_holder: Option<String>,
-    told_trouble: Option<String>,
+    /// The holder that was logged last.
+    logged_holder: Option<String>,
+    logged_error: Option<String>,
 }
 
 impl Candidate {
@@ -68,8 +68,8 @@ impl Candidate {
             keeper,
             health,
             last: None,
-            told_holder: None,
-            told_trouble: None,
+            logged_holder: None,
+            logged_error: None,
         }
     }
 
@@ -118,7 +118,7 @@ impl Candidate {
             Ok(lease) => {
                 let record = lease.as_ref().map(record_of);
                 self.last = lease;
-                self.tell_holder(record.as_ref());
+                self.log_holder(record.as_ref());
                 self.election.read(record, self.clock.elapsed());
             }
             Err(failure) => self.failed(sent_at, &failure),
@@ -138,7 +138,7 @@ impl Candidate {
             Ok(lease) => {
                 let record = record_of(&lease);
                 self.last = Some(lease);
-                self.tell_holder(Some(&record));
+                self.log_holder(Some(&record));
                 self.election.claimed(record, sent_at);
             }
             // Deleted, or somebody else was faster.
@@ -221,7 +221,7 @@ impl Candidate {
             Failure::NoNamespace(text) => (text.clone(), "check --lease-namespace"),
             Failure::Other(text) => (text.clone(), "is the API server up?"),
         };
-        if self.told_trouble.as_ref() != Some(&text) {
+        if self.logged_error.as_ref() != Some(&text) {
             let LeaseName {
                 namespace, name, ..
             } = &self.name;
@@ -232,20 +232,20 @@ impl Candidate {
                 hint,
                 "can't work with the lease; trying again"
             );
-            self.told_trouble = Some(text);
+            self.logged_error = Some(text);
         }
         self.election.failed(sent_at, self.clock.elapsed());
     }
 
-    fn tell_holder(&mut self, record: Option<&LeaseRecord>) {
-        self.told_trouble = None;
+    fn log_holder(&mut self, record: Option<&LeaseRecord>) {
+        self.logged_error = None;
         let holder = record.map(|record| record.holder.clone());
-        if self.told_holder != holder {
+        if self.logged_holder != holder {
             if let Some(holder) = holder.as_ref().filter(|holder| !holder.is_empty()) {
                 let is_me = *holder == self.name.identity;
                 info!(lease = self.name.name, holder, is_me, "the lease is held");
             }
-            self.told_holder = holder;
+            self.logged_holder = holder;
         }
     }
 }

@@ -1,19 +1,16 @@
-//! The shell: it feeds the tracker what happens and carries out what it asks for.
+//! The shell: it feeds the scheduler what happens and carries out what it asks for.
 
-mod activity;
-mod backlog;
-mod calls;
 mod clock;
 mod engine;
+mod events;
 mod fence;
 mod jobs;
 mod lease;
-mod notices;
-mod patch;
+mod poller;
 mod secrets;
 mod watch;
-mod watched;
-mod writes;
+mod wire;
+mod writer;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -30,17 +27,17 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
 
 use self::{
-    calls::Caller,
     clock::Clock,
     engine::Engine,
     fence::Fence,
     lease::{Candidate, LeaseName},
+    poller::Poller,
     secrets::Secrets,
 };
 use crate::{
     admin::{self, Health},
-    cli::{CredentialsArg, LeaseArgs, Settings},
-    core::Tracker,
+    scheduler::Scheduler,
+    settings::{CredentialsMode, LeaseSettings, Settings},
     task_api::{
         ClientOptions, TaskApi, credentials::SharedCredentials, endpoint::is_loopback_host,
     },
@@ -90,7 +87,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving /livez, /readyz and /metrics");
     }
-    let caller = Caller {
+    let poller = Poller {
         task_api: task_api(&settings)?,
         secrets: Secrets::new(client.clone()),
         metrics: Arc::default(),
@@ -99,18 +96,18 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let served = tokio::spawn(admin::serve(
         listener,
         health.clone(),
-        caller.metrics.clone(),
+        poller.metrics.clone(),
     ));
 
     let clock = Clock::start();
     let (keeper, fence) = Fence::closed(clock);
-    let tracker = Tracker::new(settings.tracker);
+    let scheduler = Scheduler::new(settings.scheduler);
     let (cluster, beats) = (client.clone(), health.clone());
     let engine = Engine::new(
         client,
         settings.scope,
-        caller,
-        tracker,
+        poller,
+        scheduler,
         health,
         clock,
         fence,
@@ -131,7 +128,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     Ok(())
 }
 
-fn named(lease: LeaseArgs, own_namespace: String) -> LeaseName {
+fn named(lease: LeaseSettings, own_namespace: String) -> LeaseName {
     // A number beside it, for containers of one pod that start again.
     let host = host_name();
     let chance = RandomState::new().hash_one(std::process::id());
@@ -194,8 +191,8 @@ fn first_line(error: &dyn std::error::Error) -> String {
 
 fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
     let credentials = match settings.credentials {
-        CredentialsArg::None => None,
-        CredentialsArg::Default => {
+        CredentialsMode::None => None,
+        CredentialsMode::Default => {
             let shared = SharedCredentials::from_environment(settings.allow_insecure)
                 .map_err(|error| StartError::Credentials(error.to_string()))?;
             if let Some(source) = shared.source() {
@@ -207,7 +204,7 @@ fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
         }
     };
     TaskApi::new(&ClientOptions {
-        endpoints: settings.endpoints.clone(),
+        endpoints: settings.scheduler.endpoints.clone(),
         request_timeout: settings.request_timeout,
         credentials,
     })

@@ -15,7 +15,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    core::{ObjectKey, Reason, Trouble},
+    rules::{ObjectKey, PollError, Reason},
     task_api::credentials::Credentials,
 };
 
@@ -29,13 +29,13 @@ const CONCURRENCY: usize = 16;
 const KEY_ID_MAX: usize = 128;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Outcome = Result<Arc<Credentials>, Trouble>;
+type ReadResult = Result<Arc<Credentials>, PollError>;
 /// What the last read brought. Whoever reads holds the lock.
 type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
 
 struct Read {
     at: Instant,
-    outcome: Outcome,
+    result: ReadResult,
     /// Whether the API refused these credentials.
     refused: bool,
 }
@@ -43,7 +43,7 @@ struct Read {
 impl Read {
     fn is_kept(&self) -> bool {
         let kept = if self.refused { FRESH } else { KEPT };
-        self.outcome.is_ok() && self.at.elapsed() < kept
+        self.result.is_ok() && self.at.elapsed() < kept
     }
 }
 
@@ -77,22 +77,22 @@ impl Secrets {
     ///
     /// # Errors
     /// Why there are none, as the object shows it.
-    pub async fn get(&self, secret: &ObjectKey) -> Outcome {
+    pub async fn get(&self, secret: &ObjectKey) -> ReadResult {
         let asked_at = Instant::now();
         let slot = self.slot(secret);
         let mut last = slot.lock().await;
         // All who waited for one read share its failure; who comes later may find it mended.
         let serves = |read: &&Read| read.is_kept() || read.at >= asked_at;
         if let Some(read) = last.as_ref().filter(serves) {
-            return read.outcome.clone();
+            return read.result.clone();
         }
-        let outcome = self.read(secret).await;
+        let result = self.read(secret).await;
         *last = Some(Read {
             at: Instant::now(),
-            outcome: outcome.clone(),
+            result: result.clone(),
             refused: false,
         });
-        outcome
+        result
     }
 
     /// The API refused these credentials. The Secret may hold others by now: then those.
@@ -103,7 +103,7 @@ impl Secrets {
     ) -> Option<Arc<Credentials>> {
         let slot = self.slot(secret);
         if let Some(read) = &mut *slot.lock().await {
-            let known = read.outcome.as_ref();
+            let known = read.result.as_ref();
             read.refused |= known.is_ok_and(|known| Arc::ptr_eq(known, refused));
         }
         let now = self.get(secret).await.ok()?;
@@ -127,7 +127,7 @@ impl Secrets {
         slot.clone()
     }
 
-    async fn read(&self, key: &ObjectKey) -> Outcome {
+    async fn read(&self, key: &ObjectKey) -> ReadResult {
         let ObjectKey { namespace, name } = key;
         // Never closed: without a permit the read would still be right, only sooner.
         let _reader = self.readers.acquire().await.ok();
@@ -147,14 +147,14 @@ impl Secrets {
                     Ok(Err(error)) => error.to_string(),
                     _ => "no answer in time".to_owned(),
                 };
-                debug!(namespace, name, error, "can't read the Secret");
-                Err(Trouble::new(Reason::TaskApiUnavailable))
+                debug!(%namespace, %name, error, "can't read the Secret");
+                Err(PollError::new(Reason::TaskApiUnavailable))
             }
         }
     }
 }
 
-fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, Trouble> {
+fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, PollError> {
     let value = |key: &str| {
         let data = secret.data.as_ref()?.get(key)?;
         // What was typed into a file often ends in a line break.
@@ -184,10 +184,10 @@ fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, Trouble> {
     })
 }
 
-fn invalid(detail: String) -> Trouble {
-    Trouble {
+fn invalid(detail: String) -> PollError {
+    PollError {
         detail: Some(detail),
-        ..Trouble::new(Reason::CredentialsInvalid)
+        ..PollError::new(Reason::CredentialsInvalid)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Watching the objects: one watch for each namespace, or one for all.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backon::ExponentialBuilder;
-use futures::{Stream, StreamExt, stream};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use kube::{
     Api, Client,
     runtime::{
@@ -12,24 +15,25 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::watched::Watched;
+use super::wire::PartialTask;
 use crate::{
-    cli::Scope,
-    core::{Event, Object, ObjectKey},
+    rules::{Object, ObjectKey},
+    scheduler::Input,
+    settings::Scope,
 };
 
 /// A silence on a connection that is longer than this is a failure.
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 const WATCH_SECONDS: u32 = 40;
-/// Pages of the first list: small, so that its memory doesn't grow with the cluster.
-const PAGE_SIZE: u32 = 250;
+/// Pages of a list where the API server can't stream one: small, for objects may be large.
+const PAGE_SIZE: u32 = 32;
 
-/// All watches together, as events of the tracker. Never ends; what fails is said and tried again.
-pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send + use<> {
-    let apis: Vec<Api<Watched>> = if scope.namespaces.is_empty() {
+/// All watches together, as inputs of the scheduler. Never ends; what fails is logged and retried.
+pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Input> + Send + use<> {
+    let apis: Vec<Api<PartialTask>> = if scope.namespaces.is_empty() {
         vec![Api::all(client.clone())]
     } else {
         let each = scope.namespaces.iter();
@@ -46,85 +50,174 @@ pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Event> + Send
 
 fn watch_one(
     id: usize,
-    api: Api<Watched>,
+    api: Api<PartialTask>,
     selector: &str,
-) -> impl Stream<Item = Event> + Send + use<> {
+) -> impl Stream<Item = Input> + Send + use<> {
     let config = watcher::Config::default()
         .labels(selector)
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
-    let mut trouble = Trouble::default();
-    restarting(api, config)
+    let mut log = WatchLog::default();
+    let mut translator = Translator::new(id);
+    Listing::watch(api, config)
         .backoff(Patience::default())
         .filter_map(move |result| {
-            let event = match result {
+            let input = match result {
                 Ok(event) => {
                     // `Init` only announces another attempt.
                     if !matches!(event, watcher::Event::Init) {
-                        trouble.over();
+                        log.works();
                     }
-                    Some(translate(id, event))
+                    Some(translator.translate(event))
                 }
                 Err(error) => {
-                    trouble.tell(&error);
+                    log.fails(&error);
                     None
                 }
             };
-            async { event }
+            async { input }
         })
 }
 
-/// The watcher; begun anew where the API server answers 410 to the start of a watch: kube's goes on
-/// asking for the version that is gone.
-fn restarting(
-    api: Api<Watched>,
+type WatchResult = watcher::Result<watcher::Event<PartialTask>>;
+
+/// A watch, and how its next list is to come: as a stream, of which one object is read at a time, or
+/// where the API server can't do that, in pages.
+struct Listing {
+    api: Api<PartialTask>,
     config: watcher::Config,
-) -> impl Stream<Item = watcher::Result<watcher::Event<Watched>>> + Send {
-    let begin = move || watcher(api.clone(), config.clone()).boxed();
-    stream::unfold(begin(), move |mut events| {
-        let begin = begin.clone();
-        async move {
-            let event = events.next().await?;
-            if let Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) = &event
-                && status.code == 410
-            {
-                events = begin();
-            }
-            Some((event, events))
-        }
-    })
+    events: BoxStream<'static, WatchResult>,
+    streams: bool,
+    /// Whether a list began that isn't done.
+    in_progress: bool,
 }
 
-fn translate(id: usize, event: watcher::Event<Watched>) -> Event {
-    match event {
-        watcher::Event::Init => Event::Relisting(id),
-        watcher::Event::InitDone => Event::ListingDone(id),
-        watcher::Event::InitApply(watched) => read(watched, |object| Event::Listed(id, object)),
-        watcher::Event::Apply(watched) => read(watched, |object| Event::Applied(id, object)),
-        watcher::Event::Delete(watched) => Event::Gone(watched.key()),
+impl Listing {
+    fn watch(
+        api: Api<PartialTask>,
+        config: watcher::Config,
+    ) -> impl Stream<Item = WatchResult> + Send {
+        let mut listing = Self {
+            api,
+            config,
+            events: stream::empty().boxed(),
+            streams: true,
+            in_progress: false,
+        };
+        listing.begin();
+        stream::unfold(listing, async |mut listing| {
+            let event = listing.next().await?;
+            Some((event, listing))
+        })
+    }
+
+    fn begin(&mut self) {
+        let config = self.config.clone();
+        let config = if self.streams {
+            config.streaming_lists()
+        } else {
+            config
+        };
+        self.events = watcher(self.api.clone(), config).boxed();
+    }
+
+    async fn next(&mut self) -> Option<WatchResult> {
+        loop {
+            let event = self.events.next().await?;
+            match &event {
+                Ok(watcher::Event::Init) => {
+                    // The stream broke off, or took longer than a watch may.
+                    let broke_off = std::mem::replace(&mut self.in_progress, true);
+                    if broke_off && self.streams {
+                        self.fall_back();
+                        continue;
+                    }
+                }
+                Ok(watcher::Event::InitDone) => {
+                    self.in_progress = false;
+                }
+                Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) => {
+                    // Without the feature gate WatchList the API server calls it invalid.
+                    if self.streams && matches!(status.code, 400 | 422) {
+                        self.fall_back();
+                        continue;
+                    }
+                    // kube's watcher goes on asking for the version that is gone.
+                    if status.code == 410 {
+                        self.begin();
+                    }
+                }
+                _ => {}
+            }
+            return Some(event);
+        }
+    }
+
+    fn fall_back(&mut self) {
+        debug!("lists come in pages from now on: the API server doesn't stream them");
+        self.streams = false;
+        self.in_progress = false;
+        self.begin();
     }
 }
 
-/// An object that can't be read is left alone until it can.
-fn read(watched: Watched, event: impl FnOnce(Box<Object>) -> Event) -> Event {
-    let key = watched.key();
-    match watched.object {
-        Ok(object) => event(object),
-        Err(error) => {
-            let ObjectKey { namespace, name } = &key;
-            warn!(
-                namespace,
-                name,
-                error,
-                "the object can't be read and is left alone: is the CRD of another version?"
-            );
-            Event::Gone(key)
+/// From events of a watch to inputs of the scheduler.
+struct Translator {
+    watch: usize,
+    /// The namespace of the last object: most lists are in order of namespaces, whose names are kept
+    /// once so.
+    namespace: Arc<str>,
+}
+
+impl Translator {
+    fn new(watch: usize) -> Self {
+        Self {
+            watch,
+            namespace: "".into(),
+        }
+    }
+
+    fn translate(&mut self, event: watcher::Event<PartialTask>) -> Input {
+        let watch = self.watch;
+        match event {
+            watcher::Event::Init => Input::Relisting(watch),
+            watcher::Event::InitDone => Input::ListingDone(watch),
+            watcher::Event::InitApply(task) => {
+                self.read(task, |object| Input::Listed(watch, object))
+            }
+            watcher::Event::Apply(task) => self.read(task, |object| Input::Applied(watch, object)),
+            watcher::Event::Delete(task) => Input::Gone(task.key()),
+        }
+    }
+
+    /// An object that can't be read is left alone until it can.
+    fn read(&mut self, task: PartialTask, input: impl FnOnce(Box<Object>) -> Input) -> Input {
+        let key = task.key();
+        match task.object {
+            Ok(mut object) => {
+                if object.key.namespace == self.namespace {
+                    object.key.namespace = self.namespace.clone();
+                } else {
+                    self.namespace = object.key.namespace.clone();
+                }
+                input(object)
+            }
+            Err(error) => {
+                let ObjectKey { namespace, name } = &key;
+                warn!(
+                    %namespace,
+                    %name,
+                    error,
+                    "the object can't be read and is left alone: is the CRD of another version?"
+                );
+                Input::Gone(key)
+            }
         }
     }
 }
 
 /// Grows with failures, and starts anew only after some time without any: the watcher's `Init`
-/// before each attempt to list counts as a success elsewhere.
+/// before each attempt to list would count as a success.
 struct Patience(ResetTimerBackoff<watcher::ExponentialBackoff>);
 
 impl Default for Patience {
@@ -154,16 +247,16 @@ impl Backoff for Patience {
     fn reset(&mut self) {}
 }
 
-/// Says what is wrong once, not at every attempt.
+/// Logs what is wrong once, not at every attempt.
 #[derive(Default)]
-struct Trouble {
-    told: Option<String>,
+struct WatchLog {
+    logged: Option<String>,
 }
 
-impl Trouble {
-    fn tell(&mut self, error: &watcher::Error) {
+impl WatchLog {
+    fn fails(&mut self, error: &watcher::Error) {
         let text = error.to_string();
-        if self.told.as_ref() == Some(&text) {
+        if self.logged.as_ref() == Some(&text) {
             return;
         }
         let hint = match status_code(error) {
@@ -174,15 +267,12 @@ impl Trouble {
             Some(410) => return,
             _ => "is the API server up?",
         };
-        warn!(
-            error = text,
-            hint, "can't watch ScaleOutTasks; trying again"
-        );
-        self.told = Some(text);
+        warn!(error = text, hint, "can't watch ScaleOutTasks; retrying");
+        self.logged = Some(text);
     }
 
-    fn over(&mut self) {
-        if self.told.take().is_some() {
+    fn works(&mut self) {
+        if self.logged.take().is_some() {
             info!("watching ScaleOutTasks again");
         }
     }
@@ -204,18 +294,33 @@ mod tests {
 
     use super::*;
 
+    fn task(task_id: &serde_json::Value) -> PartialTask {
+        let object = json!({
+            "metadata": { "namespace": "ns", "name": "one" },
+            "spec": { "taskId": task_id },
+        });
+        serde_json::from_str(&object.to_string()).unwrap()
+    }
+
     #[test]
     fn an_object_that_cannot_be_read_is_left_alone_and_stops_nothing() {
-        let watched = |task_id| {
-            let object = json!({
-                "metadata": { "namespace": "ns", "name": "one" },
-                "spec": { "taskId": task_id },
-            });
-            serde_json::from_str::<Watched>(&object.to_string()).unwrap()
+        let mut translator = Translator::new(0);
+        let bad = translator.translate(watcher::Event::Apply(task(&json!(5))));
+        assert!(matches!(bad, Input::Gone(key) if key.to_string() == "ns/one"));
+        let good = translator.translate(watcher::Event::Apply(task(&json!("T-1"))));
+        assert!(matches!(good, Input::Applied(0, object) if &*object.spec.task_id == "T-1"));
+    }
+
+    #[test]
+    fn the_name_of_a_namespace_is_kept_once() {
+        let mut translator = Translator::new(0);
+        let mut namespace = || {
+            let applied = translator.translate(watcher::Event::Apply(task(&json!("T-1"))));
+            match applied {
+                Input::Applied(_, object) => object.key.namespace,
+                other => panic!("not applied: {other:?}"),
+            }
         };
-        let bad = translate(0, watcher::Event::Apply(watched(json!(5))));
-        assert!(matches!(bad, Event::Gone(key) if key.to_string() == "ns/one"));
-        let good = translate(0, watcher::Event::Apply(watched(json!("T-1"))));
-        assert!(matches!(good, Event::Applied(0, object) if object.spec.task_id == "T-1"));
+        assert!(Arc::ptr_eq(&namespace(), &namespace()));
     }
 }

@@ -12,7 +12,7 @@ use serde::{
 };
 use thiserror::Error;
 
-use crate::core::{Instance, Task};
+use crate::rules::{Instance, Task};
 
 /// Why a body with status 200 doesn't describe the task.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

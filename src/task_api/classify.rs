@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
 use reqwest::StatusCode;
 
-use crate::core::{RETRY_AFTER_MAX, Reason, Trouble};
+use crate::rules::{PollError, RETRY_AFTER_MAX, Reason};
 
 /// What an answer with this status, code and `Retry-After` means.
 pub fn classify(
@@ -13,13 +13,13 @@ pub fn classify(
     code: Option<&str>,
     retry_after: Option<&str>,
     now: Timestamp,
-) -> Trouble {
+) -> PollError {
     // Only an error has an error's code: 202 or 304 mean nothing here, whatever their body says.
     let is_error = status.is_client_error() || status.is_server_error();
     let by_code = code.filter(|_| is_error).and_then(by_code);
     let reason = by_code.unwrap_or_else(|| by_status(status));
     let asks_to_wait = matches!(reason, Reason::Throttled | Reason::TaskApiUnavailable);
-    Trouble {
+    PollError {
         reason,
         code: code.filter(|code| is_plain_word(code)).map(str::to_owned),
         detail: None,

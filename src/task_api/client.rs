@@ -18,7 +18,7 @@ use super::{
     endpoint::{Endpoints, Region, is_loopback},
     sign::{self, sign},
 };
-use crate::core::{Outcome, Reason, Trouble};
+use crate::rules::{PollError, PollResult, Reason};
 
 const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
@@ -75,19 +75,7 @@ impl TaskApi {
         region: &Region,
         task_id: &str,
         own: Option<&Credentials>,
-    ) -> Outcome {
-        match self.try_describe(region, task_id, own).await {
-            Ok(outcome) => outcome,
-            Err(trouble) => Outcome::Trouble(trouble),
-        }
-    }
-
-    async fn try_describe(
-        &self,
-        region: &Region,
-        task_id: &str,
-        own: Option<&Credentials>,
-    ) -> Result<Outcome, Trouble> {
+    ) -> PollResult {
         let url = self
             .endpoints
             .task_url(region, task_id)
@@ -105,16 +93,16 @@ impl TaskApi {
         };
         let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
         sign_request(&mut request, &credentials)?;
-        let outcome = self.send(request, task_id).await;
-        if let Err(trouble) = &outcome
-            && trouble.reason == Reason::CredentialsInvalid
+        let result = self.send(request, task_id).await;
+        if let Err(error) = &result
+            && error.reason == Reason::CredentialsInvalid
         {
             shared.invalidate(&credentials);
         }
-        outcome
+        result
     }
 
-    async fn send(&self, request: Request, task_id: &str) -> Result<Outcome, Trouble> {
+    async fn send(&self, request: Request, task_id: &str) -> PollResult {
         let http = if is_loopback(request.url()) {
             &self.direct
         } else {
@@ -129,16 +117,14 @@ impl TaskApi {
             return Err(refused(response).await);
         }
         let body = read(response, BODY_MAX).await?;
-        parse_task(&body, task_id)
-            .map(|task| Outcome::Answer(Box::new(task)))
-            .map_err(|error| {
-                debug!(task_id, %error, "task API answer refused");
-                Trouble::new(Reason::InvalidResponse)
-            })
+        parse_task(&body, task_id).map_err(|error| {
+            debug!(task_id, %error, "task API answer refused");
+            PollError::new(Reason::InvalidResponse)
+        })
     }
 }
 
-fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), Trouble> {
+fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), PollError> {
     let signed = sign(
         &sign::Request {
             method: request.method(),
@@ -157,18 +143,18 @@ fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), 
 }
 
 /// 128 random bits in hex: the API refuses a nonce that it has seen.
-fn nonce() -> Result<String, Trouble> {
+fn nonce() -> Result<String, PollError> {
     let mut bytes = [0_u8; 16];
     let provider = CryptoProvider::get_default();
     let filled = provider.is_some_and(|provider| provider.secure_random.fill(&mut bytes).is_ok());
     if !filled {
-        return Err(Trouble::new(Reason::TaskApiUnavailable));
+        return Err(PollError::new(Reason::TaskApiUnavailable));
     }
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// What an answer other than 200 means.
-async fn refused(response: Response) -> Trouble {
+async fn refused(response: Response) -> PollError {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -179,13 +165,13 @@ async fn refused(response: Response) -> Trouble {
     let body = match read(response, BODY_MAX).await {
         Ok(body) => body,
         // The code that would have decided may have been in what is missing.
-        Err(trouble) if trouble.reason == Reason::TaskApiUnavailable && !by_status => {
-            return trouble;
+        Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
+            return error;
         }
         Err(_) => Vec::new(),
     };
     let code = parse_error_code(&body);
-    let trouble = classify(
+    let error = classify(
         status,
         code.as_deref(),
         retry_after.as_deref(),
@@ -193,14 +179,14 @@ async fn refused(response: Response) -> Trouble {
     );
     debug!(
         status = status.as_u16(),
-        code = trouble.code,
+        code = error.code,
         "task API refused the call"
     );
-    trouble
+    error
 }
 
 /// Reads a body of at most `max` bytes, as they come: a length that a server claims is not trusted.
-async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, Trouble> {
+async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, PollError> {
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
@@ -208,7 +194,7 @@ async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, Trouble> {
         .map_err(|error| unreachable(&error))?
     {
         if body.len() + chunk.len() > max {
-            return Err(Trouble::new(Reason::InvalidResponse));
+            return Err(PollError::new(Reason::InvalidResponse));
         }
         body.extend_from_slice(&chunk);
     }
@@ -216,26 +202,26 @@ async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, Trouble> {
 }
 
 /// The error's kind is logged, never its text: that may hold a URL with a token.
-fn unreachable(error: &reqwest::Error) -> Trouble {
+fn unreachable(error: &reqwest::Error) -> PollError {
     debug!(
         timeout = error.is_timeout(),
         connect = error.is_connect(),
         body = error.is_body() || error.is_decode(),
         "task API unreachable"
     );
-    Trouble::new(Reason::TaskApiUnavailable)
+    PollError::new(Reason::TaskApiUnavailable)
 }
 
-fn no_credentials(error: &CredentialsError) -> Trouble {
+fn no_credentials(error: &CredentialsError) -> PollError {
     if error.is_transient() {
-        return Trouble::new(Reason::TaskApiUnavailable);
+        return PollError::new(Reason::TaskApiUnavailable);
     }
     explained(Reason::CredentialsInvalid, error.to_string())
 }
 
-fn explained(reason: Reason, detail: String) -> Trouble {
-    Trouble {
+fn explained(reason: Reason, detail: String) -> PollError {
+    PollError {
         detail: Some(detail),
-        ..Trouble::new(reason)
+        ..PollError::new(reason)
     }
 }

@@ -14,6 +14,9 @@ use reqwest::Url;
 
 use super::sign::{encode, encode_path};
 
+/// Where the vendor's API is.
+pub const DEFAULT_ENDPOINT: &str = "https://cs.{region}.aliyuncs.com";
+
 const PLACEHOLDER: &str = "{region}";
 
 /// Stands for any region while a template is checked.
@@ -117,6 +120,16 @@ pub struct Endpoints {
     for_region: BTreeMap<Region, Url>,
 }
 
+/// The vendor's, by region.
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self {
+            template: DEFAULT_ENDPOINT.to_owned(),
+            for_region: BTreeMap::new(),
+        }
+    }
+}
+
 impl Endpoints {
     /// Checks `template` (which may hold `{region}` in its host) and the endpoints of single
     /// regions. Plain http is refused off loopback unless `allow_insecure`.
@@ -144,6 +157,19 @@ impl Endpoints {
             template: template.to_owned(),
             for_region: urls,
         })
+    }
+
+    /// The host and port that answer for a region. Empty where its name makes no valid one.
+    #[must_use]
+    pub fn host(&self, region: &str) -> String {
+        let Ok(region) = region.parse::<Region>() else {
+            return String::new();
+        };
+        let expanded = match self.for_region.get(&region) {
+            Some(url) => Some(url.clone()),
+            None => parse(&self.template, region.as_str()).ok(),
+        };
+        expanded.map_or_else(String::new, |url| url.authority().to_owned())
     }
 
     /// The URL of a task, its path encoded just as the signature encodes it.

@@ -1,6 +1,6 @@
 //! The task API of Alibaba Cloud Container Service: one call, `GET /tasks/{task_id}`.
 //!
-//! [`TaskApi::describe`] never fails: what went wrong is an [`Outcome`](crate::core::Outcome) that
+//! [`TaskApi::describe`] ends in a [`PollResult`](crate::rules::PollResult): an error that
 //! says what follows from it.
 
 mod body;

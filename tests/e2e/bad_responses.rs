@@ -8,8 +8,9 @@ mod stage;
 mod transport;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use scaleouttask_controller::{api::ScaleOutTaskStatus, core::Object};
+use scaleouttask_controller::api::ScaleOutTaskStatus;
 use serde_json::json;
+use testbed::{WholeObject, alias::Alias};
 
 use self::{
     row::Row,
@@ -66,9 +67,16 @@ const OTHER_CLUSTER: &str = r#"{body: '{"state":"fail","cluster_id":"LEAK-2"}'}"
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_known_stays_in_every_kind_of_trouble() {
     let mut world = World::with_script("known", stage::script()).await;
-    sign_and_trace(&mut world, "text", &[]);
     let of_cluster = ("ClusterMismatch", "Stalled", OTHER_CLUSTER);
     let rows: Vec<_> = TROUBLES.into_iter().chain([of_cluster]).collect();
+    // A host for each: one that is throttled slows only itself.
+    let (mut hosts, mut endpoints) = (Vec::new(), Vec::new());
+    for (reason, ..) in &rows {
+        let host = Alias::of(&world.simulator.url()).await;
+        endpoints.push(format!("{}={}", reason.to_lowercase(), host.url()));
+        hosts.push(host);
+    }
+    sign_and_trace(&mut world, "text", &endpoints);
     let mut before = Vec::new();
     for (reason, ..) in &rows {
         before.push(running(&world, reason).await);
@@ -99,13 +107,12 @@ async fn what_was_known_stays_in_every_kind_of_trouble() {
 }
 
 /// An object whose task has told all that it can.
-async fn running(world: &World, reason: &str) -> Object {
+async fn running(world: &World, reason: &str) -> WholeObject {
     world.add_task(&format!(
         "{{id: {reason}, duration: 10h, instances: [{{id: i-1, after: 0s}}, {{id: i-2}}],
           stages: [{{name: join}}], extra: {{parameters: LEAK-3}}}}"
     ));
     let name = reason.to_lowercase();
-    // A region for each: one that is throttled slows only itself.
     let spec = json!({ "taskId": reason, "region": name,
         "clusterId": "c00000000000000000000000000000001" });
     world.create(&name, spec).await;
@@ -123,7 +130,7 @@ async fn poll_now(world: &World, name: &str) {
 }
 
 /// What the status says of the task.
-fn known(object: &Object) -> ScaleOutTaskStatus {
+fn known(object: &WholeObject) -> ScaleOutTaskStatus {
     ScaleOutTaskStatus {
         conditions: Vec::new(),
         observed_generation: None,
@@ -133,6 +140,6 @@ fn known(object: &Object) -> ScaleOutTaskStatus {
 }
 
 /// Since when `Ready` has its status.
-fn since(object: &Object) -> Option<&Time> {
+fn since(object: &WholeObject) -> Option<&Time> {
     object.ready().map(|ready| &ready.last_transition_time)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use scaleouttask_controller::core::Object;
 use serde_json::json;
+use testbed::WholeObject;
 use testbed::world::{World, ready};
 
 const SAMPLE_ID: &str = "T-5faa48fb31b6b8078d000006";
@@ -112,12 +112,12 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
 }
 
 /// No call and no write in the time of ten polls.
-async fn nothing_happens_any_more(world: &World, finished: &Object) {
+async fn nothing_happens_any_more(world: &World, finished: &WholeObject) {
     let task_id = &finished.spec.task_id;
     let calls = world.simulator.requests(task_id);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(world.simulator.requests(task_id), calls);
-    let now = world.get(&finished.key.name).await;
+    let now = world.get(&finished.name).await;
     assert_eq!(now.resource_version, finished.resource_version);
 }
 

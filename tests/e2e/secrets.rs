@@ -13,8 +13,8 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use scaleouttask_controller::core::Object;
 use serde_json::{Value, json};
+use testbed::WholeObject;
 use testbed::world::{GROUP, World, eventually, eventually_within};
 
 const ALLOW: [&str; 3] = ["--credentials", "none", "--secret-credentials"];
@@ -140,8 +140,9 @@ async fn until_told(world: &World, expected: &str) {
     eventually(expected, || async {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed).to_string();
         poll_now(world, "one", &request).await;
-        let handled =
-            |object: &Object| object.status.last_handled_poll_request.as_ref() == Some(&request);
+        let handled = |object: &WholeObject| {
+            object.status.last_handled_poll_request.as_ref() == Some(&request)
+        };
         let object = world.until("one", handled).await;
         let ready = object.ready().unwrap();
         let beside = if ready.reason == "CredentialsInvalid" {

@@ -13,10 +13,11 @@ use std::{
 
 use controlplane::Process;
 use kube::{Api, api::ListParams};
-use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
+use testbed::WholeObject;
 use testbed::witness::Vow;
 use tokio::{
     task::JoinHandle,
@@ -222,9 +223,9 @@ impl Drop for Watchman {
 }
 
 fn reason(task: ScaleOutTask) -> (String, String) {
-    let object = Object::from(task);
+    let object = WholeObject::from(task);
     let reason = object.ready().map(|ready| ready.reason.clone());
-    (object.key.name, reason.unwrap_or_default())
+    (object.name, reason.unwrap_or_default())
 }
 
 async fn pid_of(namespace: &str) -> u32 {

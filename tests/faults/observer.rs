@@ -7,7 +7,8 @@ use kube::{
     Api,
     runtime::watcher::{self, watcher},
 };
-use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use scaleouttask_controller::api::ScaleOutTask;
+use testbed::WholeObject;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 /// One version of the object.
@@ -15,7 +16,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 pub struct Seen {
     pub at: Instant,
     /// None once it is deleted.
-    pub object: Option<Object>,
+    pub object: Option<WholeObject>,
 }
 
 /// All versions of an object from before it was created.
@@ -33,7 +34,7 @@ impl Observer {
             while let Some(event) = events.next().await {
                 let object = match event {
                     Ok(watcher::Event::Apply(task) | watcher::Event::InitApply(task)) => {
-                        Some(Object::from(task))
+                        Some(WholeObject::from(task))
                     }
                     Ok(watcher::Event::Delete(_)) => None,
                     _ => continue,
@@ -49,7 +50,7 @@ impl Observer {
     pub async fn until(
         &self,
         limit: Duration,
-        wanted: impl Fn(Option<&Object>) -> bool,
+        wanted: impl Fn(Option<&WholeObject>) -> bool,
     ) -> Result<(), String> {
         let mut seen = self.seen.clone();
         let newest_fits = |seen: &Vec<Seen>| {

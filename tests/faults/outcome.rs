@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::events::v1::Event, jiff::Timestamp};
 use kube::api::ListParams;
-use scaleouttask_controller::{api::ScaleOutTaskStatus, core::Reason};
+use scaleouttask_controller::{api::ScaleOutTaskStatus, rules::Reason};
 use serde_json::{Value, json};
 
 use crate::{observer::Seen, proxy::Record, scenario::Scenario, stage::Stage};

@@ -3,8 +3,8 @@
 //! No step depends on time, and what a step does the controller can learn at any later time just
 //! as well. So whatever is done to the controller meanwhile, it has to show the same statuses.
 
-use scaleouttask_controller::core::Object;
 use serde_json::{Value, json};
+use testbed::WholeObject;
 
 /// The object's name and its task's.
 pub const NAME: &str = "one";
@@ -26,7 +26,7 @@ pub struct Step {
     pub what: &'static str,
     pub acts: Vec<Act>,
     /// Whether the newest version, or the object's deletion, shows it.
-    pub done: fn(Option<&Object>) -> bool,
+    pub done: fn(Option<&WholeObject>) -> bool,
 }
 
 /// What somebody else than the controller does.
@@ -161,7 +161,7 @@ fn going() -> Vec<Step> {
     ]
 }
 
-fn step(what: &'static str, act: Act, done: fn(Option<&Object>) -> bool) -> Step {
+fn step(what: &'static str, act: Act, done: fn(Option<&WholeObject>) -> bool) -> Step {
     Step {
         what,
         acts: vec![act],
@@ -188,18 +188,18 @@ fn poll_request(value: &str) -> Act {
     }))
 }
 
-fn shows(object: Option<&Object>, reason: &str, progress: &str) -> bool {
+fn shows(object: Option<&WholeObject>, reason: &str, progress: &str) -> bool {
     object.is_some_and(|object| {
         object.ready().is_some_and(|ready| ready.reason == reason)
             && object.status.progress.as_deref() == Some(progress)
     })
 }
 
-fn observes(object: Option<&Object>, generation: i64) -> bool {
+fn observes(object: Option<&WholeObject>, generation: i64) -> bool {
     object.is_some_and(|object| object.status.observed_generation == Some(generation))
 }
 
-fn echoes(object: Option<&Object>, request: &str) -> bool {
+fn echoes(object: Option<&WholeObject>, request: &str) -> bool {
     let echo = object.and_then(|object| object.status.last_handled_poll_request.as_deref());
     echo == Some(request)
 }

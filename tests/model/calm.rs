@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-use scaleouttask_controller::core::{NOT_FOUND_GRACE, Object, Reason};
+use scaleouttask_controller::rules::{Abnormal, NOT_FOUND_GRACE, Object, Reason};
 
 use crate::{
     promise::Promise,
@@ -180,13 +180,13 @@ fn is_true(object: &Object, index: usize, setting: &Setting, world: &World) -> b
         shown == truth.reason()
     };
     let waits = object.pending_poll_request().is_some() && !object.is_suspended();
-    let stays = object.spec.ttl_seconds_after_finished.is_none() || !object.is_finished();
+    let stays = object.spec.ttl().is_none() || !object.is_finished();
     fits && !waits && stays && object.status.observed_generation == Some(object.generation)
 }
 
 fn is_stalled(object: &Object) -> bool {
-    let mut conditions = object.status.conditions.iter();
-    conditions.any(|condition| condition.type_ == "Stalled")
+    let shown = object.shown();
+    shown.is_some_and(|shown| shown.abnormal == Abnormal::Stalled)
 }
 
 fn is_slow(object: &Object) -> bool {

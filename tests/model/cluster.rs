@@ -3,7 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
     api::{ScaleOutTaskSpec, ScaleOutTaskStatus},
-    core::{Deletion, LeaseRecord, Object, ObjectKey, Write, WriteResult},
+    rules::{Object, ObjectKey},
+    scheduler::{Deletion, LeaseRecord, Write, WriteResult},
 };
 
 use crate::{
@@ -15,8 +16,9 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub objects: Vec<Option<Object>>,
+    specs: Vec<ScaleOutTaskSpec>,
     /// The poll requests of each object that calls were made for.
-    pub polled: Vec<Vec<String>>,
+    pub polled: Vec<Vec<Box<str>>>,
     pub lease: Option<LeaseRecord>,
     /// Whether somebody deleted the Lease: who never saw it can't know of its holder.
     pub was_unleased: bool,
@@ -46,19 +48,20 @@ impl<T> Landed<T> {
 /// The name of an object of the setting.
 pub fn key_of(index: usize) -> ObjectKey {
     ObjectKey {
-        namespace: "default".to_owned(),
-        name: ["a", "b"][index].to_owned(),
+        namespace: ["left", "right"][index].into(),
+        name: ["a", "b"][index].into(),
     }
 }
 
 pub fn index_of(key: &ObjectKey) -> usize {
-    usize::from(key.name == "b")
+    usize::from(&*key.name == "b")
 }
 
 impl Cluster {
     pub fn new(plans: &[Plan], now: Timestamp) -> Self {
         let mut cluster = Self {
             objects: vec![None; plans.len()],
+            specs: vec![ScaleOutTaskSpec::default(); plans.len()],
             polled: vec![Vec::new(); plans.len()],
             ..Self::default()
         };
@@ -79,19 +82,21 @@ impl Cluster {
             ..ScaleOutTaskSpec::default()
         };
         (plan.specify)(&mut spec);
+        self.specs[index] = spec.clone();
         self.last_uid += 1;
         self.polled[index].clear();
         self.objects[index] = Some(Object {
             key: key_of(index),
-            uid: self.last_uid.to_string(),
-            resource_version: self.next_version(),
+            uid: self.last_uid.to_string().into(),
+            resource_version: self.next_version().into(),
             generation: 1,
             created_at: now,
-            spec,
+            spec: spec.into(),
             status: ScaleOutTaskStatus {
                 observed_generation: Some(-1),
                 ..ScaleOutTaskStatus::default()
-            },
+            }
+            .into(),
             ..Object::default()
         });
     }
@@ -102,20 +107,22 @@ impl Cluster {
         let Some(object) = &mut self.objects[index] else {
             return self.create(index, plan, now);
         };
-        let before = object.spec.clone();
+        let spec = &mut self.specs[index];
+        let before = spec.clone();
         match edit {
-            Edit::ToggleSuspend => object.spec.suspend = Some(!object.is_suspended()),
-            Edit::AskForPoll => object.poll_request = Some(request),
-            Edit::LiftTimeout => object.spec.timeout = None,
-            Edit::SetTtl => object.spec.ttl_seconds_after_finished = Some(0),
+            Edit::ToggleSuspend => spec.suspend = Some(!object.is_suspended()),
+            Edit::AskForPoll => object.poll_request = Some(request.into()),
+            Edit::LiftTimeout => spec.timeout = None,
+            Edit::SetTtl => spec.ttl_seconds_after_finished = Some(0),
             Edit::Touch => {}
             Edit::DeleteOrCreate => {
                 self.objects[index] = None;
                 return;
             }
         }
-        object.generation += i64::from(object.spec != before);
-        object.resource_version = version;
+        object.generation += i64::from(*spec != before);
+        object.spec = spec.clone().into();
+        object.resource_version = version.into();
     }
 
     /// A write of status; blindly where its resource version counts for nothing.
@@ -130,7 +137,7 @@ impl Cluster {
         }
         let written = Object {
             status: write.status.clone(),
-            resource_version: self.next_version(),
+            resource_version: self.next_version().into(),
             ..stored.clone()
         };
         self.objects[index] = Some(written.clone());

@@ -3,9 +3,12 @@
 use std::{collections::VecDeque, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use scaleouttask_controller::core::{
-    Call, Command, Config, Election, Event, LaneLimits, LeaseStep, Now, Object, Outcome, Policy,
-    RENEW_DEADLINE, Reason, Tracker, Trouble, Write, WriteResult,
+use scaleouttask_controller::{
+    rules::{Object, Policy, PollError, PollResult, Reason},
+    scheduler::{
+        Call, Config, DeletionResult, Effect, Election, EventResult, Input, LeaseStep, Now,
+        RENEW_DEADLINE, Scheduler, Write, WriteResult,
+    },
 };
 
 use crate::{
@@ -24,11 +27,11 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct Process {
-    pub tracker: Tracker,
+    pub scheduler: Scheduler,
     pub election: Option<Election>,
     variant: Variant,
     /// What the watch has yet to tell.
-    pub news: VecDeque<Event>,
+    pub news: VecDeque<Input>,
     /// It tells nothing for a while.
     pub stalled: bool,
     /// By SIGSTOP.
@@ -50,20 +53,15 @@ impl Process {
     pub fn start(setting: &Setting, identity: String, now: Now) -> Self {
         let config = Config {
             policy: Policy {
-                has_default_region: true,
+                default_region: Some("r".to_owned()),
                 poll_interval: POLL_INTERVAL,
-                allowed_cluster_ids: Vec::new(),
-                secret_credentials: false,
+                ..Policy::default()
             },
-            default_region: Some("r".to_owned()),
-            limits: LaneLimits {
-                requests_per_second: 1000.0,
-                concurrency: 2,
-            },
-            seed: 0,
+            limits: setting.limits,
+            ..Config::default()
         };
         let mut process = Self {
-            tracker: Tracker::with_rules(config, setting.variant.rules()),
+            scheduler: Scheduler::with_rules(config, setting.variant.rules()),
             election: setting.elects.then(|| Election::new(identity)),
             variant: setting.variant,
             news: VecDeque::new(),
@@ -93,26 +91,32 @@ impl Process {
         self.broken = self.broken.or(Some(promise));
     }
 
-    /// Tells the tracker, and takes on what it asks for.
-    fn feed(&mut self, event: Event, now: Now) {
-        let led = self.tracker.leads();
-        let Some(event) = self.variant.heard(event, led) else {
+    /// Tells the scheduler, and takes on what it asks for.
+    fn feed(&mut self, input: Input, now: Now) {
+        let led = self.scheduler.leads();
+        let Some(input) = self.variant.heard(input, led) else {
             return;
         };
-        let commands = self.tracker.handle(event, now);
-        if led && !self.tracker.leads() {
+        let term = self.scheduler.term();
+        let mut effects: VecDeque<Effect> = self.scheduler.handle(input, now).into();
+        if led && self.scheduler.term() != term {
             self.abandon(now);
         }
-        for command in commands {
-            match command {
-                Command::Call(call) => self.call(call, now),
-                Command::Write(write) => self.ask(What::Write(write), now),
-                Command::Delete(deletion) => self.ask(What::Delete(deletion), now),
-                // No world here has Secrets, and Events are nobody's state.
-                Command::Identify { .. } | Command::Tell(..) => {}
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Call(call) => self.call(call, now),
+                Effect::Write(write) => self.ask(What::Write(write), now),
+                Effect::Delete(deletion) => self.ask(What::Delete(deletion), now),
+                // Events are part of no state here: each is there at once.
+                Effect::Publish(publication) => {
+                    let created = Input::EventEnded(publication.id, EventResult::Created);
+                    effects.extend(self.scheduler.handle(created, now));
+                }
+                // No world here has Secrets.
+                Effect::Identify { .. } | Effect::Record(_) => {}
             }
         }
-        if self.tracker.leads() && self.is_past_its_time() {
+        if self.scheduler.leads() && self.is_past_its_time() {
             self.breaks(Promise::NoLeadBeyondItsTime);
         }
     }
@@ -145,8 +149,7 @@ impl Process {
             }
             Some(_) => {}
         }
-        let is_about_the_same =
-            |other: &Request| matches!(&other.what, What::Call(other) if other.entry == call.entry);
+        let is_about_the_same = |other: &Request| matches!(&other.what, What::Call(other) if other.object == call.object);
         if self.requests.iter().any(is_about_the_same) {
             self.breaks(Promise::OneCallAtATime);
         }
@@ -171,9 +174,9 @@ impl Process {
         };
         self.stalled &= !self.news.is_empty();
         match &event {
-            Event::Applied(_, object) | Event::Listed(_, object) => self.know(object),
-            Event::Gone(key) => self.known[index_of(key)] = None,
-            Event::ListingDone(_) => self.synced = true,
+            Input::Applied(_, object) | Input::Listed(_, object) => self.know(object),
+            Input::Gone(key) => self.known[index_of(key)] = None,
+            Input::ListingDone(_) => self.synced = true,
             _ => {}
         }
         self.feed(event, now);
@@ -240,32 +243,33 @@ impl Process {
         } = request;
         match (what, reply) {
             (What::Call(call), reply) => {
-                let outcome = match reply {
-                    Reply::Called(outcome) => outcome,
-                    _ => Trouble::new(Reason::TaskApiUnavailable).into(),
+                let result = match reply {
+                    Reply::Called(result) => *result,
+                    _ => Err(PollError::new(Reason::TaskApiUnavailable)),
                 };
-                self.called(call, outcome, started_at, now);
+                self.called(call, result, started_at, now);
             }
             (What::Write(write), reply) => self.written(&write, reply, now),
-            (What::Delete(_), Reply::Deleted { done: true }) => {}
-            (What::Delete(deletion), _) => {
-                let entry = deletion.entry;
-                let refused = false;
-                self.feed(Event::DeleteFailed { entry, refused }, now);
+            (What::Delete(deletion), reply) => {
+                let result = match reply {
+                    Reply::Deleted { done: true } => DeletionResult::Deleted,
+                    _ => DeletionResult::Failed,
+                };
+                self.feed(Input::DeletionEnded(deletion.object, result), now);
             }
             (What::ReadLease | What::Claim(_), reply) => self.lease_heard(reply, sent_at, now),
         }
     }
 
-    fn called(&mut self, call: Call, outcome: Outcome, started_at: Timestamp, now: Now) {
-        let event = Event::CallEnded {
-            entry: call.entry,
-            lane: call.lane,
-            outcome,
+    fn called(&mut self, call: Call, result: PollResult, started_at: Timestamp, now: Now) {
+        let input = Input::CallEnded {
+            object: call.object,
+            queue: call.queue,
+            result,
             started_at,
             poll_request: call.poll_request,
         };
-        self.feed(event, now);
+        self.feed(input, now);
     }
 
     fn written(&mut self, write: &Write, reply: Reply, now: Now) {
@@ -279,7 +283,7 @@ impl Process {
                 self.know(object);
             }
         }
-        self.feed(Event::WriteEnded(write.entry, result), now);
+        self.feed(Input::WriteEnded(write.id, result), now);
     }
 
     fn lease_heard(&mut self, reply: Reply, sent_at: Duration, now: Now) {
@@ -305,7 +309,7 @@ impl Process {
     }
 
     fn look_at_lead(&mut self, now: Now) {
-        self.feed(Event::LeadsUntil(self.leads_until()), now);
+        self.feed(Input::LeadsUntil(self.leads_until()), now);
     }
 
     /// When something happens here by itself.
@@ -321,7 +325,7 @@ impl Process {
         });
         let ends = self.requests.iter();
         let ends = ends.map(|request| request.sent_at + request.what.patience());
-        let wake = self.tracker.next_wake();
+        let wake = self.scheduler.next_wake();
         ends.chain(lease).chain(wake).min()
     }
 
@@ -338,7 +342,7 @@ impl Process {
     /// So much time has passed.
     pub fn rebase(&mut self, by: Duration) {
         let earlier = |at: Duration| at.saturating_sub(by);
-        self.tracker.rebase(by);
+        self.scheduler.rebase(by);
         if let Some(election) = &mut self.election {
             election.rebase(by);
         }
@@ -350,7 +354,7 @@ impl Process {
 
     /// Does what is due.
     pub fn wake(&mut self, now: Now) {
-        self.feed(Event::Tick, now);
+        self.feed(Input::Tick, now);
         while let Some(index) = self
             .requests
             .iter()

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use scaleouttask_controller::core::{Deletion, Object, Reason, Write};
+use k8s_openapi::jiff::Timestamp;
+use scaleouttask_controller::{
+    rules::{Object, Reason},
+    scheduler::{Deletion, Write},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
@@ -50,14 +53,14 @@ impl fmt::Display for Promise {
 
 /// What a write breaks that lands on `stored`; `polled` are the poll requests that calls were
 /// made for.
-pub fn broken_by_write(stored: &Object, write: &Write, polled: &[String]) -> Option<Promise> {
+pub fn broken_by_write(stored: &Object, write: &Write, polled: &[Box<str>]) -> Option<Promise> {
     let after = Object {
         status: write.status.clone(),
         ..stored.clone()
     };
     let request = after.status.last_handled_poll_request.as_ref();
     let echoes = request != stored.status.last_handled_poll_request.as_ref();
-    let loses = stored.status.state.is_some() && after.status.state.is_none();
+    let loses = stored.status.was_read() && !after.status.was_read();
     if stored.resource_version != write.object.resource_version {
         return Some(Promise::NoStaleWrite);
     }
@@ -75,11 +78,8 @@ pub fn broken_by_write(stored: &Object, write: &Write, polled: &[String]) -> Opt
 
 /// What a deletion breaks that lands on `stored`.
 pub fn broken_by_deletion(stored: &Object, deletion: &Deletion, now: Timestamp) -> Option<Promise> {
-    let ttl = stored.spec.ttl_seconds_after_finished.map(i64::from);
-    let end = stored.status.finished_at.as_ref();
-    let due = end
-        .zip(ttl)
-        .map(|(end, ttl)| end.0 + SignedDuration::from_secs(ttl));
+    let end = stored.status.finished_at;
+    let due = end.zip(stored.spec.ttl()).map(|(end, ttl)| end + ttl);
     let is_right = stored.is_finished()
         && stored.resource_version == deletion.resource_version
         && due.is_some_and(|due| due <= now);

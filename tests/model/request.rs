@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use scaleouttask_controller::core::{Call, Deletion, LeaseRecord, Outcome, Write, WriteResult};
+use scaleouttask_controller::{
+    rules::PollResult,
+    scheduler::{Call, Deletion, LeaseRecord, Write, WriteResult},
+};
 
 /// A request of one replica.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ pub enum Stage {
 
 #[derive(Clone, Debug)]
 pub enum Reply {
-    Called(Outcome),
+    Called(Box<PollResult>),
     Written(WriteResult),
     Deleted {
         done: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scaleouttask_controller::{api::ScaleOutTaskSpec, core::Reason};
+use scaleouttask_controller::{api::ScaleOutTaskSpec, rules::Reason, scheduler::CallLimits};
 
 use crate::{request::Fate, variant::Variant};
 
@@ -22,6 +22,8 @@ pub struct Setting {
     /// After so long the calendar goes round and round within a poll interval, so that states
     /// recur.
     pub calendar: Duration,
+    /// How many calls may be made.
+    pub limits: CallLimits,
     pub variant: Variant,
 }
 
@@ -101,6 +103,11 @@ impl Setting {
             edits: 0,
             edit_kinds: &[],
             calendar: Duration::ZERO,
+            limits: CallLimits {
+                requests_per_second: 1000.0,
+                concurrency: 2,
+                max_calls: 2,
+            },
             variant: Variant::None,
         }
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-use scaleouttask_controller::core::{
-    Election, Event, Input, LEASE_DURATION, LeaseRecord, Memory, Next, Object, Observe, Outcome,
-    Policy, RENEW_DEADLINE, Verdict, WriteResult, observe,
+use scaleouttask_controller::{
+    rules::{Case, Conditions, Next, Object, Observe, TaskState, Verdict, observe},
+    scheduler::{Election, Input, LEASE_DURATION, LeaseRecord, RENEW_DEADLINE, WriteResult},
 };
 
 use crate::promise::Promise;
@@ -89,15 +88,15 @@ impl Variant {
         }
     }
 
-    /// What the tracker hears of an event.
-    pub fn heard(self, event: Event, leads: bool) -> Option<Event> {
+    /// What the scheduler hears of an event.
+    pub fn heard(self, event: Input, leads: bool) -> Option<Input> {
         match (self, event) {
-            (Self::TakesConflictsForSuccess, Event::WriteEnded(id, WriteResult::Conflict(now))) => {
-                Some(Event::WriteEnded(id, WriteResult::Written(now)))
+            (Self::TakesConflictsForSuccess, Input::WriteEnded(id, WriteResult::Conflict(now))) => {
+                Some(Input::WriteEnded(id, WriteResult::Written(now)))
             }
-            (Self::ForgetsFailedWrites, Event::WriteEnded(_, WriteResult::Failed))
-            | (Self::ForgetsGoneObjects, Event::Gone(_) | Event::ListingDone(_)) => None,
-            (Self::IsDeafWhileStandingBy, Event::Applied(..)) if !leads => None,
+            (Self::ForgetsFailedWrites, Input::WriteEnded(_, WriteResult::Failed))
+            | (Self::ForgetsGoneObjects, Input::Gone(_) | Input::ListingDone(_)) => None,
+            (Self::IsDeafWhileStandingBy, Input::Applied(..)) if !leads => None,
             (_, event) => Some(event),
         }
     }
@@ -137,149 +136,90 @@ impl Variant {
     }
 }
 
-fn polls_the_finished(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
+fn polls_the_finished(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
     if verdict.next == Some(Next::Rest) {
         verdict.next = Some(Next::Call {
-            after: policy.poll_interval,
-            urgent: false,
+            after: case.policy.poll_interval,
+            requested: false,
         });
     }
     verdict
 }
 
-fn polls_the_suspended(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut object = object.clone();
-    object.spec.suspend = None;
-    observe(policy, &object, memory, input, now, seed)
+/// The verdict on the object as it would be with a change.
+fn observe_changed(case: &Case<'_>, change: impl FnOnce(&mut Object)) -> Verdict {
+    let mut object = case.object.clone();
+    change(&mut object);
+    observe(&Case {
+        object: &object,
+        ..*case
+    })
 }
 
-fn gives_up_after_trouble(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
-    let is_trouble = matches!(
-        input,
-        Input::Called {
-            outcome: Outcome::Trouble(_),
-            ..
-        }
-    );
-    if is_trouble {
+fn polls_the_suspended(case: &Case<'_>) -> Verdict {
+    observe_changed(case, |object| object.spec.suspend = false)
+}
+
+fn gives_up_after_trouble(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
+    if case.occasion.poll_error().is_some() {
         verdict.next = Some(Next::Rest);
     }
     verdict
 }
 
-fn forgets_poll_requests(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut object = object.clone();
-    if object.is_finished() {
-        object.poll_request = None;
-    }
-    observe(policy, &object, memory, input, now, seed)
+fn forgets_poll_requests(case: &Case<'_>) -> Verdict {
+    observe_changed(case, |object| {
+        if object.is_finished() {
+            object.poll_request = None;
+        }
+    })
 }
 
-fn echoes_before_the_call(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
-    if object.poll_request.is_some() {
+fn echoes_before_the_call(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
+    if case.object.poll_request.is_some() {
         let echo = &mut verdict.status.last_handled_poll_request;
-        echo.clone_from(&object.poll_request);
+        echo.clone_from(&case.object.poll_request);
     }
     verdict
 }
 
-fn clears_in_trouble(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
+fn clears_in_trouble(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
     if verdict.memory.failures >= 2 {
-        verdict.status.state = None;
+        verdict.status.state = TaskState::Pending;
     }
     verdict
 }
 
 /// As if the object hadn't finished.
-fn takes_any_late_answer(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut object = object.clone();
-    if object.is_finished() && matches!(input, Input::Called { .. }) {
-        object.status.conditions.clear();
-    }
-    observe(policy, &object, memory, input, now, seed)
+fn takes_any_late_answer(case: &Case<'_>) -> Verdict {
+    observe_changed(case, |object| {
+        if object.is_finished() && case.occasion.is_poll() {
+            object.status.conditions = Conditions::default();
+        }
+    })
 }
 
-fn deletes_too_early(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
-    if object.spec.ttl_seconds_after_finished.is_some() {
+fn deletes_too_early(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
+    if case.object.spec.ttl().is_some() {
         verdict.next = Some(Next::Delete(Duration::ZERO));
     }
     verdict
 }
 
-/// A time of the last poll in the status, as some controllers have it.
-fn writes_over_and_over(
-    policy: &Policy,
-    object: &Object,
-    memory: Memory,
-    input: &Input,
-    now: Timestamp,
-    seed: u64,
-) -> Verdict {
-    let mut verdict = observe(policy, object, memory, input, now, seed);
-    if matches!(input, Input::Called { .. }) {
-        let was = object.status.current_stage.as_deref();
-        verdict.status.current_stage = (was != Some("polled")).then(|| "polled".to_owned());
+/// Something else at each poll, as the time of the poll is in some controllers.
+fn writes_over_and_over(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
+    if case.occasion.is_poll() {
+        let was = case.object.status.state;
+        verdict.status.state = match was {
+            TaskState::Unknown => verdict.status.state,
+            _ => TaskState::Unknown,
+        };
     }
     verdict
 }

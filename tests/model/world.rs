@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use scaleouttask_controller::core::{
-    Event, LEASE_DURATION, LeaseRecord, Now, Outcome, Reason, Task, Trouble, WriteResult,
+use scaleouttask_controller::{
+    rules::{PollError, PollResult, Reason, Task},
+    scheduler::{Input, LEASE_DURATION, LeaseRecord, Now, WriteResult},
 };
 
 use crate::{
@@ -297,26 +298,26 @@ impl World {
 
     /// The watch starts over. What it hadn't told is told by the list, or never.
     fn relist(&mut self, index: usize) {
-        self.process(index).news = [Event::Relisting(0)].into();
+        self.process(index).news = [Input::Relisting(0)].into();
     }
 
     /// A watch says that it starts over before it asks for the list.
     fn hear(&mut self, index: usize) {
         let now = self.now();
-        let lists = matches!(self.process(index).news.front(), Some(Event::Relisting(_)));
+        let lists = matches!(self.process(index).news.front(), Some(Input::Relisting(_)));
         self.process(index).hear(now);
         if lists {
             let objects = self.cluster.objects.iter().flatten().cloned();
-            let listed = objects.map(|object| Event::Listed(0, Box::new(object)));
-            let list = listed.chain([Event::ListingDone(0)]).collect();
+            let listed = objects.map(|object| Input::Listed(0, Box::new(object)));
+            let list = listed.chain([Input::ListingDone(0)]).collect();
             self.process(index).news = list;
         }
     }
 
     fn tell_of(&mut self, object: usize) {
         let event = match &self.cluster.objects[object] {
-            Some(object) => Event::Applied(0, Box::new(object.clone())),
-            None => Event::Gone(key_of(object)),
+            Some(object) => Input::Applied(0, Box::new(object.clone())),
+            None => Input::Gone(key_of(object)),
         };
         for index in 0..self.replicas.len() {
             if self.replicas[index].process.is_some() {
@@ -412,8 +413,8 @@ impl World {
         let is_frozen = self.process(index).frozen;
         if let What::Call(call) = &request.what {
             let polled = &mut self.cluster.get_mut().polled[index_of(&call.key)];
-            let is_new = |request: &&String| !polled.contains(request);
-            let new = call.poll_request.as_ref().filter(is_new).cloned();
+            let new = call.poll_request.clone();
+            let new = new.filter(|request| !polled.contains(request));
             polled.extend(new);
         }
         if fate == Fate::Late {
@@ -442,7 +443,7 @@ impl World {
         let (reply, changed, broken) = match &request.what {
             What::Call(call) => {
                 let truth = self.truth(setting, index_of(&call.key));
-                return Reply::Called(outcome(truth));
+                return Reply::Called(Box::new(result_of(truth)));
             }
             What::ReadLease => return Reply::Lease(self.cluster.lease.clone()),
             What::Claim(record) => {
@@ -477,26 +478,23 @@ fn wall(since: Duration) -> Timestamp {
     start + SignedDuration::try_from(since).unwrap()
 }
 
-fn outcome(truth: Truth) -> Outcome {
+fn result_of(truth: Truth) -> PollResult {
     match truth {
-        Truth::Missing => Trouble::new(Reason::TaskNotFound).into(),
-        Truth::State(state) => Outcome::Answer(Box::new(Task {
+        Truth::Missing => Err(PollError::new(Reason::TaskNotFound)),
+        Truth::State(state) => Ok(Task {
             state: state.to_owned(),
             ..Task::default()
-        })),
+        }),
     }
 }
 
 fn refusal(what: &What, fate: Fate) -> Reply {
     match (what, fate) {
-        (What::Call(_), Fate::Throttled) => Reply::Called(
-            Trouble {
-                retry_after: Some(Duration::from_secs(3)),
-                ..Trouble::new(Reason::Throttled)
-            }
-            .into(),
-        ),
-        (What::Call(_), _) => Reply::Called(Trouble::new(Reason::AccessDenied).into()),
+        (What::Call(_), Fate::Throttled) => Reply::Called(Box::new(Err(PollError {
+            retry_after: Some(Duration::from_secs(3)),
+            ..PollError::new(Reason::Throttled)
+        }))),
+        (What::Call(_), _) => Reply::Called(Box::new(Err(PollError::new(Reason::AccessDenied)))),
         _ => Reply::Written(WriteResult::Refused),
     }
 }

@@ -15,9 +15,13 @@
 
 use std::path::Path;
 
+pub use whole_object::WholeObject;
+
+pub mod alias;
 pub mod controller;
 pub mod harness;
 pub mod render;
+pub mod whole_object;
 pub mod witness;
 pub mod world;
 

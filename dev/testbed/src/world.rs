@@ -31,16 +31,14 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use scaleouttask_controller::{
-    api::{ScaleOutTask, ScaleOutTaskStatus, crd},
-    core::Object,
-};
+use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
+    WholeObject,
     controller::Controller,
     render::{granted, render},
     witness::{Vow, Witness},
@@ -167,12 +165,12 @@ impl World {
     }
 
     /// Creates an object.
-    pub async fn create(&self, name: &str, spec: Value) -> Object {
+    pub async fn create(&self, name: &str, spec: Value) -> WholeObject {
         self.try_create(name, spec).await.unwrap()
     }
 
     /// Creates an object that the API server may refuse.
-    pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<Object> {
+    pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<WholeObject> {
         let body = json!({
             "apiVersion": "scaleout.dev/v1alpha1",
             "kind": "ScaleOutTask",
@@ -189,37 +187,37 @@ impl World {
             .body(serde_json::to_vec(&body).unwrap())
             .unwrap();
         let created: ScaleOutTask = self.client.request(request).await?;
-        Ok(Object::from(created))
+        Ok(WholeObject::from(created))
     }
 
     /// Merges a patch into an object.
-    pub async fn patch(&self, name: &str, patch: Value) -> kube::Result<Object> {
+    pub async fn patch(&self, name: &str, patch: Value) -> kube::Result<WholeObject> {
         let params = PatchParams::default();
         let patched = self
             .api()
             .patch(name, &params, &Patch::Merge(patch))
             .await?;
-        Ok(Object::from(patched))
+        Ok(WholeObject::from(patched))
     }
 
     /// The object as it is now.
-    pub async fn get(&self, name: &str) -> Object {
-        Object::from(self.api().get(name).await.unwrap())
+    pub async fn get(&self, name: &str) -> WholeObject {
+        WholeObject::from(self.api().get(name).await.unwrap())
     }
 
     /// Waits until the object is as `wanted`, and returns it.
     pub async fn until(
         &self,
         name: &str,
-        wanted: impl Fn(&Object) -> bool + Send + Sync,
-    ) -> Object {
+        wanted: impl Fn(&WholeObject) -> bool + Send + Sync,
+    ) -> WholeObject {
         let condition = |task: Option<&ScaleOutTask>| {
-            task.is_some_and(|task| wanted(&Object::from(task.clone())))
+            task.is_some_and(|task| wanted(&WholeObject::from(task.clone())))
         };
         let met =
             tokio::time::timeout(PATIENCE, await_condition(self.api(), name, condition)).await;
         if let Ok(met) = met {
-            return Object::from(met.unwrap().unwrap());
+            return WholeObject::from(met.unwrap().unwrap());
         }
         let now = self.api().get(name).await.unwrap();
         panic!(
@@ -230,7 +228,7 @@ impl World {
     }
 
     /// Waits until the reason of `Ready` is that, and returns the object.
-    pub async fn until_reason(&self, name: &str, reason: &str) -> Object {
+    pub async fn until_reason(&self, name: &str, reason: &str) -> WholeObject {
         self.until(name, |object| ready(object).0 == reason).await
     }
 
@@ -376,7 +374,7 @@ impl Drop for History {
 }
 
 /// Reason and status of `Ready`, and the type of the condition beside it.
-pub fn ready(object: &Object) -> (&str, &str, &str) {
+pub fn ready(object: &WholeObject) -> (&str, &str, &str) {
     let ready = object.ready();
     let beside = object
         .status

@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures::future::join_all;
-use scaleouttask_controller::{api::ScaleOutTask, core::Object};
+use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use simulator::{Script, Task};
 use testbed::world::{PATIENCE, World, eventually, ready};
+use testbed::{WholeObject, alias::Alias};
 
 use super::{
     leaks::{KEY_ID, KEY_SECRET, TOKEN, leaks},
@@ -29,6 +30,8 @@ pub struct Stage {
     world: World,
     rows: Vec<Row>,
     servers: Vec<RawServer>,
+    /// Each row has a host of its own: what is throttled slows only itself.
+    _hosts: Vec<Alias>,
     /// How often the tasks of rows that stay had been asked for when all was healed.
     asked: Vec<usize>,
 }
@@ -37,6 +40,7 @@ impl Stage {
     pub async fn set(name: &str, mut rows: Vec<Row>, log_format: &str) -> Self {
         let mut world = World::with_script(name, script()).await;
         let mut servers = Vec::new();
+        let mut hosts = Vec::new();
         let mut endpoints = Vec::new();
         for (number, row) in rows.iter_mut().enumerate() {
             row.number(number);
@@ -47,6 +51,9 @@ impl Stage {
                     task.extra.insert("parameters".to_owned(), mark);
                     task.faults.clone_from(faults);
                     world.simulator.set_task(task);
+                    let host = Alias::of(&world.simulator.url()).await;
+                    endpoints.push(format!("{}={}", region(number), host.url()));
+                    hosts.push(host);
                 }
                 Answer::Wire(wire, tls) => {
                     let server = RawServer::start(wire.clone());
@@ -70,6 +77,7 @@ impl Stage {
             world,
             rows,
             servers,
+            _hosts: hosts,
             asked: Vec::new(),
         }
     }
@@ -106,7 +114,7 @@ impl Stage {
     }
 
     /// Waits until `trouble` finds none with any object.
-    async fn until_none(&self, what: &str, trouble: impl Fn(&Row, &Object) -> Option<String>) {
+    async fn until_none(&self, what: &str, trouble: impl Fn(&Row, &WholeObject) -> Option<String>) {
         let began = Instant::now();
         let mut left: Vec<_> = self.rows.iter().enumerate().collect();
         loop {
@@ -128,12 +136,12 @@ impl Stage {
         }
     }
 
-    async fn objects(&self) -> HashMap<String, Object> {
+    async fn objects(&self) -> HashMap<String, WholeObject> {
         let all = kube::api::ListParams::default();
         let all = self.world.api().list(&all).await.unwrap();
         all.into_iter()
-            .map(|task: ScaleOutTask| Object::from(task))
-            .map(|object| (object.key.name.clone(), object))
+            .map(|task: ScaleOutTask| WholeObject::from(task))
+            .map(|object| (object.name.clone(), object))
             .collect()
     }
 

@@ -1,0 +1,88 @@
+//! Whether two statuses say the same of a task, without keeping either.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::api::ScaleOutTaskStatus;
+
+/// Random, another for each process: who can choose the bodies of tasks must not be able to make two
+/// that look alike.
+static KEYS: LazyLock<[u64; 2]> = LazyLock::new(|| {
+    let random = RandomState::new();
+    [random.hash_one(0), random.hash_one(1)]
+});
+
+/// 128 bits that stand for what a status says of its task. Comparable within one process only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// Of what the task API said: conditions and the like don't count.
+    #[must_use]
+    pub fn of(status: &ScaleOutTaskStatus) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
+        status.hash_task(&mut hasher);
+        Self(hasher.finish128().as_u128())
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::TaskResult;
+
+    fn with_results(results: &[(&str, &str)]) -> ScaleOutTaskStatus {
+        let results = results.iter().map(|(data, status)| TaskResult {
+            data: (*data).to_owned(),
+            status: (*status).to_owned(),
+        });
+        ScaleOutTaskStatus {
+            task_result: Some(results.collect()),
+            ..ScaleOutTaskStatus::default()
+        }
+    }
+
+    #[test]
+    fn statuses_that_differ_anywhere_in_the_task_have_other_fingerprints() {
+        let statuses = [
+            ScaleOutTaskStatus::default(),
+            with_results(&[]),
+            with_results(&[("i-1", "success")]),
+            with_results(&[("i-1s", "uccess")]),
+            with_results(&[("i-1", "success"), ("i-2", "success")]),
+            ScaleOutTaskStatus {
+                state: Some("running".to_owned()),
+                ..ScaleOutTaskStatus::default()
+            },
+            ScaleOutTaskStatus {
+                current_stage: Some("running".to_owned()),
+                ..ScaleOutTaskStatus::default()
+            },
+        ];
+        for (index, one) in statuses.iter().enumerate() {
+            for (other_index, other) in statuses.iter().enumerate() {
+                let same = Fingerprint::of(one) == Fingerprint::of(other);
+                assert_eq!(same, index == other_index, "{one:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_controller_adds_does_not_count() {
+        let mut status = with_results(&[("i-1", "success")]);
+        let before = Fingerprint::of(&status);
+        status.observed_generation = Some(7);
+        status.last_handled_poll_request = Some("now".to_owned());
+        assert_eq!(Fingerprint::of(&status), before);
+    }
+}

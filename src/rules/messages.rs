@@ -1,0 +1,120 @@
+//! What people read: one sentence for each summary, with the mend where there is one.
+
+use super::{Abnormal, PollError, Ready, Reason, Summary};
+
+pub fn pending() -> Summary {
+    Summary {
+        ready: Ready::Unknown,
+        abnormal: Abnormal::Reconciling,
+        reason: Reason::Pending,
+        message: "Waiting for the task API's first answer".to_owned(),
+    }
+}
+
+pub fn suspended(ready: Ready) -> Summary {
+    Summary {
+        ready,
+        abnormal: Abnormal::None,
+        reason: Reason::Suspended,
+        message: "Polling is suspended: set spec.suspend to false to go on".to_owned(),
+    }
+}
+
+pub fn region_missing() -> Summary {
+    stall(
+        Reason::RegionMissing,
+        "Neither spec.region nor the controller's --region says which region to ask: start the \
+         controller with --region, or create the object again with spec.region"
+            .to_owned(),
+    )
+}
+
+pub fn secret_credentials_off() -> Summary {
+    stall(
+        Reason::CredentialsInvalid,
+        "spec.credentialsSecretRef isn't allowed by this controller: start it with \
+         --secret-credentials, or remove the field to have the task read with the controller's own \
+         credentials"
+            .to_owned(),
+    )
+}
+
+pub fn cluster_mismatch() -> Summary {
+    stall(
+        Reason::ClusterMismatch,
+        "The task doesn't belong to the expected cluster, so nothing of it is shown: check \
+         spec.taskId, spec.clusterId and the controller's --allowed-cluster-id"
+            .to_owned(),
+    )
+}
+
+pub fn timed_out(timeout: &str) -> Summary {
+    stall(
+        Reason::TimedOut,
+        format!(
+            "The task didn't end within {timeout} of this object's creation; status.state is its \
+             last known state. Raise or remove spec.timeout to go on"
+        ),
+    )
+}
+
+/// An error that passes by itself. One fixed message for each reason, so that repeats write nothing.
+pub fn transient(reason: Reason, ready: Ready) -> Summary {
+    let message = match reason {
+        Reason::Throttled => "The task API asks for fewer calls; trying again later",
+        Reason::InvalidResponse => "The task API's answer can't be used; trying again",
+        Reason::TaskNotFound => "The task API doesn't know the task yet; looking again",
+        _ => {
+            "The task API, or the service its credentials come from, can't be reached or is in trouble; trying again"
+        }
+    };
+    Summary {
+        ready,
+        abnormal: Abnormal::Reconciling,
+        reason,
+        message: message.to_owned(),
+    }
+}
+
+/// An error that somebody has to mend.
+pub fn stalled(error: &PollError) -> Summary {
+    let code = error
+        .code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let message = match (error.reason, &error.detail) {
+        (_, Some(detail)) => detail.clone(),
+        (Reason::AccessDenied, None) => format!(
+            "The task API denies access{code}: grant the credentials the RAM action \
+             cs:DescribeTaskInfo"
+        ),
+        (Reason::CredentialsInvalid, None) => format!(
+            "The task API refuses the credentials{code}: check the access key, its secret and its \
+             token"
+        ),
+        (Reason::ClockSkewed, None) => format!(
+            "The task API refuses the time of the request{code}: synchronise the clock of the \
+             controller's node"
+        ),
+        (Reason::TaskNotFound, None) => {
+            "The task API knows no such task: check spec.taskId, spec.region and whose credentials \
+             are used"
+                .to_owned()
+        }
+        _ => format!(
+            "The task API rejects the request{code}: check spec.taskId, spec.region and the \
+             controller's --endpoint"
+        ),
+    };
+    stall(error.reason, message)
+}
+
+fn stall(reason: Reason, message: String) -> Summary {
+    Summary {
+        ready: Ready::False,
+        abnormal: Abnormal::Stalled,
+        reason,
+        message,
+    }
+}

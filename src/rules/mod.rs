@@ -1,0 +1,36 @@
+//! The rules for one object: what it shows next, and when it is looked at again.
+//!
+//! Nothing here does I/O or reads a clock. [`observe`] decides; the
+//! [scheduler](crate::scheduler) says when.
+
+mod backoff;
+mod conditions;
+mod duration;
+mod event_note;
+mod fingerprint;
+mod messages;
+mod object;
+mod observe;
+mod reason;
+mod spec;
+mod status;
+mod task;
+mod task_status;
+mod text;
+mod time;
+
+pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
+pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
+pub use duration::{DurationError, parse_duration};
+pub use event_note::EventNote;
+pub use fingerprint::Fingerprint;
+pub use object::{Object, ObjectKey, Policy};
+pub use observe::{
+    Case, Memory, NOT_FOUND_GRACE, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
+};
+pub use reason::{Reason, Severity};
+pub use spec::Spec;
+pub use status::{ObjectStatus, StatusPatch, TaskChange, TaskState};
+pub use task::{Instance, PollError, PollResult, Task};
+pub use task_status::MAX_RESULTS;
+pub use text::first_chars;

@@ -1,0 +1,504 @@
+//! What one object shows next, and when it is looked at again.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    Abnormal, EventNote, Object, ObjectStatus, Policy, PollError, PollResult, Ready, Reason,
+    Summary, Task, TaskChange,
+    backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
+    messages,
+    task_status::{is_final, task_status},
+    time::{elapsed, floor_to_second},
+};
+use crate::api::ScaleOutTaskStatus;
+
+/// How long a task may be unknown to the API before the object stalls: a new task's ID may be known
+/// to the caller before the API finds it.
+pub const NOT_FOUND_GRACE: Duration = Duration::from_mins(2);
+/// How long a new object may be without an answer before it shows [`Reason::Pending`].
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
+
+/// Why an object is looked at.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are the large one, and few exist at a time"
+)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It appeared, or its spec or poll request changed.
+    Seen,
+    /// [`OVERDUE_AFTER`] passed, or its deadline.
+    Waited,
+    /// A call about it ended.
+    Polled {
+        /// How.
+        result: PollResult,
+        /// When the call began.
+        started_at: Timestamp,
+        /// The poll request that the call acts on.
+        poll_request: Option<Box<str>>,
+    },
+}
+
+impl Occasion {
+    /// Whether a call ended.
+    #[must_use]
+    pub fn is_poll(&self) -> bool {
+        matches!(self, Self::Polled { .. })
+    }
+
+    /// Why a call brought no answer about the task, if it didn't.
+    #[must_use]
+    pub fn poll_error(&self) -> Option<&PollError> {
+        match self {
+            Self::Polled { result, .. } => result.as_ref().err(),
+            Self::Seen | Self::Waited => None,
+        }
+    }
+
+    /// What to decide on instead once the object has changed: an answer still counts, a wait that
+    /// ended doesn't.
+    #[must_use]
+    pub fn or_seen(self) -> Self {
+        match self {
+            Self::Polled { .. } => self,
+            Self::Seen | Self::Waited => Self::Seen,
+        }
+    }
+}
+
+/// The little that is remembered between calls and may be lost at a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Calls in a row that ended in a transient error.
+    pub failures: u32,
+    /// When the API first said in this run that it knows no such task.
+    pub not_found_since: Option<Timestamp>,
+}
+
+/// When an object is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not before something happens to it.
+    Rest,
+    /// As [`Occasion::Waited`], after this time.
+    Wait(Duration),
+    /// Call the task API.
+    Call {
+        /// After this time; [`Duration::MAX`] where it isn't due by itself.
+        after: Duration,
+        /// Whether a poll request asks for it at once.
+        requested: bool,
+    },
+    /// Delete the object after this time.
+    Delete(Duration),
+}
+
+/// What follows from an [`Occasion`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The status that the object should have; equal to the one it has if nothing is to be written.
+    pub status: ObjectStatus,
+    /// What becomes of what the status shows of the task.
+    pub task: TaskChange,
+    /// The Event to publish once the status is written.
+    pub note: Option<EventNote>,
+    /// What to remember.
+    pub memory: Memory,
+    /// When to look again; `None` leaves the schedule as it is.
+    pub next: Option<Next>,
+}
+
+/// All that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What the operator decided.
+    pub policy: &'a Policy,
+    /// The object as it is.
+    pub object: &'a Object,
+    /// What is remembered of it.
+    pub memory: Memory,
+    /// Why it is looked at.
+    pub occasion: &'a Occasion,
+    /// The time by the calendar.
+    pub now: Timestamp,
+    /// Scatters delays.
+    pub seed: u64,
+}
+
+/// The type of [`observe`].
+pub type Observe = fn(&Case<'_>) -> Verdict;
+
+/// Decides what the object shows and when it is looked at again.
+///
+/// Pure: equal cases give equal verdicts.
+#[must_use]
+pub fn observe(case: &Case<'_>) -> Verdict {
+    let Case {
+        object,
+        memory,
+        occasion,
+        now,
+        ..
+    } = *case;
+    let mut decision = Decision {
+        case,
+        object,
+        asked_at: match occasion {
+            Occasion::Polled { started_at, .. } => *started_at,
+            Occasion::Seen | Occasion::Waited => now,
+        },
+        status: object.status.clone(),
+        task: TaskChange::None,
+        memory,
+    };
+    let next = if object.deleting {
+        Some(Next::Rest)
+    } else if object.is_finished() {
+        Some(decision.finished())
+    } else {
+        decision.unfinished()
+    };
+    decision.into_verdict(next)
+}
+
+/// A verdict in the making.
+struct Decision<'a> {
+    case: &'a Case<'a>,
+    object: &'a Object,
+    /// When the call began that ended now; else now.
+    asked_at: Timestamp,
+    status: ObjectStatus,
+    task: TaskChange,
+    memory: Memory,
+}
+
+impl<'a> Decision<'a> {
+    fn into_verdict(self, next: Option<Next>) -> Verdict {
+        let before = &self.object.status;
+        let task = if self.status.task == before.task {
+            TaskChange::None
+        } else {
+            self.task
+        };
+        Verdict {
+            note: EventNote::for_change(&before.conditions, &self.status.conditions),
+            status: self.status,
+            task,
+            memory: self.memory,
+            next,
+        }
+    }
+
+    fn unfinished(&mut self) -> Option<Next> {
+        if let Some(task) = self.own_task().filter(|task| is_final(task)) {
+            self.echo();
+            return Some(self.answered(task));
+        }
+        if let Some(next) = self.held() {
+            return Some(next);
+        }
+        let expired = self.expired_at(self.case.now);
+        match self.case.occasion {
+            Occasion::Seen => Some(self.seen(expired)),
+            Occasion::Waited => self.waited(expired),
+            Occasion::Polled {
+                result, started_at, ..
+            } => {
+                self.echo();
+                let last = self.expired_at(*started_at);
+                Some(self.polled(result, last))
+            }
+        }
+    }
+
+    /// What follows where no call is to be made. The answer to a call that was already under way
+    /// counts all the same.
+    fn held(&mut self) -> Option<Next> {
+        let mut summary = self.suspended().or_else(|| self.blocked())?;
+        if let Some(task) = self.own_task() {
+            self.echo();
+            self.memory = Memory::default();
+            self.show_task(task);
+            summary.ready = Ready::False;
+        }
+        if self.expired_at(self.case.now) {
+            return Some(self.timed_out());
+        }
+        self.show(&summary);
+        Some(self.until_deadline().map_or(Next::Rest, Next::Wait))
+    }
+
+    fn suspended(&self) -> Option<Summary> {
+        let never_polled = match self.object.reason() {
+            // No call was made, or none was answered.
+            Some(Reason::RegionMissing | Reason::CredentialsInvalid) => {
+                !self.object.status.was_read()
+            }
+            _ => self.kept_ready() == Ready::Unknown,
+        };
+        let ready = if never_polled {
+            Ready::Unknown
+        } else {
+            Ready::False
+        };
+        self.object
+            .is_suspended()
+            .then(|| messages::suspended(ready))
+    }
+
+    /// Why no call can be made at all.
+    fn blocked(&self) -> Option<Summary> {
+        if self.object.region(self.case.policy).is_none() {
+            return Some(messages::region_missing());
+        }
+        let needs_secret = self.object.spec.secret_name().is_some();
+        if needs_secret && !self.case.policy.secret_credentials {
+            return Some(messages::secret_credentials_off());
+        }
+        None
+    }
+
+    fn seen(&self, expired: bool) -> Next {
+        let spec_changed = self.status.observed_generation != Some(self.object.generation);
+        let in_trouble = self.object.reason().is_some_and(Reason::is_trouble);
+        let after = if in_trouble && !expired && !spec_changed {
+            let interval = self.object.poll_interval(self.case.policy).min(SLOW_RETRY);
+            phase(interval, &self.object.uid, self.case.now)
+        } else {
+            Duration::ZERO
+        };
+        self.call(after)
+    }
+
+    fn waited(&mut self, expired: bool) -> Option<Next> {
+        if self.object.shown().is_none() {
+            self.show(&messages::pending());
+        }
+        // The deadline of an object that was held up to now.
+        expired.then(|| self.call(Duration::ZERO))
+    }
+
+    /// `last`: whether this was the call at the deadline.
+    fn polled(&mut self, result: &PollResult, last: bool) -> Next {
+        let next = match result {
+            Ok(task) if self.is_own(task) => self.answered(task),
+            Ok(_) => self.mismatched(),
+            Err(_) if last => Next::Rest,
+            Err(error) => self.failed(error),
+        };
+        if last { self.timed_out() } else { next }
+    }
+
+    fn answered(&mut self, task: &Task) -> Next {
+        self.memory = Memory::default();
+        let summary = self.show_task(task);
+        self.show(&summary);
+        if summary.reason.is_final() {
+            return self.finish(summary.reason);
+        }
+        let interval = self.object.poll_interval(self.case.policy);
+        let uid = &self.object.uid;
+        self.call(next_poll(interval, uid, self.asked_at, self.case.now))
+    }
+
+    fn mismatched(&mut self) -> Next {
+        self.memory = Memory::default();
+        self.status.set_task(&ScaleOutTaskStatus::default());
+        self.task = TaskChange::Clear;
+        self.show(&messages::cluster_mismatch());
+        self.call(slow_delay(self.case.seed))
+    }
+
+    fn failed(&mut self, error: &PollError) -> Next {
+        if self.stalls(error.reason) {
+            self.show(&messages::stalled(error));
+            return self.call(slow_delay(self.case.seed));
+        }
+        self.memory.failures = self.memory.failures.saturating_add(1);
+        if self.memory.failures >= 2 {
+            self.show(&messages::transient(error.reason, self.kept_ready()));
+        }
+        let backoff = transient_delay(self.memory.failures, self.case.seed);
+        let delay = backoff.max(error.retry_after.unwrap_or_default());
+        self.call(delay.min(self.grace_left(error.reason)))
+    }
+
+    /// Whether only a person can mend this.
+    fn stalls(&mut self, reason: Reason) -> bool {
+        match reason {
+            Reason::AccessDenied
+            | Reason::CredentialsInvalid
+            | Reason::ClockSkewed
+            | Reason::RequestRejected => true,
+            Reason::TaskNotFound => {
+                let now = self.case.now;
+                let since = self.memory.not_found_since.get_or_insert(now);
+                // A clock that was set back must not draw the grace out.
+                *since = (*since).min(now);
+                elapsed(*since, now) >= NOT_FOUND_GRACE || self.is_stalled_by(reason)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_stalled_by(&self, reason: Reason) -> bool {
+        let shown = self.object.shown();
+        shown.is_some_and(|shown| {
+            shown.abnormal == Abnormal::Stalled && shown.reason == Some(reason)
+        })
+    }
+
+    /// An unknown task is looked for again when its grace ends, at the latest.
+    fn grace_left(&self, reason: Reason) -> Duration {
+        match self.memory.not_found_since {
+            Some(since) if reason == Reason::TaskNotFound => {
+                NOT_FOUND_GRACE.saturating_sub(elapsed(since, self.case.now))
+            }
+            _ => Duration::MAX,
+        }
+    }
+
+    fn timed_out(&mut self) -> Next {
+        self.memory = Memory::default();
+        let timeout = self.object.spec.timeout().unwrap_or_default();
+        self.show(&messages::timed_out(timeout));
+        self.finish(Reason::TimedOut)
+    }
+
+    /// Only a change of spec or a poll request touch a finished object.
+    fn finished(&mut self) -> Next {
+        if self.status.observed_generation != Some(self.object.generation) {
+            self.status.observed_generation = Some(self.object.generation);
+            self.status.conditions.acknowledge(self.object.generation);
+        }
+        let was_requested = matches!(
+            self.case.occasion,
+            Occasion::Polled {
+                poll_request: Some(_),
+                ..
+            }
+        );
+        if was_requested {
+            self.echo();
+            let timed_out = self.object.reason() == Some(Reason::TimedOut);
+            if let Some(task) = self.own_task()
+                && (!timed_out || is_final(task))
+            {
+                let held = if is_final(task) { None } else { self.held() };
+                return held.unwrap_or_else(|| self.answered(task));
+            }
+        }
+        self.after_the_end()
+    }
+
+    fn finish(&mut self, reason: Reason) -> Next {
+        // An answer that confirms the end doesn't move its time.
+        let confirmed = self.object.is_finished() && self.object.reason() == Some(reason);
+        if self.status.finished_at.is_none() || !confirmed {
+            self.status.finished_at = Some(floor_to_second(self.case.now));
+        }
+        self.after_the_end()
+    }
+
+    fn after_the_end(&self) -> Next {
+        if self.poll_request_waits() && !self.object.is_suspended() && self.blocked().is_none() {
+            return Next::Call {
+                after: Duration::MAX,
+                requested: true,
+            };
+        }
+        match (self.object.spec.ttl(), self.status.finished_at) {
+            (Some(ttl), Some(finished_at)) => {
+                Next::Delete(ttl.saturating_sub(elapsed(finished_at, self.case.now)))
+            }
+            _ => Next::Rest,
+        }
+    }
+
+    /// The task that a call found, if it belongs to a cluster that may be shown.
+    fn own_task(&self) -> Option<&'a Task> {
+        match self.case.occasion {
+            Occasion::Polled {
+                result: Ok(task), ..
+            } if self.is_own(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    fn is_own(&self, task: &Task) -> bool {
+        let cluster = task.cluster_id.as_deref();
+        let expected = self.object.spec.cluster_id();
+        let allowed = &self.case.policy.allowed_cluster_ids;
+        (expected.is_none() || cluster == expected)
+            && (allowed.is_empty() || cluster.is_some_and(|id| allowed.iter().any(|own| own == id)))
+    }
+
+    /// The status of `Ready` while nothing new is known: `Unknown` until the task was first read.
+    fn kept_ready(&self) -> Ready {
+        match self.object.shown() {
+            Some(shown) if shown.ready != Ready::Unknown => Ready::False,
+            _ => Ready::Unknown,
+        }
+    }
+
+    fn show_task(&mut self, task: &Task) -> Summary {
+        let (shown, summary) = task_status(task);
+        self.status.set_task(&shown);
+        self.task = TaskChange::Set(Box::new(shown));
+        summary
+    }
+
+    fn show(&mut self, summary: &Summary) {
+        let generation = self.object.generation;
+        if !summary.reason.is_final() {
+            self.status.finished_at = None;
+        }
+        self.status.observed_generation = Some(generation);
+        self.status.conditions.show(
+            &self.object.status.conditions,
+            summary,
+            generation,
+            floor_to_second(self.case.now),
+        );
+    }
+
+    /// Notes that the poll request was acted on that the call was made for.
+    fn echo(&mut self) {
+        if let Occasion::Polled {
+            poll_request: Some(request),
+            ..
+        } = self.case.occasion
+        {
+            self.status.last_handled_poll_request = Some(request.clone());
+        }
+    }
+
+    fn expired_at(&self, time: Timestamp) -> bool {
+        self.object
+            .deadline()
+            .is_some_and(|deadline| deadline <= time)
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        self.object
+            .deadline()
+            .map(|deadline| elapsed(self.case.now, deadline))
+    }
+
+    /// A call after `after`, or at the deadline if that comes first.
+    fn call(&self, after: Duration) -> Next {
+        Next::Call {
+            after: self.until_deadline().map_or(after, |left| after.min(left)),
+            requested: self.poll_request_waits(),
+        }
+    }
+
+    /// Whether there is a poll request that the status, as decided so far, doesn't echo.
+    fn poll_request_waits(&self) -> bool {
+        let request = self.object.poll_request.as_deref();
+        request.is_some() && request != self.status.last_handled_poll_request.as_deref()
+    }
+}

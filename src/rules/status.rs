@@ -1,0 +1,195 @@
+//! The status as it is kept, and the patch that makes one of another.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{Conditions, Fingerprint};
+use crate::api::ScaleOutTaskStatus;
+
+/// The state of an object's task, from a closed set: the API's own is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TaskState {
+    /// The task was never read, or isn't shown.
+    Pending,
+    /// As the names say.
+    Running,
+    /// Somebody paused it.
+    Paused,
+    /// It succeeded.
+    Success,
+    /// It failed.
+    Fail,
+    /// Somebody canceled it.
+    Canceled,
+    /// A state that this version doesn't know.
+    Unknown,
+}
+
+impl TaskState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Running,
+        Self::Paused,
+        Self::Success,
+        Self::Fail,
+        Self::Canceled,
+        Self::Unknown,
+    ];
+
+    /// The label in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Success => "success",
+            Self::Fail => "fail",
+            Self::Canceled => "canceled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(status: &ScaleOutTaskStatus) -> Self {
+        match status.state.as_deref() {
+            None => Self::Pending,
+            Some("running") => Self::Running,
+            Some("paused") => Self::Paused,
+            Some("success") => Self::Success,
+            Some("fail") => Self::Fail,
+            Some("canceled" | "cancelled") => Self::Canceled,
+            Some(_) => Self::Unknown,
+        }
+    }
+}
+
+/// What is kept of a status: what something is decided on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectStatus {
+    /// The generation of the spec that the status speaks of.
+    pub observed_generation: Option<i64>,
+    /// The conditions.
+    pub conditions: Conditions,
+    /// When the object finished.
+    pub finished_at: Option<Timestamp>,
+    /// The poll request that was acted on last.
+    pub last_handled_poll_request: Option<Box<str>>,
+    /// The state of the task.
+    pub state: TaskState,
+    /// Stands for all that is shown of the task.
+    pub task: Fingerprint,
+}
+
+impl Default for ObjectStatus {
+    fn default() -> Self {
+        ScaleOutTaskStatus::default().into()
+    }
+}
+
+impl From<ScaleOutTaskStatus> for ObjectStatus {
+    fn from(status: ScaleOutTaskStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            state: TaskState::of(&status),
+            task: Fingerprint::of(&status),
+            conditions: status.conditions.into(),
+            finished_at: status.finished_at.map(|time| time.0),
+            last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
+        }
+    }
+}
+
+impl ObjectStatus {
+    /// Shows `task` and nothing else of a task.
+    pub(super) fn set_task(&mut self, task: &ScaleOutTaskStatus) {
+        self.state = TaskState::of(task);
+        self.task = Fingerprint::of(task);
+    }
+
+    /// Whether the task was ever read, and is shown.
+    #[must_use]
+    pub fn was_read(&self) -> bool {
+        self.state != TaskState::Pending
+    }
+}
+
+/// What becomes of what a status shows of its task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum TaskChange {
+    /// It stays.
+    #[default]
+    None,
+    /// It goes.
+    Clear,
+    /// It is this from now on: the fields that the task API fills.
+    Set(Box<ScaleOutTaskStatus>),
+}
+
+/// The JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) from one status to
+/// another: the parts that differ, each whole.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusPatch<'a> {
+    /// The status as it is.
+    pub from: &'a ObjectStatus,
+    /// The status as it should be.
+    pub to: &'a ObjectStatus,
+    /// What becomes of the task in it.
+    pub task: &'a TaskChange,
+}
+
+impl StatusPatch<'_> {
+    fn fields(&self) -> serde_json::Result<Map<String, Value>> {
+        let Self { from, to, task } = self;
+        let mut fields = match task {
+            TaskChange::None => Map::new(),
+            TaskChange::Clear => nothing_of_a_task(),
+            TaskChange::Set(task) => {
+                let mut fields = nothing_of_a_task();
+                if let Value::Object(set) = serde_json::to_value(task)? {
+                    fields.extend(set);
+                }
+                fields
+            }
+        };
+        let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        if from.observed_generation != to.observed_generation {
+            set("observedGeneration", to.observed_generation.into());
+        }
+        if from.conditions != to.conditions {
+            set("conditions", serde_json::to_value(to.conditions.to_list())?);
+        }
+        if from.finished_at != to.finished_at {
+            set(
+                "finishedAt",
+                serde_json::to_value(to.finished_at.map(Time))?,
+            );
+        }
+        if from.last_handled_poll_request != to.last_handled_poll_request {
+            set(
+                "lastHandledPollRequest",
+                to.last_handled_poll_request.as_deref().into(),
+            );
+        }
+        Ok(fields)
+    }
+}
+
+impl Serialize for StatusPatch<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.fields().map_err(serde::ser::Error::custom)?;
+        fields.serialize(serializer)
+    }
+}
+
+/// Each field that the task API fills, as null: what isn't set goes.
+fn nothing_of_a_task() -> Map<String, Value> {
+    static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(ScaleOutTaskStatus::task_fields);
+    NAMES
+        .iter()
+        .map(|name| (name.clone(), Value::Null))
+        .collect()
+}

@@ -1,0 +1,570 @@
+//! Calls of the task API: a queue for each account and host, each with its own rate, so that trouble
+//! with one delays nobody in another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    RateLimiter,
+    fair_queue::{FairQueue, Place, Started},
+};
+
+/// Which queue. Never used again for another.
+pub type QueueId = u64;
+
+/// Rested queues aren't looked for before there are this many.
+const SWEEP_FROM: usize = 64;
+
+/// Whose calls the API counts together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Account {
+    /// That of the controller's own credentials.
+    Default,
+    /// That of a Secret. Who writes another tenant's key ID into a Secret is still another account.
+    Secret {
+        /// The Secret's namespace.
+        namespace: Arc<str>,
+        /// The ID of the access key in it.
+        access_key_id: String,
+    },
+}
+
+/// How many calls may be made.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLimits {
+    /// Calls a second in each queue.
+    pub requests_per_second: f64,
+    /// Calls under way at the same time in each queue.
+    pub concurrency: usize,
+    /// Calls under way at the same time in all queues together.
+    pub max_calls: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 20.0,
+            concurrency: 32,
+            max_calls: 256,
+        }
+    }
+}
+
+/// Which calls go first within a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// A person asked for it.
+    Requested,
+    /// The API refused it when its turn came: it doesn't wait for all others again.
+    Throttled,
+    /// It is due.
+    Due,
+}
+
+/// What a queue waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// For a call to come, or one of its own to end.
+    Idle,
+    /// For its turn.
+    Ready(u64),
+    /// For its rate to let the next call through.
+    Closed(Duration),
+    /// For room for the answers of its namespaces.
+    Held,
+}
+
+#[derive(Clone, Debug)]
+struct CallQueue {
+    waiting: FairQueue<Priority>,
+    limiter: RateLimiter,
+    in_flight: usize,
+    state: State,
+    /// Whether its host answered the last call. While it doesn't, a call may take the whole
+    /// `--request-timeout`.
+    answers: bool,
+    /// How many that wait are requested.
+    requested: usize,
+    /// Whether the last call was a requested one.
+    was_requested: bool,
+    /// The object whose call last ended in a 5xx that asked for a wait, and until when.
+    waits_after_error: Option<(u64, Duration)>,
+}
+
+/// All queues.
+#[derive(Clone, Debug)]
+pub struct CallQueues {
+    limits: CallLimits,
+    by_key: BTreeMap<(Account, String), QueueId>,
+    queues: BTreeMap<QueueId, CallQueue>,
+    last_id: QueueId,
+    /// Queues whose next call may start, in their turn: of hosts that answer, and of others.
+    answering: BTreeMap<u64, QueueId>,
+    silent: BTreeMap<u64, QueueId>,
+    turns: u64,
+    /// Queues that open at that time.
+    closed: BTreeSet<(Duration, QueueId)>,
+    held: BTreeSet<QueueId>,
+    in_flight: usize,
+    /// Of these, calls to hosts that didn't answer yet, or not the last time.
+    silent_in_flight: usize,
+    waiting: usize,
+    sweep_at: usize,
+}
+
+/// A call that may start.
+pub struct NextCall {
+    pub queue: QueueId,
+    pub started: Started<Priority>,
+}
+
+impl CallQueues {
+    pub fn new(limits: CallLimits) -> Self {
+        Self {
+            limits,
+            by_key: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            last_id: 0,
+            answering: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            turns: 0,
+            closed: BTreeSet::new(),
+            held: BTreeSet::new(),
+            in_flight: 0,
+            silent_in_flight: 0,
+            waiting: 0,
+            sweep_at: SWEEP_FROM,
+        }
+    }
+
+    /// The queue of an account at a host, made where it's new.
+    pub fn queue(&mut self, account: Account, host: String, now: Duration) -> QueueId {
+        let key = (account, host);
+        if let Some(queue) = self.by_key.get(&key) {
+            return *queue;
+        }
+        // Users choose hosts and accounts, so queues come and go.
+        if self.queues.len() >= self.sweep_at {
+            self.drop_rested(now);
+            self.sweep_at = SWEEP_FROM.max(2 * self.queues.len());
+        }
+        let limiter = RateLimiter::new(self.limits.requests_per_second, now);
+        self.open(key, limiter)
+    }
+
+    fn open(&mut self, key: (Account, String), limiter: RateLimiter) -> QueueId {
+        self.last_id += 1;
+        let queue = CallQueue {
+            waiting: FairQueue::default(),
+            limiter,
+            in_flight: 0,
+            state: State::Idle,
+            answers: false,
+            requested: 0,
+            was_requested: false,
+            waits_after_error: None,
+        };
+        self.queues.insert(self.last_id, queue);
+        self.by_key.insert(key, self.last_id);
+        self.last_id
+    }
+
+    /// Drops queues that are as new ones would be.
+    fn drop_rested(&mut self, now: Duration) {
+        self.queues.retain(|_, queue| {
+            !queue.waiting.is_empty() || queue.in_flight > 0 || !queue.limiter.is_rested(now)
+        });
+        let queues = &self.queues;
+        self.by_key.retain(|_, id| queues.contains_key(id));
+    }
+
+    /// Forgets what waits and what is under way, but not how fast each queue may go. Calls under way
+    /// end in queues that are no more.
+    pub fn abandon(&mut self) {
+        let last_id = self.last_id;
+        let before = mem::replace(self, Self::new(self.limits));
+        self.last_id = last_id;
+        let mut queues = before.queues;
+        for (key, id) in before.by_key {
+            if let Some(queue) = queues.remove(&id) {
+                self.open(key, queue.limiter);
+            }
+        }
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        self.closed = mem::take(&mut self.closed)
+            .into_iter()
+            .map(|(at, id)| (earlier(at), id))
+            .collect();
+        for queue in self.queues.values_mut() {
+            if let State::Closed(at) = &mut queue.state {
+                *at = earlier(*at);
+            }
+            let error = queue.waits_after_error;
+            queue.waits_after_error = error
+                .map(|(id, until)| (id, earlier(until)))
+                .filter(|(_, until)| !until.is_zero());
+            queue.limiter.rebase(by);
+        }
+    }
+
+    /// Lets a call wait in a queue.
+    pub fn push(
+        &mut self,
+        id: QueueId,
+        namespace: &Arc<str>,
+        object: u64,
+        priority: Priority,
+    ) -> Option<Place<Priority>> {
+        let queue = self.queues.get_mut(&id)?;
+        let place = queue.waiting.push(namespace, object, priority);
+        queue.requested += usize::from(priority == Priority::Requested);
+        self.waiting += 1;
+        // Another namespace may have room for an answer.
+        if matches!(queue.state, State::Idle | State::Held) {
+            self.refresh(id);
+        }
+        Some(place)
+    }
+
+    /// Takes a call back that waits.
+    pub fn remove(&mut self, id: QueueId, namespace: &str, place: Place<Priority>) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let before = queue.waiting.len();
+        queue.waiting.remove(namespace, place);
+        let removed = before - queue.waiting.len();
+        self.waiting -= removed;
+        if place.priority == Priority::Requested {
+            queue.requested -= removed;
+        }
+        if queue.waiting.is_empty() {
+            self.refresh(id);
+        }
+    }
+
+    /// The next call that may start. `has_room` says whether the answers of a namespace have room.
+    pub fn start(&mut self, now: Duration, has_room: impl Fn(&str) -> bool) -> Option<NextCall> {
+        self.open_closed(now);
+        while self.in_flight < self.limits.max_calls
+            && let Some(id) = self.next_ready()
+        {
+            let Some(queue) = self.queues.get_mut(&id) else {
+                break;
+            };
+            if let Err(at) = queue.limiter.check(now) {
+                self.set_state(id, State::Closed(at));
+                continue;
+            }
+            let Some(started) = queue.start(&has_room) else {
+                self.set_state(id, State::Held);
+                continue;
+            };
+            self.waiting -= 1;
+            self.in_flight += 1;
+            self.silent_in_flight += usize::from(!queue.answers);
+            // To the end of the turns.
+            self.refresh(id);
+            return Some(NextCall { queue: id, started });
+        }
+        None
+    }
+
+    /// Hosts that don't answer hold at most half of all calls, however many there are.
+    fn next_ready(&self) -> Option<QueueId> {
+        let answering = self.answering.first_key_value();
+        let may_be_silent = self.silent_in_flight < (self.limits.max_calls / 2).max(1);
+        let silent = self.silent.first_key_value().filter(|_| may_be_silent);
+        answering.into_iter().chain(silent).min().map(|(_, id)| *id)
+    }
+
+    /// A call of that queue ended; `answered` unless the host couldn't be reached.
+    pub fn ended(&mut self, id: QueueId, answered: bool) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        if queue.in_flight == 0 {
+            return;
+        }
+        queue.in_flight -= 1;
+        self.in_flight -= 1;
+        // What is under way counts as its queue does now.
+        self.silent_in_flight -= usize::from(!queue.answers);
+        if queue.answers != answered {
+            queue.answers = answered;
+            if answered {
+                self.silent_in_flight -= queue.in_flight;
+            } else {
+                self.silent_in_flight += queue.in_flight;
+            }
+        }
+        if queue.state == State::Idle || matches!(queue.state, State::Ready(_)) {
+            self.refresh(id);
+        }
+    }
+
+    /// The API asked that queue for fewer calls.
+    pub fn throttled(&mut self, id: QueueId, now: Duration) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.limiter.throttled(now);
+        }
+    }
+
+    /// The API asked that queue to wait.
+    pub fn pause(&mut self, id: QueueId, now: Duration, pause: Duration) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.limiter.pause(now, pause);
+        }
+    }
+
+    /// The API asked for a wait beside a 5xx. That may be about one object: only where a second one
+    /// is told the same within the wait, the whole queue waits.
+    pub fn failed(&mut self, id: QueueId, object: u64, now: Duration, wait: Duration) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let until = now.saturating_add(wait);
+        match queue.waits_after_error {
+            Some((other, end)) if other != object && now < end => queue.limiter.pause(now, wait),
+            _ => queue.waits_after_error = Some((object, until)),
+        }
+    }
+
+    /// Some namespace has room for answers again.
+    pub fn release_held(&mut self) {
+        for id in mem::take(&mut self.held) {
+            self.refresh(id);
+        }
+    }
+
+    /// When a queue opens next in which something waits.
+    pub fn next_opening(&self) -> Option<Duration> {
+        self.closed.first().map(|(at, _)| *at)
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How many calls wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    fn open_closed(&mut self, now: Duration) {
+        while let Some((at, id)) = self.closed.first().copied()
+            && at <= now
+        {
+            self.refresh(id);
+        }
+    }
+
+    /// Puts a queue where it belongs; one whose next call may start, at the end of the turns.
+    fn refresh(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.get(&id) else {
+            return;
+        };
+        let may_start = !queue.waiting.is_empty() && queue.in_flight < self.limits.concurrency;
+        let state = if may_start {
+            self.turns += 1;
+            State::Ready(self.turns)
+        } else {
+            State::Idle
+        };
+        self.set_state(id, state);
+    }
+
+    fn set_state(&mut self, id: QueueId, state: State) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        match mem::replace(&mut queue.state, state) {
+            State::Idle => {}
+            State::Ready(turn) => {
+                self.answering.remove(&turn);
+                self.silent.remove(&turn);
+            }
+            State::Closed(at) => drop(self.closed.remove(&(at, id))),
+            State::Held => drop(self.held.remove(&id)),
+        }
+        match state {
+            State::Idle => {}
+            State::Ready(turn) if queue.answers => drop(self.answering.insert(turn, id)),
+            State::Ready(turn) => drop(self.silent.insert(turn, id)),
+            State::Closed(at) => drop(self.closed.insert((at, id))),
+            State::Held => drop(self.held.insert(id)),
+        }
+        if self.answering.is_empty() && self.silent.is_empty() {
+            self.turns = 0;
+        }
+    }
+}
+
+impl CallQueue {
+    /// Requested calls are at most every second one while others wait.
+    fn start(&mut self, has_room: impl Fn(&str) -> bool) -> Option<Started<Priority>> {
+        let others_wait = self.waiting.len() > self.requested;
+        let first = if self.was_requested && others_wait {
+            Priority::Throttled
+        } else {
+            Priority::Requested
+        };
+        // Others may wait for room only.
+        let started = self
+            .waiting
+            .pop(first..=Priority::Due, &has_room)
+            .or_else(|| {
+                self.waiting
+                    .pop(Priority::Requested..=Priority::Due, &has_room)
+            })?;
+        self.was_requested = started.priority == Priority::Requested;
+        self.requested -= usize::from(self.was_requested);
+        self.limiter.spend();
+        self.in_flight += 1;
+        Some(started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn queues(max_calls: usize) -> CallQueues {
+        CallQueues::new(CallLimits {
+            requests_per_second: 1e6,
+            concurrency: 4,
+            max_calls,
+        })
+    }
+
+    fn push(queues: &mut CallQueues, host: &str, object: u64, priority: Priority) -> QueueId {
+        let id = queues.queue(Account::Default, host.to_owned(), NOW);
+        queues.push(id, &"ns".into(), object, priority);
+        id
+    }
+
+    fn start(queues: &mut CallQueues) -> Option<u64> {
+        queues.start(NOW, |_| true).map(|call| call.started.id)
+    }
+
+    #[test]
+    fn queues_take_turns_within_their_concurrency_and_that_of_all() {
+        let mut queues = queues(9);
+        for object in 0..10 {
+            push(&mut queues, "one", object, Priority::Due);
+            push(&mut queues, "two", 100 + object, Priority::Due);
+        }
+        let ids = [
+            queues.queue(Account::Default, "one".to_owned(), NOW),
+            queues.queue(Account::Default, "two".to_owned(), NOW),
+        ];
+        let started: Vec<_> = std::iter::from_fn(|| start(&mut queues)).collect();
+        assert_eq!(started, [0, 100, 1, 101], "hosts that never answered");
+        for id in ids {
+            queues.ended(id, true);
+        }
+        let started: Vec<_> = std::iter::from_fn(|| start(&mut queues)).collect();
+        assert_eq!(started, [2, 102, 3, 103, 4, 104], "four of each at most");
+        assert_eq!((queues.in_flight(), queues.waiting()), (8, 10));
+    }
+
+    #[test]
+    fn hosts_that_hang_leave_half_of_all_calls_to_those_that_answer() {
+        let mut queues = queues(16);
+        let healthy = push(&mut queues, "healthy", 0, Priority::Due);
+        assert_eq!(start(&mut queues), Some(0));
+        queues.ended(healthy, true);
+        for host in 0..1000 {
+            push(
+                &mut queues,
+                &format!("hangs-{host}"),
+                1 + host,
+                Priority::Due,
+            );
+        }
+        let hang = std::iter::from_fn(|| start(&mut queues)).count();
+        assert_eq!(hang, 8);
+        push(&mut queues, "healthy", 5000, Priority::Due);
+        assert_eq!(start(&mut queues), Some(5000), "at once");
+    }
+
+    #[test]
+    fn requested_calls_are_every_second_one_while_others_wait() {
+        let mut queues = queues(64);
+        let id = push(&mut queues, "one", 0, Priority::Requested);
+        queues.queues.get_mut(&id).unwrap().answers = true;
+        for object in 1..4 {
+            push(&mut queues, "one", object, Priority::Requested);
+        }
+        for object in 10..12 {
+            push(&mut queues, "one", object, Priority::Due);
+        }
+        let mut started = Vec::new();
+        while let Some(object) = start(&mut queues) {
+            started.push(object);
+            queues.ended(id, true);
+        }
+        assert_eq!(started, [0, 10, 1, 11, 2, 3]);
+    }
+
+    #[test]
+    fn a_namespace_without_room_waits_and_holds_no_other_back() {
+        let mut queues = queues(64);
+        let id = push(&mut queues, "one", 0, Priority::Due);
+        assert!(queues.start(NOW, |_| false).is_none());
+        assert!(queues.start(NOW, |_| true).is_none(), "held until released");
+        queues.push(id, &"other".into(), 1, Priority::Due);
+        let call = queues.start(NOW, |namespace| namespace == "other");
+        assert_eq!(call.unwrap().started.id, 1);
+        queues.release_held();
+        assert_eq!(start(&mut queues), Some(0));
+    }
+
+    #[test]
+    fn a_wait_beside_a_5xx_holds_the_queue_from_the_second_object_on() {
+        let wait = Duration::from_secs(30);
+        let mut queues = queues(64);
+        let id = push(&mut queues, "one", 0, Priority::Due);
+        assert_eq!(start(&mut queues), Some(0));
+        queues.ended(id, true);
+        queues.failed(id, 0, NOW, wait);
+        queues.failed(id, 0, NOW, wait);
+        push(&mut queues, "one", 1, Priority::Due);
+        assert_eq!(start(&mut queues), Some(1), "one object's own trouble");
+        queues.ended(id, true);
+        queues.failed(id, 1, NOW, wait);
+        push(&mut queues, "one", 2, Priority::Due);
+        assert_eq!(start(&mut queues), None);
+        assert_eq!(queues.next_opening(), Some(NOW + wait));
+    }
+
+    #[test]
+    fn queues_that_rest_are_dropped() {
+        let mut queues = queues(10_000);
+        for host in 0..10_000 {
+            let now = Duration::from_secs(host);
+            let id = queues.queue(Account::Default, host.to_string(), now);
+            queues.push(id, &"ns".into(), host, Priority::Due);
+            assert!(queues.start(now, |_| true).is_some());
+            queues.ended(id, false);
+        }
+        assert!(
+            queues.queues.len() <= 2 * SWEEP_FROM,
+            "{}",
+            queues.queues.len()
+        );
+    }
+}

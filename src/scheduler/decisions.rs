@@ -1,0 +1,165 @@
+//! Deciding about an object: what is written, and what is planned.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use tracing::error;
+
+use super::{
+    ObjectId, Scheduler, Timer,
+    input::Now,
+    tracked::{Change, Tracked, WriteStage},
+};
+use crate::rules::{Case, Memory, Next, ObjectKey, Occasion, SLOW_RETRY, Verdict};
+
+/// What made the rules panic may be gone by then.
+pub(super) const AFTER_PANIC: Next = Next::Call {
+    after: SLOW_RETRY,
+    requested: false,
+};
+
+impl Scheduler {
+    /// Looks at an object again if what its schedule was decided on has changed.
+    pub(super) fn reconsider(&mut self, id: ObjectId, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id).filter(|_| self.leads) else {
+            return;
+        };
+        if tracked
+            .write
+            .as_ref()
+            .is_some_and(|write| write.is_under_way())
+        {
+            // The end of the write decides anew. What was planned before is no longer so.
+            match tracked.peek_change() {
+                Change::Object => self.unplan(id),
+                Change::PollRequest => self.request_call(id, now),
+                Change::None => {}
+            }
+            return;
+        }
+        let change = tracked.note_change();
+        if let Some(write) = &mut tracked.write {
+            if change == Change::Object {
+                let occasion = std::mem::replace(&mut write.occasion, Occasion::Seen);
+                write.occasion = occasion.or_seen();
+            }
+            // The API server answers again: no need to wait for the retry.
+            if write.stage == WriteStage::BackingOff {
+                self.queue_write(id);
+            }
+        } else if change == Change::Object {
+            self.decide(id, Occasion::Seen, now);
+        }
+        if change == Change::PollRequest {
+            self.request_call(id, now);
+        }
+    }
+
+    /// Decides what follows from `occasion`: the status is queued to be written if it differs, else
+    /// the plan is made.
+    pub(super) fn decide(&mut self, id: ObjectId, mut occasion: Occasion, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id).filter(|_| self.leads) else {
+            return;
+        };
+        if let Some(write) = &mut tracked.write {
+            if write.is_under_way() {
+                // A wait that ended meanwhile is nothing new once the write is through.
+                if occasion.is_poll() {
+                    write.meanwhile = Some(occasion);
+                }
+                return;
+            }
+            // An answer that waits to be written isn't given up for anything but another.
+            if write.occasion.is_poll() && !occasion.is_poll() {
+                occasion = write.occasion.clone();
+            }
+        }
+        let Some(verdict) = self.judge(id, &occasion, now) else {
+            return self.plan(id, AFTER_PANIC, now);
+        };
+        if self.changes_nothing(id, &verdict) {
+            return self.settle_unwritten(id, &verdict, now);
+        }
+        if verdict.next.is_some() {
+            // What was planned before is no longer so, whether or not the write succeeds.
+            self.unplan(id);
+        }
+        self.await_write(id, occasion, now);
+    }
+
+    pub(super) fn changes_nothing(&self, id: ObjectId, verdict: &Verdict) -> bool {
+        let tracked = self.objects.get(&id);
+        tracked.is_none_or(|tracked| verdict.status == tracked.object.status)
+    }
+
+    /// What follows where nothing is to be written: also where a write that nobody heard of has
+    /// succeeded, or somebody else wrote the same.
+    pub(super) fn settle_unwritten(&mut self, id: ObjectId, verdict: &Verdict, now: Now) {
+        self.leave_write_queue(id);
+        let write = self.objects.get_mut(&id).and_then(|one| one.write.take());
+        if let Some(note) = write.and_then(|write| write.note) {
+            self.record(id, note, now);
+        }
+        self.settle(id, verdict.memory, verdict.next, now);
+    }
+
+    pub(super) fn settle(&mut self, id: ObjectId, memory: Memory, next: Option<Next>, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        tracked.memory = memory;
+        tracked.note_end();
+        if tracked.object.shown().is_some() {
+            Self::end_overdue(&mut self.timers, id, tracked);
+        }
+        match next {
+            Some(next) => self.plan(id, next, now),
+            // A wait that leaves the plan as it is, where there is none.
+            None if tracked.is_idle() => self.decide(id, Occasion::Seen, now),
+            None => {}
+        }
+    }
+
+    /// An object without an answer for too long shows that it waits.
+    pub(super) fn is_overdue(&mut self, id: ObjectId, now: Now) {
+        if let Some(tracked) = self.objects.get_mut(&id) {
+            tracked.overdue_at = None;
+            self.decide(id, Occasion::Waited, now);
+        }
+    }
+
+    pub(super) fn end_overdue(
+        timers: &mut std::collections::BTreeSet<(Duration, ObjectId, Timer)>,
+        id: ObjectId,
+        tracked: &mut Tracked,
+    ) {
+        if let Some(at) = tracked.overdue_at.take() {
+            timers.remove(&(at, id, Timer::Overdue));
+        }
+    }
+
+    /// The verdict of the rules; none if they panicked, which must not end the tracking of other
+    /// objects.
+    pub(super) fn judge(&self, id: ObjectId, occasion: &Occasion, now: Now) -> Option<Verdict> {
+        let tracked = self.objects.get(&id)?;
+        let case = Case {
+            policy: &self.config.policy,
+            object: &tracked.object,
+            memory: tracked.memory,
+            occasion,
+            now: now.wall,
+            seed: self.seed(id, now),
+        };
+        let verdict = catch_unwind(AssertUnwindSafe(|| (self.observe)(&case)));
+        if verdict.is_err() {
+            let ObjectKey { namespace, name } = &tracked.object.key;
+            error!(
+                %namespace,
+                %name, "deciding about the object panicked; it is retried later: please report it"
+            );
+        }
+        verdict.ok()
+    }
+}

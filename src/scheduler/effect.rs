@@ -1,0 +1,123 @@
+//! What the scheduler asks for.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{NoteId, ObjectId, QueueId};
+use crate::rules::{EventNote, Object, ObjectKey, ObjectStatus, Reason, TaskChange};
+
+/// Something to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Find out whose account a Secret's credentials are, and answer with
+    /// [`Input::Identified`](super::Input::Identified).
+    Identify {
+        /// For this object.
+        object: ObjectId,
+        /// The Secret.
+        secret: ObjectKey,
+    },
+    /// Ask the task API, and answer with [`Input::CallEnded`](super::Input::CallEnded).
+    Call(Call),
+    /// Write a status, and answer with [`Input::WriteEnded`](super::Input::WriteEnded).
+    Write(Box<Write>),
+    /// Delete the object, and answer with [`Input::DeletionEnded`](super::Input::DeletionEnded).
+    Delete(Deletion),
+    /// Log and count a change of reason that is written. Its Event comes by itself.
+    Record(Box<Record>),
+    /// Publish an Event, and answer with [`Input::EventEnded`](super::Input::EventEnded).
+    Publish(Box<Publication>),
+}
+
+/// A call to make.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// About this object.
+    pub object: ObjectId,
+    /// In this queue.
+    pub queue: QueueId,
+    /// The object's name.
+    pub key: ObjectKey,
+    /// Where to ask.
+    pub region: Box<str>,
+    /// What about.
+    pub task_id: Box<str>,
+    /// The Secret whose credentials to use; none for the controller's own.
+    pub secret: Option<ObjectKey>,
+    /// The poll request that it acts on.
+    pub poll_request: Option<Box<str>>,
+    /// How late it starts.
+    pub lag: Duration,
+}
+
+/// A status to write.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Of this object.
+    pub id: ObjectId,
+    /// The object as it was decided on.
+    pub object: Object,
+    /// The status that it should have.
+    pub status: ObjectStatus,
+    /// What becomes of what the status shows of the task.
+    pub task: TaskChange,
+    /// How often this was tried before.
+    pub attempts: u32,
+    /// When the call or the change began that led to it, as monotonic time.
+    pub since: Duration,
+}
+
+/// An object to delete.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// This object.
+    pub object: ObjectId,
+    /// The object's name.
+    pub key: ObjectKey,
+    /// A precondition.
+    pub uid: Box<str>,
+    /// A precondition.
+    pub resource_version: Box<str>,
+    /// How often it was refused before.
+    pub attempts: u32,
+}
+
+/// A change of reason that is written.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Of this object.
+    pub key: ObjectKey,
+    /// Its task.
+    pub task_id: Box<str>,
+    /// What the Event says.
+    pub note: EventNote,
+}
+
+/// An Event to publish.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its number.
+    pub id: NoteId,
+    /// The object that it is about.
+    pub key: ObjectKey,
+    /// That object's UID.
+    pub uid: Box<str>,
+    /// The version of the object before the change: with UID and reason it makes the Event's name,
+    /// so that an Event that is published again is the same.
+    pub resource_version: Box<str>,
+    /// What it says.
+    pub note: EventNote,
+    /// When the change was seen to be written.
+    pub at: Timestamp,
+    /// Whether it is dropped if this attempt fails.
+    pub is_last_attempt: bool,
+}
+
+impl Publication {
+    /// The reason of the change.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.note.reason
+    }
+}

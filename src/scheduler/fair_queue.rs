@@ -1,0 +1,219 @@
+//! The one queue: IDs that wait, and whose turn it is.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+
+/// IDs that wait. Namespaces take turns. Within one, the higher priority comes first (the lower in
+/// order of `P`), and what has waited longer.
+#[derive(Clone, Debug)]
+pub struct FairQueue<P> {
+    namespaces: BTreeMap<Arc<str>, Waiting<P>>,
+    /// The namespaces in which something waits, next first.
+    turns: BTreeMap<u64, Arc<str>>,
+    len: usize,
+    /// Counts turns and places. Starts anew whenever nothing waits.
+    count: u64,
+}
+
+/// What waits in one namespace.
+#[derive(Clone, Debug)]
+struct Waiting<P> {
+    turn: u64,
+    ids: BTreeMap<Place<P>, u64>,
+}
+
+/// Where an ID waits in its namespace: priority and age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place<P> {
+    /// How it is preferred.
+    pub priority: P,
+    number: u64,
+}
+
+impl<P> Default for FairQueue<P> {
+    fn default() -> Self {
+        Self {
+            namespaces: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            len: 0,
+            count: 0,
+        }
+    }
+}
+
+impl<P: Copy + Ord> FairQueue<P> {
+    /// Adds an ID behind those of its namespace with the same priority.
+    pub fn push(&mut self, namespace: &Arc<str>, id: u64, priority: P) -> Place<P> {
+        self.count += 1;
+        let (turns, turn) = (&mut self.turns, self.count);
+        let waiting = self.namespaces.entry(namespace.clone()).or_insert_with(|| {
+            turns.insert(turn, namespace.clone());
+            let ids = BTreeMap::new();
+            Waiting { turn, ids }
+        });
+        let place = Place {
+            priority,
+            number: turn,
+        };
+        waiting.ids.insert(place, id);
+        self.len += 1;
+        place
+    }
+
+    /// Takes an ID out that no longer waits.
+    pub fn remove(&mut self, namespace: &str, place: Place<P>) {
+        let Some(waiting) = self.namespaces.get_mut(namespace) else {
+            return;
+        };
+        if waiting.ids.remove(&place).is_some() {
+            self.len -= 1;
+        }
+        if waiting.ids.is_empty() {
+            self.turns.remove(&waiting.turn);
+            self.namespaces.remove(namespace);
+            self.restart_if_empty();
+        }
+    }
+
+    /// The next ID with one of these priorities whose namespace `may_start`; that namespace's next
+    /// turn comes after all others'.
+    pub fn pop(
+        &mut self,
+        priorities: RangeInclusive<P>,
+        may_start: impl Fn(&str) -> bool,
+    ) -> Option<Started<P>> {
+        let (first, last) = priorities.into_inner();
+        let first = Place {
+            priority: first,
+            number: 0,
+        };
+        let last = Place {
+            priority: last,
+            number: u64::MAX,
+        };
+        let (turn, place, id) = self.turns.iter().find_map(|(turn, namespace)| {
+            let ids = &self.namespaces.get(namespace)?.ids;
+            let (place, id) = ids.range(first..=last).next()?;
+            may_start(namespace).then_some((*turn, *place, *id))
+        })?;
+        let namespace = self.turns.remove(&turn)?;
+        let waiting = self.namespaces.get_mut(&namespace)?;
+        waiting.ids.remove(&place);
+        self.len -= 1;
+        if waiting.ids.is_empty() {
+            self.namespaces.remove(&namespace);
+            self.restart_if_empty();
+        } else {
+            self.count += 1;
+            waiting.turn = self.count;
+            self.turns.insert(self.count, namespace.clone());
+        }
+        let priority = place.priority;
+        Some(Started {
+            id,
+            namespace,
+            priority,
+        })
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether any ID of that namespace waits with a priority of at least `priority`.
+    pub fn waits(&self, namespace: &str, priority: P) -> bool {
+        let waiting = self.namespaces.get(namespace);
+        let first = waiting.and_then(|waiting| waiting.ids.first_key_value());
+        first.is_some_and(|(place, _)| place.priority <= priority)
+    }
+
+    fn restart_if_empty(&mut self) {
+        if self.len == 0 {
+            self.count = 0;
+        }
+    }
+}
+
+/// What a queue let start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started<P> {
+    pub id: u64,
+    pub namespace: Arc<str>,
+    pub priority: P,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue_of(ids: &[(&str, u64, u8)]) -> FairQueue<u8> {
+        let mut queue = FairQueue::default();
+        for (namespace, id, priority) in ids {
+            queue.push(&(*namespace).into(), *id, *priority);
+        }
+        queue
+    }
+
+    fn drain(queue: &mut FairQueue<u8>) -> Vec<u64> {
+        std::iter::from_fn(|| queue.pop(0..=u8::MAX, |_| true))
+            .map(|started| started.id)
+            .collect()
+    }
+
+    #[test]
+    fn namespaces_take_turns_and_within_one_priority_then_age_decides() {
+        let mut queue = queue_of(&[
+            ("a", 1, 1),
+            ("a", 2, 1),
+            ("a", 3, 0),
+            ("a", 4, 1),
+            ("b", 5, 1),
+            ("c", 6, 9),
+            ("b", 7, 0),
+        ]);
+        assert_eq!(queue.len(), 7);
+        assert_eq!(drain(&mut queue), [3, 7, 6, 1, 5, 2, 4]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_comes_late_waits_for_one_turn_of_each_other_namespace() {
+        let ids: Vec<_> = (0..1000).map(|id| ("a", id, 1)).collect();
+        let mut queue = queue_of(&ids);
+        queue.push(&"b".into(), 5000, 1);
+        let first: Vec<u64> = drain(&mut queue).into_iter().take(2).collect();
+        assert_eq!(first, [0, 5000]);
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_start_keeps_its_turn() {
+        let mut queue = queue_of(&[("a", 1, 1), ("b", 2, 1), ("b", 3, 1)]);
+        let started = queue.pop(0..=1, |namespace| namespace != "a").unwrap();
+        assert_eq!(started.id, 2);
+        assert_eq!(drain(&mut queue), [1, 3]);
+    }
+
+    #[test]
+    fn priorities_outside_the_range_wait() {
+        let mut queue = queue_of(&[("a", 1, 0), ("b", 2, 1)]);
+        assert_eq!(queue.pop(1..=1, |_| true).unwrap().id, 2);
+        assert_eq!(queue.pop(1..=1, |_| true), None);
+        assert!(queue.waits("a", 0) && !queue.waits("b", 0));
+    }
+
+    #[test]
+    fn what_is_removed_never_starts() {
+        let mut queue = queue_of(&[("a", 1, 1)]);
+        let place = queue.push(&"a".into(), 2, 1);
+        let only = queue.push(&"b".into(), 3, 1);
+        queue.remove("a", place);
+        queue.remove("b", only);
+        queue.remove("b", only);
+        assert_eq!((queue.len(), drain(&mut queue)), (1, vec![1]));
+    }
+}

@@ -1,0 +1,103 @@
+//! What the scheduler is told.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{NoteId, ObjectId, QueueId};
+use crate::rules::{Object, ObjectKey, PollError, PollResult};
+
+/// The time, of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// What the calendar says: for what is shown.
+    pub wall: Timestamp,
+    /// Since any fixed moment, never backwards: for what is waited for.
+    pub monotonic: Duration,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// This replica leads until that time, which may lie in the past: then it stands by.
+    LeadsUntil(Duration),
+    /// A watch lists all its objects from the start. Watches are numbered.
+    Relisting(usize),
+    /// One of them.
+    Listed(usize, Box<Object>),
+    /// That was all: what wasn't listed is gone.
+    ListingDone(usize),
+    /// A watch saw an object appear or change.
+    Applied(usize, Box<Object>),
+    /// An object is gone, or can't be read any more.
+    Gone(ObjectKey),
+    /// What [`Effect::Identify`](super::Effect::Identify) asked for was found out, or can't be.
+    Identified {
+        /// For this object.
+        object: ObjectId,
+        /// The Secret.
+        secret: ObjectKey,
+        /// The ID of its access key.
+        account: Result<String, PollError>,
+    },
+    /// A call ended.
+    CallEnded {
+        /// About this object.
+        object: ObjectId,
+        /// In this queue.
+        queue: QueueId,
+        /// How.
+        result: PollResult,
+        /// When it began.
+        started_at: Timestamp,
+        /// The poll request that it acted on.
+        poll_request: Option<Box<str>>,
+    },
+    /// A write of status ended.
+    WriteEnded(ObjectId, WriteResult),
+    /// A deletion ended. That the object is gone shows as [`Input::Gone`].
+    DeletionEnded(ObjectId, DeletionResult),
+    /// An Event was published, or not.
+    EventEnded(NoteId, EventResult),
+    /// The process is about to end: nothing new is begun, what is known is written.
+    Stopping,
+    /// The time that [`Scheduler::next_wake`](super::Scheduler::next_wake) named has come.
+    Tick,
+}
+
+/// How a write of status ended.
+#[derive(Clone, Debug)]
+pub enum WriteResult {
+    /// The object as it is now.
+    Written(Box<Object>),
+    /// Somebody else was faster: the object as it is now.
+    Conflict(Box<Object>),
+    /// There is no such object, or not any more.
+    Gone,
+    /// The API server refused it, as it will again unless somebody mends something.
+    Refused,
+    /// It failed, or nobody knows how it ended.
+    Failed,
+}
+
+/// How a deletion ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionResult {
+    /// The object is gone.
+    Deleted,
+    /// The API server refused it, as it will again unless somebody mends something.
+    Refused,
+    /// It failed, or nobody knows how it ended.
+    Failed,
+}
+
+/// How the publication of an Event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventResult {
+    /// The Event is there.
+    Created,
+    /// The API server refused it, as it will again: it is dropped.
+    Refused,
+    /// It failed, or nobody knows how it ended.
+    Failed,
+}

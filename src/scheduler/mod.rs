@@ -1,0 +1,357 @@
+//! Whose turn it is: a state machine over all objects. What happens goes in as an [`Input`]; what is
+//! to be done comes out as an [`Effect`].
+//!
+//! The scheduler does no I/O and reads no clock. One that doesn't lead takes in what the watches
+//! show and asks for nothing.
+
+mod call_queues;
+mod decisions;
+mod effect;
+mod election;
+mod event_queue;
+mod fair_queue;
+mod input;
+mod object_counts;
+mod objects;
+mod polls;
+mod rate_limiter;
+mod shares;
+mod tracked;
+mod work_queue;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{
+    call_queues::CallQueues,
+    event_queue::EventQueue,
+    object_counts::Row,
+    shares::Shares,
+    tracked::{Timer, Tracked, WritePriority},
+    work_queue::WorkQueue,
+};
+pub use self::{
+    call_queues::{Account, CallLimits, QueueId},
+    effect::{Call, Deletion, Effect, Publication, Record, Write},
+    election::{
+        Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD,
+        STANDBY_PERIOD,
+    },
+    input::{DeletionResult, EventResult, Input, Now, WriteResult},
+    object_counts::ObjectCounts,
+    rate_limiter::RateLimiter,
+};
+use crate::{
+    rules::{ObjectKey, Observe, Policy, observe},
+    task_api::endpoint::Endpoints,
+};
+
+/// One object over its life; another object of the same name has another.
+pub type ObjectId = u64;
+/// One Event that is to be published.
+pub type NoteId = u64;
+
+/// First attempts at writes of status, under way at the same time. One namespace has half of them.
+const WRITE_SLOTS: usize = 64;
+/// The same for other attempts.
+const RETRY_SLOTS: usize = 32;
+const DELETION_SLOTS: usize = 32;
+/// Secrets that are read at the same time.
+const SECRET_SLOTS: usize = 32;
+/// Answers that may wait to be written. Where a namespace holds its share of them, which is half if
+/// no other does, its calls wait: each would only add to them.
+const ANSWERS_MAX: usize = 200;
+/// Timers that fire in one turn. More would hold up what else happens.
+const TIMERS_A_TURN: usize = 1000;
+
+/// What the scheduler decides by.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The rules for what is shown.
+    pub policy: Policy,
+    /// Which host answers for a region.
+    pub endpoints: Endpoints,
+    /// How many calls may be made.
+    pub limits: CallLimits,
+    /// Scatters delays; another for each process.
+    pub seed: u64,
+}
+
+/// All objects, and what is due about them.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    config: Config,
+    observe: Observe,
+    objects: BTreeMap<ObjectId, Box<Tracked>>,
+    by_key: BTreeMap<ObjectKey, ObjectId>,
+    last_id: ObjectId,
+    /// How often each watch began a list.
+    listings: BTreeMap<usize, u64>,
+    timers: BTreeSet<(Duration, ObjectId, Timer)>,
+    secrets: WorkQueue<()>,
+    calls: CallQueues,
+    writes: WorkQueue<WritePriority>,
+    retries: WorkQueue<()>,
+    deletions: WorkQueue<()>,
+    events: EventQueue,
+    /// Answers that wait to be written.
+    answers: Shares,
+    /// Namespaces whose calls wait until fewer of their answers do.
+    congested: BTreeSet<Arc<str>>,
+    counts: ObjectCounts,
+    leads: bool,
+    leads_until: Duration,
+    /// Counts the times at which this replica began or ceased to lead.
+    term: u64,
+    stopping: bool,
+    effects: Vec<Effect>,
+}
+
+impl Scheduler {
+    /// A scheduler that knows no object yet, and stands by.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self::with_rules(config, observe)
+    }
+
+    /// A scheduler with other rules than [`observe`]'s: tests of the tests break some.
+    #[must_use]
+    pub fn with_rules(config: Config, observe: Observe) -> Self {
+        Self {
+            calls: CallQueues::new(config.limits),
+            config,
+            observe,
+            objects: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            last_id: 0,
+            listings: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            secrets: WorkQueue::new(SECRET_SLOTS),
+            writes: WorkQueue::new(WRITE_SLOTS),
+            retries: WorkQueue::new(RETRY_SLOTS),
+            deletions: WorkQueue::new(DELETION_SLOTS),
+            events: EventQueue::default(),
+            answers: Shares::new(ANSWERS_MAX),
+            congested: BTreeSet::new(),
+            counts: ObjectCounts::default(),
+            leads: false,
+            leads_until: Duration::ZERO,
+            term: 0,
+            stopping: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and says what to do.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        // A lead that ran out is over, also where the first that is heard of it is the next one.
+        if self.leads && now.monotonic >= self.leads_until {
+            self.stand_by();
+        }
+        if let Input::LeadsUntil(until) = input {
+            self.leads_until = until;
+        }
+        match (self.leads, now.monotonic < self.leads_until) {
+            (false, true) => self.take_the_lead(now),
+            (true, false) => self.stand_by(),
+            _ => {}
+        }
+        self.take_in(input, now);
+        if self.leads {
+            self.do_what_is_due(now);
+            if !self.stopping {
+                self.start_identifications();
+                self.start_calls(now);
+            }
+            self.start_events(now);
+        }
+        mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is due, as monotonic time.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        let end = (self.leads && self.leads_until < Duration::MAX).then_some(self.leads_until);
+        let opening = self.calls.next_opening();
+        let event = self.events.next_wake();
+        let all = [timer, end, opening, event];
+        all.into_iter().flatten().min()
+    }
+
+    /// Whether it asks for anything.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leads
+    }
+
+    /// Changes whenever this replica begins or ceases to lead. What was begun in another term is
+    /// nothing to this one.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// Whether no write and no Event waits or is under way.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.writes.is_idle() && self.retries.is_idle() && self.events.is_idle()
+    }
+
+    /// Whether a status of that object waits to be written, or is being written.
+    #[must_use]
+    pub fn awaits_write(&self, object: ObjectId) -> bool {
+        let tracked = self.objects.get(&object);
+        tracked.is_some_and(|tracked| tracked.write.is_some())
+    }
+
+    /// How many objects there are by reason and state.
+    #[must_use]
+    pub fn counts(&self) -> &ObjectCounts {
+        &self.counts
+    }
+
+    /// How many calls are under way, and how many wait for their turn.
+    #[must_use]
+    pub fn calls(&self) -> (usize, usize) {
+        (self.calls.in_flight(), self.calls.waiting())
+    }
+
+    /// How many Events were dropped since the process began, for too many waited or the lead was
+    /// lost.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.events.dropped()
+    }
+
+    /// Moves the monotonic clock's zero forward. For model checkers, to which states that differ
+    /// in their age only are the same.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        if self.leads_until < Duration::MAX {
+            self.leads_until = earlier(self.leads_until);
+        }
+        self.calls.rebase(by);
+        self.events.rebase(by);
+        self.timers = mem::take(&mut self.timers)
+            .into_iter()
+            .map(|(at, id, timer)| (earlier(at), id, timer))
+            .collect();
+        for tracked in self.objects.values_mut() {
+            tracked.rebase(by);
+        }
+    }
+
+    fn take_in(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Relisting(watch) => *self.listings.entry(watch).or_default() += 1,
+            Input::Listed(watch, object) => self.apply(watch, *object, true, now),
+            Input::ListingDone(watch) => self.drop_unlisted(watch),
+            Input::Applied(watch, object) => self.apply(watch, *object, false, now),
+            Input::Gone(key) => {
+                if let Some(id) = self.by_key.get(&key) {
+                    self.forget(*id);
+                }
+            }
+            Input::Identified {
+                object,
+                secret,
+                account,
+            } => self.identified(object, &secret, account, now),
+            Input::CallEnded {
+                object,
+                queue,
+                result,
+                started_at,
+                poll_request,
+            } => {
+                self.queue_answered(queue, object, &result, now);
+                self.call_ended(object, result, started_at, poll_request, now);
+            }
+            Input::WriteEnded(object, result) => self.write_ended(object, result, now),
+            Input::DeletionEnded(object, result) => self.deletion_ended(object, result, now),
+            Input::EventEnded(note, result) => self.events.ended(note, result, now.monotonic),
+            Input::Stopping => self.stop(),
+            Input::LeadsUntil(_) | Input::Tick => {}
+        }
+    }
+
+    /// Everything is looked at as after a restart.
+    fn take_the_lead(&mut self, now: Now) {
+        self.leads = true;
+        self.term += 1;
+        let ids: Vec<ObjectId> = self.objects.keys().copied().collect();
+        for id in ids {
+            self.welcome(id, now);
+        }
+    }
+
+    /// Objects get new IDs, so that the end of what is still under way is nothing to this term.
+    fn stand_by(&mut self) {
+        self.leads = false;
+        self.term += 1;
+        self.timers.clear();
+        self.calls.abandon();
+        self.secrets = WorkQueue::new(SECRET_SLOTS);
+        self.writes = WorkQueue::new(WRITE_SLOTS);
+        self.retries = WorkQueue::new(RETRY_SLOTS);
+        self.deletions = WorkQueue::new(DELETION_SLOTS);
+        self.answers = Shares::new(ANSWERS_MAX);
+        self.congested.clear();
+        self.events.abandon();
+        for tracked in mem::take(&mut self.objects).into_values() {
+            self.last_id += 1;
+            self.by_key.insert(tracked.object.key.clone(), self.last_id);
+            self.objects.insert(self.last_id, Box::new(tracked.reset()));
+        }
+    }
+
+    /// Shutting down: what is known is written and its Events are published; nothing else begins. No
+    /// object shows `Pending` any more: real results need the time.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.events.hurry();
+        self.timers
+            .retain(|(_, _, timer)| matches!(timer, Timer::Retry));
+        let ids: Vec<ObjectId> = self.objects.keys().copied().collect();
+        for id in ids {
+            self.drop_pending(id);
+        }
+    }
+
+    /// What a write turns out not to change may be due at once again.
+    fn do_what_is_due(&mut self, now: Now) {
+        let mut left = TIMERS_A_TURN;
+        loop {
+            while left > 0
+                && let Some((at, id, timer)) = self.timers.first().copied()
+                && at <= now.monotonic
+            {
+                self.timers.pop_first();
+                left -= 1;
+                match timer {
+                    Timer::Planned => self.is_due(id, at, now),
+                    Timer::Overdue => self.is_overdue(id, now),
+                    Timer::Retry => self.retry_write(id, at),
+                }
+            }
+            self.start_writes(now);
+            self.start_deletions(now);
+            let due = self.timers.first();
+            if left == 0 || due.is_none_or(|(at, ..)| *at > now.monotonic) {
+                break;
+            }
+        }
+    }
+
+    /// Scatters delays: another at each time, and none that a run with the same clock wouldn't have.
+    fn seed(&self, id: ObjectId, now: Now) -> u64 {
+        let nanos = now.monotonic.as_nanos() & u128::from(u64::MAX);
+        self.config.seed ^ (id << 32) ^ u64::try_from(nanos).unwrap_or_default()
+    }
+}

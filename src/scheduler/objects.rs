@@ -1,0 +1,108 @@
+//! Which objects there are, as the watches show.
+
+use super::{ObjectId, Row, Scheduler, Timer, Tracked, input::Now};
+use crate::rules::Object;
+
+impl Scheduler {
+    pub(super) fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
+        let listing = self.listings.get(&watch).copied().unwrap_or_default();
+        let known = self.by_key.get(&object.key).copied();
+        let id = match known.and_then(|id| Some((id, self.objects.get_mut(&id)?))) {
+            Some((id, tracked)) if tracked.object.uid == object.uid => {
+                tracked.listing = listing;
+                // A listing that began before the last write may show what was before it. Else a
+                // list is always right, also where it goes back: the cluster's data may have been
+                // restored.
+                let goes_back = listed && tracked.written_in != Some(listing);
+                if goes_back || !is_older(&object, &tracked.object) {
+                    tracked.replace(object, &mut self.counts);
+                }
+                id
+            }
+            Some((id, _)) => {
+                self.forget(id);
+                self.admit(watch, listing, object, now)
+            }
+            None => self.admit(watch, listing, object, now),
+        };
+        self.reconsider(id, now);
+    }
+
+    fn admit(&mut self, watch: usize, listing: u64, object: Object, now: Now) -> ObjectId {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.by_key.insert(object.key.clone(), id);
+        self.counts.replace(None, Some(Row::of(&object)));
+        let tracked = Box::new(Tracked::new(object, watch, listing));
+        self.objects.insert(id, tracked);
+        self.await_answer(id, now);
+        id
+    }
+
+    /// Looks at an object for the first time in this term.
+    pub(super) fn welcome(&mut self, id: ObjectId, now: Now) {
+        self.await_answer(id, now);
+        self.reconsider(id, now);
+    }
+
+    /// An object that was never answered shows that after a while.
+    fn await_answer(&mut self, id: ObjectId, now: Now) {
+        if self.leads
+            && !self.stopping
+            && let Some(tracked) = self.objects.get_mut(&id)
+            && let Some(at) = tracked.overdue_from(now.monotonic)
+        {
+            tracked.overdue_at = Some(at);
+            self.timers.insert((at, id, Timer::Overdue));
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: ObjectId) {
+        self.take_back(id);
+        let Some(tracked) = self.objects.remove(&id) else {
+            return;
+        };
+        self.by_key.remove(&tracked.object.key);
+        self.counts.replace(Some(Row::of(&tracked.object)), None);
+        for (at, timer) in tracked.timers() {
+            self.timers.remove(&(at, id, timer));
+        }
+    }
+
+    /// Takes out of all queues what waits in them for that object.
+    fn take_back(&mut self, id: ObjectId) {
+        self.leave_call_queue(id);
+        self.leave_write_queue(id);
+    }
+
+    pub(super) fn drop_unlisted(&mut self, watch: usize) {
+        let listing = self.listings.get(&watch).copied().unwrap_or_default();
+        let gone: Vec<ObjectId> = self
+            .objects
+            .iter()
+            .filter(|(_, tracked)| tracked.watch == watch && tracked.listing != listing)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.forget(id);
+        }
+    }
+
+    /// Takes the object that a write returned, unless the watch was faster.
+    pub(super) fn accept(&mut self, id: ObjectId, object: Object) {
+        if let Some(tracked) = self.objects.get_mut(&id)
+            && tracked.object.uid == object.uid
+            && !is_older(&object, &tracked.object)
+        {
+            tracked.replace(object, &mut self.counts);
+            tracked.written_in = self.listings.get(&tracked.watch).copied();
+        }
+    }
+}
+
+/// Whether `one` is surely an older version than `other`. Versions of one resource are numbers that
+/// grow; where they aren't, nothing is known.
+fn is_older(one: &Object, other: &Object) -> bool {
+    let version = |object: &Object| object.resource_version.parse::<u128>().ok();
+    matches!((version(one), version(other)), (Some(one), Some(other)) if one < other)
+}

@@ -1,0 +1,301 @@
+//! Planning calls, and letting them through their queues.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    Account, Call, Effect, ObjectId, QueueId, Scheduler, Timer,
+    call_queues::{NextCall, Priority},
+    input::Now,
+    tracked::{Planned, PollState},
+};
+use crate::rules::{Next, ObjectKey, Occasion, PollError, PollResult, Reason};
+
+/// A poll request puts a call forward once in this time for an object.
+const REQUEST_PERIOD: Duration = Duration::from_secs(5);
+
+impl Scheduler {
+    /// Takes back what is planned. A call under way goes on.
+    pub(super) fn unplan(&mut self, id: ObjectId) {
+        self.leave_call_queue(id);
+        if let Some(tracked) = self.objects.get_mut(&id)
+            && let Some((at, _)) = tracked.planned.take()
+        {
+            self.timers.remove(&(at, id, Timer::Planned));
+        }
+    }
+
+    /// Takes back a call that hasn't begun.
+    pub(super) fn leave_call_queue(&mut self, id: ObjectId) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let namespace = &tracked.object.key.namespace;
+        match &mut tracked.poll {
+            PollState::Unidentified { place, .. } => self.secrets.remove(namespace, *place),
+            PollState::Queued { queue, place, .. } => self.calls.remove(*queue, namespace, *place),
+            PollState::Identifying { due } => {
+                *due = None;
+                return;
+            }
+            PollState::Idle | PollState::Calling { .. } => return,
+        }
+        tracked.poll = PollState::Idle;
+    }
+
+    pub(super) fn plan(&mut self, id: ObjectId, next: Next, now: Now) {
+        self.unplan(id);
+        let Some(tracked) = self.objects.get_mut(&id).filter(|_| !self.stopping) else {
+            return;
+        };
+        let (at, planned) = match next {
+            Next::Rest => return,
+            Next::Wait(after) => (now.monotonic.saturating_add(after), Planned::Wait),
+            Next::Delete(after) => (now.monotonic.saturating_add(after), Planned::Delete),
+            Next::Call { after, requested } => {
+                let due = now.monotonic.saturating_add(after);
+                let requestable = requestable_at(tracked.requested_at, now);
+                if requested && requestable <= due {
+                    (requestable, Planned::Call(Priority::Requested))
+                } else if tracked.was_throttled {
+                    (due, Planned::Call(Priority::Throttled))
+                } else {
+                    (due, Planned::Call(Priority::Due))
+                }
+            }
+        };
+        tracked.planned = Some((at, planned));
+        self.timers.insert((at, id, Timer::Planned));
+    }
+
+    /// A new poll request puts the next call forward, and leaves the plan as it is where that isn't
+    /// its time yet.
+    pub(super) fn request_call(&mut self, id: ObjectId, now: Now) {
+        let Some(tracked) = self.objects.get(&id) else {
+            return;
+        };
+        let due = match (&tracked.poll, tracked.planned) {
+            // Its end finds the request.
+            (PollState::Calling { .. }, _) => return,
+            (
+                PollState::Unidentified { due, priority, .. }
+                | PollState::Identifying {
+                    due: Some((due, priority)),
+                },
+                _,
+            ) => (*due, *priority),
+            (PollState::Queued { due, place, .. }, _) => (*due, place.priority),
+            (_, Some((due, Planned::Call(priority)))) => (due, priority),
+            // Nothing is to be called by itself: is it to be now?
+            _ => return self.decide(id, Occasion::Seen, now),
+        };
+        let at = requestable_at(tracked.requested_at, now);
+        if due.1 == Priority::Requested || at > due.0.max(now.monotonic) {
+            return;
+        }
+        let after = at.saturating_sub(now.monotonic);
+        let requested = true;
+        self.plan(id, Next::Call { after, requested }, now);
+    }
+
+    /// What was planned is due now.
+    pub(super) fn is_due(&mut self, id: ObjectId, at: Duration, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let Some((_, planned)) = tracked.planned.take() else {
+            return;
+        };
+        match planned {
+            Planned::Wait => self.decide(id, Occasion::Waited, now),
+            Planned::Delete => self.queue_deletion(id),
+            Planned::Call(priority) => match &mut tracked.poll {
+                // A call under way decides what comes next.
+                PollState::Calling { .. } => {}
+                PollState::Identifying { due } => *due = Some((at, priority)),
+                _ if tracked.object.spec.secret_name().is_some() => {
+                    let namespace = tracked.object.key.namespace.clone();
+                    let place = self.secrets.push(&namespace, id, ());
+                    tracked.poll = PollState::Unidentified {
+                        due: at,
+                        priority,
+                        place,
+                    };
+                }
+                _ => self.queue_call(id, Account::Default, at, priority, now),
+            },
+        }
+    }
+
+    pub(super) fn start_identifications(&mut self) {
+        while let Some(started) = self.secrets.start(()..=(), |_| true) {
+            let Some(tracked) = self.objects.get_mut(&started.id) else {
+                continue;
+            };
+            if let PollState::Unidentified { due, priority, .. } = tracked.poll
+                && let Some(secret) = tracked.object.secret()
+            {
+                tracked.poll = PollState::Identifying {
+                    due: Some((due, priority)),
+                };
+                let object = started.id;
+                self.effects.push(Effect::Identify { object, secret });
+            }
+        }
+    }
+
+    /// Whose account it is decides where the call waits. Without credentials it ends here.
+    pub(super) fn identified(
+        &mut self,
+        id: ObjectId,
+        secret: &ObjectKey,
+        account: Result<String, PollError>,
+        now: Now,
+    ) {
+        self.secrets.ended(id);
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let PollState::Identifying { due } = tracked.poll else {
+            return;
+        };
+        tracked.poll = PollState::Idle;
+        let Some((due, priority)) = due else {
+            return;
+        };
+        if tracked.object.secret().as_ref() != Some(secret) {
+            // The spec names another by now.
+            return self.decide(id, Occasion::Seen, now);
+        }
+        match account {
+            Ok(access_key_id) => {
+                let namespace = secret.namespace.clone();
+                let account = Account::Secret {
+                    namespace,
+                    access_key_id,
+                };
+                self.queue_call(id, account, due, priority, now);
+            }
+            Err(error) => {
+                let poll_request = tracked.object.pending_poll_request().map(Into::into);
+                self.call_ended(id, Err(error), now.wall, poll_request, now);
+            }
+        }
+    }
+
+    fn queue_call(
+        &mut self,
+        id: ObjectId,
+        account: Account,
+        due: Duration,
+        priority: Priority,
+        now: Now,
+    ) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let Some(region) = tracked.object.region(&self.config.policy) else {
+            return;
+        };
+        let host = self.config.endpoints.host(region);
+        let queue = self.calls.queue(account, host, now.monotonic);
+        let namespace = &tracked.object.key.namespace;
+        if let Some(place) = self.calls.push(queue, namespace, id, priority) {
+            tracked.poll = PollState::Queued { due, queue, place };
+        }
+    }
+
+    pub(super) fn start_calls(&mut self, now: Now) {
+        while let Some(NextCall { queue, started }) = self.calls.start(now.monotonic, |namespace| {
+            !self.congested.contains(namespace)
+        }) {
+            let Some(tracked) = self.objects.get_mut(&started.id) else {
+                continue;
+            };
+            let PollState::Queued { due, .. } = tracked.poll else {
+                continue;
+            };
+            if started.priority == Priority::Requested {
+                tracked.requested_at = Some(now.monotonic);
+            }
+            let object = &tracked.object;
+            let secret = object.secret();
+            tracked.poll = PollState::Calling {
+                secret: secret.clone().map(Box::new),
+            };
+            let region = object.region(&self.config.policy);
+            self.effects.push(Effect::Call(Call {
+                object: started.id,
+                queue,
+                key: object.key.clone(),
+                region: region.unwrap_or_default().into(),
+                task_id: object.spec.task_id.clone(),
+                secret,
+                poll_request: object.pending_poll_request().map(Into::into),
+                lag: now.monotonic.saturating_sub(due),
+            }));
+        }
+    }
+
+    /// What an answer means for the queue that the call was in.
+    pub(super) fn queue_answered(
+        &mut self,
+        queue: QueueId,
+        object: ObjectId,
+        result: &PollResult,
+        now: Now,
+    ) {
+        let Err(error) = result else {
+            return self.calls.ended(queue, true);
+        };
+        let is_silent = error.reason == Reason::TaskApiUnavailable && error.retry_after.is_none();
+        self.calls.ended(queue, !is_silent);
+        match (error.reason, error.retry_after) {
+            (Reason::Throttled, wait) => {
+                if let Some(wait) = wait {
+                    self.calls.pause(queue, now.monotonic, wait);
+                }
+                self.calls.throttled(queue, now.monotonic);
+            }
+            (_, Some(wait)) => self.calls.failed(queue, object, now.monotonic, wait),
+            (_, None) => {}
+        }
+    }
+
+    pub(super) fn call_ended(
+        &mut self,
+        id: ObjectId,
+        result: PollResult,
+        started_at: Timestamp,
+        poll_request: Option<Box<str>>,
+        now: Now,
+    ) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let error = result.as_ref().err();
+        tracked.was_throttled = error.is_some_and(|error| error.reason == Reason::Throttled);
+        let poll = std::mem::replace(&mut tracked.poll, PollState::Idle);
+        let occasion = match poll {
+            // An answer got with credentials that the spec no longer names doesn't count.
+            PollState::Calling { secret }
+                if secret.as_deref() != tracked.object.secret().as_ref() =>
+            {
+                Occasion::Seen
+            }
+            _ => Occasion::Polled {
+                result,
+                started_at,
+                poll_request,
+            },
+        };
+        self.decide(id, occasion, now);
+    }
+}
+
+/// When a poll request may put the next call forward.
+fn requestable_at(requested_at: Option<Duration>, now: Now) -> Duration {
+    let next = requested_at.map(|at| at.saturating_add(REQUEST_PERIOD));
+    next.map_or(now.monotonic, |at| at.max(now.monotonic))
+}

@@ -1,0 +1,310 @@
+//! What the scheduler knows of one object.
+
+use std::time::Duration;
+
+use super::{
+    QueueId,
+    call_queues::Priority,
+    fair_queue::Place,
+    object_counts::{ObjectCounts, Row},
+};
+use crate::rules::{EventNote, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Occasion};
+
+/// What happens at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// What is planned for the object.
+    Planned,
+    /// The object has been without an answer for too long.
+    Overdue,
+    /// A failed write is retried.
+    Retry,
+}
+
+/// What is planned for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// To decide again.
+    Wait,
+    /// To call the task API.
+    Call(Priority),
+    /// To delete the object.
+    Delete,
+}
+
+/// How far a call has come that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PollState {
+    /// None is.
+    Idle,
+    /// It isn't known whose account the Secret's credentials are, and that waits to be found out.
+    Unidentified {
+        due: Duration,
+        priority: Priority,
+        place: Place<()>,
+    },
+    /// That is being found out. None where no call is due any more.
+    Identifying { due: Option<(Duration, Priority)> },
+    /// It waits in this queue.
+    Queued {
+        due: Duration,
+        queue: QueueId,
+        place: Place<Priority>,
+    },
+    /// It is under way, with that Secret's credentials or the controller's own.
+    Calling { secret: Option<Box<ObjectKey>> },
+}
+
+/// What an object's schedule was last decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecidedOn {
+    generation: i64,
+    poll_request: Option<Box<str>>,
+    deleting: bool,
+    finished: bool,
+}
+
+/// In what an object differs from what its schedule was decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// In nothing that counts: a poll request that was acted on or removed doesn't.
+    None,
+    /// In a new poll request only.
+    PollRequest,
+    /// In more.
+    Object,
+}
+
+impl DecidedOn {
+    /// What no object can have, so that the first look decides everything.
+    fn nothing() -> Self {
+        Self {
+            generation: -1,
+            ..Self::default()
+        }
+    }
+
+    fn of(object: &Object) -> Self {
+        Self {
+            generation: object.generation,
+            poll_request: object.pending_poll_request().map(Into::into),
+            deleting: object.deleting,
+            finished: object.is_finished(),
+        }
+    }
+
+    fn change_since(&self, before: &Self) -> Change {
+        let is_requested = self.poll_request.is_some() && self.poll_request != before.poll_request;
+        let is_object = self.generation != before.generation
+            || self.deleting != before.deleting
+            || self.finished != before.finished;
+        match (is_object, is_requested) {
+            (true, _) => Change::Object,
+            (false, true) => Change::PollRequest,
+            (false, false) => Change::None,
+        }
+    }
+}
+
+/// Which writes go first within a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WritePriority {
+    /// Something changed.
+    Change,
+    /// That the object waits for its first answer, which is better news.
+    Pending,
+}
+
+/// A status that is being written, or waits to be. What it says is decided when it is written.
+#[derive(Clone, Debug)]
+pub struct PendingWrite {
+    /// What was last heard of the object.
+    pub occasion: Occasion,
+    /// When the call or the change began that led to it.
+    pub since: Duration,
+    pub stage: WriteStage,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// Whether the object changed before one landed. Once, that counts as no attempt.
+    pub had_conflict: bool,
+    /// Whether the API server refused it: then it is retried ever more seldom.
+    pub refused: bool,
+    /// A call that ended while it is under way.
+    pub meanwhile: Option<Occasion>,
+    /// The Event that is due once it is written: also where nobody heard that it was.
+    pub note: Option<EventNote>,
+}
+
+/// How far a write has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteStage {
+    /// Nothing is done about it.
+    Open,
+    /// It waits for a slot, for the first time.
+    Queued(Place<WritePriority>),
+    /// The same after it failed.
+    QueuedAgain(Place<()>),
+    /// It is under way; this follows if it succeeds.
+    UnderWay { memory: Memory, next: Option<Next> },
+    /// It failed, and waits to be retried.
+    BackingOff,
+}
+
+impl PendingWrite {
+    pub fn new(occasion: Occasion, since: Duration) -> Self {
+        Self {
+            occasion,
+            since,
+            stage: WriteStage::Open,
+            attempts: 0,
+            had_conflict: false,
+            refused: false,
+            meanwhile: None,
+            note: None,
+        }
+    }
+
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.stage, WriteStage::UnderWay { .. })
+    }
+
+    /// To be decided again: on a call that ended meanwhile, if one did.
+    pub fn reopen(&mut self) {
+        if let Some(occasion) = self.meanwhile.take() {
+            self.occasion = occasion;
+        }
+        self.stage = WriteStage::Open;
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    pub object: Object,
+    pub watch: usize,
+    /// The listing of its watch that last showed it.
+    pub listing: u64,
+    /// The listing during which its status was last written.
+    pub written_in: Option<u64>,
+    pub memory: Memory,
+    pub decided_on: DecidedOn,
+    pub planned: Option<(Duration, Planned)>,
+    pub overdue_at: Option<Duration>,
+    pub poll: PollState,
+    /// Whether the API throttled its last call.
+    pub was_throttled: bool,
+    /// When the last call began that a poll request put forward.
+    pub requested_at: Option<Duration>,
+    pub write: Option<Box<PendingWrite>>,
+    pub retry_at: Option<Duration>,
+    /// Deletions in a row that this version of the object was refused.
+    pub refused_deletions: u32,
+    /// Whether a deletion waits or is under way.
+    pub is_being_deleted: bool,
+    /// Until when its Events are counted.
+    pub events_until: Duration,
+}
+
+impl Tracked {
+    pub fn new(object: Object, watch: usize, listing: u64) -> Self {
+        Self {
+            object,
+            watch,
+            listing,
+            written_in: None,
+            memory: Memory::default(),
+            decided_on: DecidedOn::nothing(),
+            planned: None,
+            overdue_at: None,
+            poll: PollState::Idle,
+            was_throttled: false,
+            requested_at: None,
+            write: None,
+            retry_at: None,
+            refused_deletions: 0,
+            is_being_deleted: false,
+            events_until: Duration::ZERO,
+        }
+    }
+
+    /// As it would be after a restart, but for what is known of the object.
+    pub fn reset(self) -> Self {
+        Self {
+            written_in: self.written_in,
+            events_until: self.events_until,
+            ..Self::new(self.object, self.watch, self.listing)
+        }
+    }
+
+    /// From when on it shows that it waits for its first answer.
+    pub fn overdue_from(&self, now: Duration) -> Option<Duration> {
+        let waits = self.object.shown().is_none();
+        waits.then(|| now.saturating_add(OVERDUE_AFTER))
+    }
+
+    /// In what the object differs from what was decided on, which it is from now on.
+    pub fn note_change(&mut self) -> Change {
+        let now = DecidedOn::of(&self.object);
+        let change = now.change_since(&self.decided_on);
+        self.decided_on = now;
+        change
+    }
+
+    /// The same, but the next look finds it again.
+    pub fn peek_change(&self) -> Change {
+        DecidedOn::of(&self.object).change_since(&self.decided_on)
+    }
+
+    /// The end was decided here: it is nothing new when the watch shows it.
+    pub fn note_end(&mut self) {
+        self.decided_on.finished = self.object.is_finished();
+    }
+
+    /// Takes a newer version of the object.
+    pub fn replace(&mut self, object: Object, counts: &mut ObjectCounts) {
+        counts.replace(Some(Row::of(&self.object)), Some(Row::of(&object)));
+        if object.resource_version != self.object.resource_version {
+            self.refused_deletions = 0;
+        }
+        // Equal, and shared with whatever else holds it.
+        let key = self.object.key.clone();
+        self.object = Object { key, ..object };
+    }
+
+    /// Whether a call is under way, waits, or is found out the account of.
+    pub fn has_call(&self) -> bool {
+        !matches!(
+            self.poll,
+            PollState::Idle | PollState::Identifying { due: None }
+        )
+    }
+
+    /// Whether nothing is planned or under way.
+    pub fn is_idle(&self) -> bool {
+        self.planned.is_none() && !self.has_call() && self.write.is_none()
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        self.planned = self.planned.map(|(at, planned)| (earlier(at), planned));
+        self.overdue_at = self.overdue_at.map(earlier);
+        self.retry_at = self.retry_at.map(earlier);
+        self.requested_at = self.requested_at.and_then(|at| at.checked_sub(by));
+        self.events_until = earlier(self.events_until);
+        match &mut self.poll {
+            PollState::Unidentified { due, .. }
+            | PollState::Identifying {
+                due: Some((due, _)),
+            }
+            | PollState::Queued { due, .. } => *due = earlier(*due),
+            PollState::Identifying { due: None } | PollState::Idle | PollState::Calling { .. } => {}
+        }
+    }
+
+    pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {
+        let planned = self.planned.map(|(at, _)| (at, Timer::Planned));
+        let overdue = self.overdue_at.map(|at| (at, Timer::Overdue));
+        let retry = self.retry_at.map(|at| (at, Timer::Retry));
+        planned.into_iter().chain(overdue).chain(retry)
+    }
+}

@@ -1,0 +1,355 @@
+//! Writes of status, and deletions: whose turn it is, and what follows from their ends.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Deletion, Effect, ObjectId, Scheduler, Timer, Write,
+    decisions::AFTER_PANIC,
+    input::{DeletionResult, Now, WriteResult},
+    tracked::{PendingWrite, WritePriority, WriteStage},
+};
+use crate::rules::{EventNote, Next, Occasion, Verdict, WriteFailure, write_retry_delay};
+
+impl Scheduler {
+    /// Has a status written as soon as a slot is free. What it says is decided then, from `occasion`.
+    pub(super) fn await_write(&mut self, id: ObjectId, occasion: Occasion, now: Now) {
+        self.leave_write_queue(id);
+        let since = match &occasion {
+            Occasion::Polled { started_at, .. } => {
+                let took = now.wall.duration_since(*started_at);
+                let took = Duration::try_from(took).unwrap_or_default();
+                now.monotonic.saturating_sub(took)
+            }
+            Occasion::Seen | Occasion::Waited => now.monotonic,
+        };
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        match &mut tracked.write {
+            Some(write) => write.occasion = occasion,
+            None => tracked.write = Some(Box::new(PendingWrite::new(occasion, since))),
+        }
+        self.queue_write(id);
+    }
+
+    /// Puts a write into its queue: what failed before waits apart, so that what the API server
+    /// doesn't take from some objects holds up no others.
+    pub(super) fn queue_write(&mut self, id: ObjectId) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        if let Some(at) = tracked.retry_at.take() {
+            self.timers.remove(&(at, id, Timer::Retry));
+        }
+        let is_first_look = tracked.object.shown().is_none();
+        let namespace = tracked.object.key.namespace.clone();
+        let Some(write) = &mut tracked.write else {
+            return;
+        };
+        if write.attempts > 0 {
+            let place = self.retries.push(&namespace, id, ());
+            write.stage = WriteStage::QueuedAgain(place);
+            return;
+        }
+        let priority = match write.occasion {
+            Occasion::Waited if is_first_look => WritePriority::Pending,
+            _ => WritePriority::Change,
+        };
+        write.stage = WriteStage::Queued(self.writes.push(&namespace, id, priority));
+        if priority == WritePriority::Change {
+            self.answers.take(&namespace);
+            if !self.answers.has_room(&namespace) {
+                self.congested.insert(namespace);
+            }
+        }
+    }
+
+    /// Takes back a write that hasn't begun.
+    pub(super) fn leave_write_queue(&mut self, id: ObjectId) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        if let Some(at) = tracked.retry_at.take() {
+            self.timers.remove(&(at, id, Timer::Retry));
+        }
+        let namespace = tracked.object.key.namespace.clone();
+        let Some(write) = &mut tracked.write else {
+            return;
+        };
+        match write.stage {
+            WriteStage::Queued(place) => {
+                write.stage = WriteStage::Open;
+                self.writes.remove(&namespace, place);
+                self.leaves(&namespace, place.priority);
+            }
+            WriteStage::QueuedAgain(place) => {
+                write.stage = WriteStage::Open;
+                self.retries.remove(&namespace, place);
+            }
+            WriteStage::BackingOff => write.stage = WriteStage::Open,
+            WriteStage::Open | WriteStage::UnderWay { .. } => {}
+        }
+    }
+
+    /// An answer waits no more. A namespace that held its share calls again at half of it.
+    fn leaves(&mut self, namespace: &Arc<str>, priority: WritePriority) {
+        if priority != WritePriority::Change {
+            return;
+        }
+        self.answers.give_back(namespace);
+        let answers = &self.answers;
+        let before = self.congested.len();
+        self.congested
+            .retain(|namespace| 2 * answers.held_by(namespace) > answers.free());
+        if self.congested.len() < before {
+            self.calls.release_held();
+        }
+    }
+
+    /// Drops the write of `Pending` that waits.
+    pub(super) fn drop_pending(&mut self, id: ObjectId) {
+        let write = self.objects.get(&id).and_then(|one| one.write.as_ref());
+        if let Some(WriteStage::Queued(place)) = write.map(|write| write.stage)
+            && place.priority == WritePriority::Pending
+        {
+            self.leave_write_queue(id);
+            if let Some(tracked) = self.objects.get_mut(&id) {
+                tracked.write = None;
+            }
+        }
+    }
+
+    pub(super) fn start_writes(&mut self, now: Now) {
+        let all = WritePriority::Change..=WritePriority::Pending;
+        loop {
+            let started = self.writes.start(all.clone(), |_| true);
+            let id = if let Some(started) = started {
+                self.leaves(&started.namespace, started.priority);
+                started.id
+            } else if let Some(started) = self.retries.start(()..=(), |_| true) {
+                started.id
+            } else {
+                break;
+            };
+            if !self.start_write(id, now) {
+                self.end_slot(id);
+            }
+        }
+    }
+
+    /// Decides what to write, on the newest version of the object; whether anything is.
+    fn start_write(&mut self, id: ObjectId, now: Now) -> bool {
+        let Some(write) = self.objects.get_mut(&id).and_then(|one| one.write.as_mut()) else {
+            return false;
+        };
+        write.stage = WriteStage::Open;
+        let occasion = write.occasion.clone();
+        let Some(verdict) = self.judge(id, &occasion, now) else {
+            if let Some(tracked) = self.objects.get_mut(&id) {
+                tracked.write = None;
+            }
+            self.plan(id, AFTER_PANIC, now);
+            return false;
+        };
+        if self.changes_nothing(id, &verdict) {
+            self.settle_unwritten(id, &verdict, now);
+            return false;
+        }
+        self.begin_write(id, verdict);
+        true
+    }
+
+    fn begin_write(&mut self, id: ObjectId, verdict: Verdict) {
+        if verdict.next.is_some() {
+            self.unplan(id);
+        }
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        // The write, or its retry, says more than that it is late.
+        Self::end_overdue(&mut self.timers, id, tracked);
+        let Some(write) = &mut tracked.write else {
+            return;
+        };
+        write.stage = WriteStage::UnderWay {
+            memory: verdict.memory,
+            next: verdict.next,
+        };
+        let reason = verdict.status.conditions.reason();
+        let owed = write.note.take();
+        write.note = verdict
+            .note
+            .or_else(|| owed.filter(|owed| reason == Some(owed.reason)));
+        self.effects.push(Effect::Write(Box::new(Write {
+            id,
+            object: tracked.object.clone(),
+            status: verdict.status,
+            task: verdict.task,
+            attempts: write.attempts,
+            since: write.since,
+        })));
+    }
+
+    /// Gives back the slot of a write.
+    fn end_slot(&mut self, id: ObjectId) {
+        if !self.writes.ended(id) {
+            self.retries.ended(id);
+        }
+    }
+
+    pub(super) fn write_ended(&mut self, id: ObjectId, result: WriteResult, now: Now) {
+        self.end_slot(id);
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let Some(write) = tracked.write.as_mut().filter(|one| one.is_under_way()) else {
+            return;
+        };
+        let stage = write.stage;
+        match result {
+            WriteResult::Written(object) => {
+                let write = tracked.write.take();
+                if let Some(note) = write.as_ref().and_then(|write| write.note.clone()) {
+                    self.record(id, note, now);
+                }
+                self.accept(id, *object);
+                if let WriteStage::UnderWay { memory, next } = stage {
+                    self.settle(id, memory, next, now);
+                }
+                if let Some(occasion) = write.and_then(|write| write.meanwhile) {
+                    self.decide(id, occasion, now);
+                }
+                self.reconsider(id, now);
+            }
+            WriteResult::Conflict(object) => {
+                let is_first = !write.had_conflict && write.attempts == 0;
+                write.had_conflict = true;
+                write.reopen();
+                self.accept(id, *object);
+                if is_first {
+                    self.queue_write(id);
+                    self.reconsider(id, now);
+                } else {
+                    // Over and over: not at the network's speed.
+                    self.retry_later(id, WriteFailure::Transient, now);
+                }
+            }
+            // Only the watch knows whether it's gone for good.
+            WriteResult::Gone | WriteResult::Failed => {
+                write.reopen();
+                self.retry_later(id, WriteFailure::Transient, now);
+            }
+            WriteResult::Refused => {
+                write.reopen();
+                if !write.refused {
+                    write.attempts = 0;
+                }
+                write.refused = true;
+                self.retry_later(id, WriteFailure::Refused, now);
+            }
+        }
+    }
+
+    fn retry_later(&mut self, id: ObjectId, failure: WriteFailure, now: Now) {
+        let seed = self.seed(id, now);
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        let Some(write) = &mut tracked.write else {
+            return;
+        };
+        let at = now.monotonic + write_retry_delay(write.attempts, failure, seed);
+        write.attempts = write.attempts.saturating_add(1);
+        write.stage = WriteStage::BackingOff;
+        tracked.retry_at = Some(at);
+        self.timers.insert((at, id, Timer::Retry));
+    }
+
+    pub(super) fn retry_write(&mut self, id: ObjectId, at: Duration) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        if tracked
+            .retry_at
+            .take_if(|retry_at| *retry_at == at)
+            .is_some()
+        {
+            self.queue_write(id);
+        }
+    }
+
+    pub(super) fn queue_deletion(&mut self, id: ObjectId) {
+        if let Some(tracked) = self.objects.get_mut(&id)
+            && !tracked.is_being_deleted
+        {
+            tracked.is_being_deleted = true;
+            let namespace = tracked.object.key.namespace.clone();
+            self.deletions.push(&namespace, id, ());
+        }
+    }
+
+    pub(super) fn start_deletions(&mut self, now: Now) {
+        while !self.stopping
+            && let Some(started) = self.deletions.start(()..=(), |_| true)
+        {
+            let id = started.id;
+            // It may have changed while it waited.
+            let verdict = self.judge(id, &Occasion::Seen, now);
+            let next = verdict.and_then(|verdict| verdict.next);
+            let Some(tracked) = self.objects.get_mut(&id) else {
+                self.deletions.ended(id);
+                continue;
+            };
+            if next != Some(Next::Delete(Duration::ZERO)) {
+                tracked.is_being_deleted = false;
+                self.deletions.ended(id);
+                if tracked.is_idle() {
+                    self.decide(id, Occasion::Seen, now);
+                }
+                continue;
+            }
+            let object = &tracked.object;
+            self.effects.push(Effect::Delete(Deletion {
+                object: id,
+                key: object.key.clone(),
+                uid: object.uid.clone(),
+                resource_version: object.resource_version.clone(),
+                attempts: tracked.refused_deletions,
+            }));
+        }
+    }
+
+    /// The object may have changed since: later it is decided anew whether to delete it.
+    pub(super) fn deletion_ended(&mut self, id: ObjectId, result: DeletionResult, now: Now) {
+        self.deletions.ended(id);
+        let seed = self.seed(id, now);
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        tracked.is_being_deleted = false;
+        let wait = match result {
+            // The watch shows that it is gone.
+            DeletionResult::Deleted => return,
+            DeletionResult::Refused => {
+                let attempts = tracked.refused_deletions;
+                tracked.refused_deletions = attempts.saturating_add(1);
+                write_retry_delay(attempts, WriteFailure::Refused, seed)
+            }
+            DeletionResult::Failed => {
+                tracked.refused_deletions = 0;
+                write_retry_delay(u32::MAX, WriteFailure::Transient, seed)
+            }
+        };
+        if tracked.is_idle() {
+            self.plan(id, Next::Wait(wait), now);
+        }
+    }
+
+    /// A change of reason is written: it is logged, counted, and its Event is queued.
+    pub(super) fn record(&mut self, id: ObjectId, note: EventNote, now: Now) {
+        if let Some(tracked) = self.objects.get_mut(&id) {
+            let effect = self.events.record(tracked, note, now);
+            self.effects.push(effect);
+        }
+    }
+}

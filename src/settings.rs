@@ -1,0 +1,76 @@
+//! What `run` runs with: checked, and in the types that the parts want.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use crate::{scheduler, selector::Selector};
+
+/// All settings of `run`.
+#[derive(Debug)]
+pub struct Settings {
+    /// How objects are decided about, and where the task API is.
+    pub scheduler: scheduler::Config,
+    /// How long a call may take.
+    pub request_timeout: Duration,
+    /// Whether calls are signed.
+    pub credentials: CredentialsMode,
+    /// Whether credentials may be fetched by plain http.
+    pub allow_insecure: bool,
+    /// Which objects are this controller's.
+    pub scope: Scope,
+    /// The Lease to work under; none for a controller without replicas.
+    pub lease: Option<LeaseSettings>,
+    /// Where health and metrics are served.
+    pub admin_address: SocketAddr,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What to log.
+    pub log_filter: EnvFilter,
+}
+
+/// Where the credentials for the task API come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CredentialsMode {
+    /// The vendor's chain: environment, OIDC (RRSA), CLI profile, credentials file, ECS RAM role,
+    /// credentials URI.
+    Default,
+    /// None: calls are not signed, as for a simulated task API.
+    None,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which objects are this controller's.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// The labels that they must have.
+    pub selector: Selector,
+}
+
+impl Scope {
+    /// The number of watches: this many lists must be done before all objects are known.
+    #[must_use]
+    pub fn watches(&self) -> usize {
+        self.namespaces.len().max(1)
+    }
+}
+
+/// Which Lease to work under.
+#[derive(Clone, Debug)]
+pub struct LeaseSettings {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; by default the pod's own, else the kubeconfig's.
+    pub namespace: Option<String>,
+}

@@ -1,0 +1,156 @@
+//! Another cluster's task is not shown.
+
+use scaleouttask_controller::rules::{Instance, Next, Reason, Task};
+
+use crate::fixtures::{Story, answer, describes, next_call, task, trouble};
+
+const MARKER: &str = "LEAK";
+
+/// The cluster that is expected, those that are allowed, the task's, and whether it is shown.
+type Row = (
+    Option<&'static str>,
+    &'static [&'static str],
+    Option<&'static str>,
+    bool,
+);
+
+#[test]
+fn a_task_is_shown_only_if_its_cluster_is_expected_and_allowed() {
+    let rows: [Row; 13] = [
+        (None, &[], None, true),
+        (None, &[], Some("c-1"), true),
+        (Some("c-1"), &[], Some("c-1"), true),
+        (Some("c-1"), &[], Some("c-2"), false),
+        (Some("c-1"), &[], Some("C-1"), false),
+        (Some("c-1"), &[], Some(""), false),
+        (Some("c-1"), &[], None, false),
+        (None, &["c-1", "c-2"], Some("c-2"), true),
+        (None, &["c-1", "c-2"], Some("c-3"), false),
+        (None, &["c-1"], None, false),
+        (Some("c-1"), &["c-1"], Some("c-1"), true),
+        (Some("c-1"), &["c-2"], Some("c-1"), false),
+        (Some("c-1"), &["c-2"], Some("c-2"), false),
+    ];
+    for (expected, allowed, cluster, shown) in rows {
+        let mut story = Story::new(|spec| spec.cluster_id = expected.map(Into::into));
+        story.policy.allowed_cluster_ids = allowed.iter().map(|id| (*id).into()).collect();
+        for state in ["running", "success", "fail"] {
+            let mut story = story.clone();
+            let task = Task {
+                cluster_id: cluster.map(Into::into),
+                ..task(state)
+            };
+            story.called(1, describes(task));
+            let mismatch = story.shows() == "False Stalled ClusterMismatch";
+            let name = format!("{expected:?} {allowed:?} {cluster:?} {state}");
+            assert_eq!(!mismatch, shown, "{name}: {}", story.shows());
+            assert_eq!(story.status().state.is_some(), shown, "{name}");
+        }
+    }
+}
+
+#[test]
+fn cluster_ids_are_compared_beyond_what_is_shown() {
+    let long = "c".repeat(64);
+    let mut story = Story::new(|spec| spec.cluster_id = Some(long.clone()));
+    let task = Task {
+        cluster_id: Some(long + "2"),
+        ..task("running")
+    };
+    story.called(1, describes(task));
+    assert_eq!(story.shows(), "False Stalled ClusterMismatch");
+}
+
+#[test]
+fn nothing_of_another_clusters_task_is_shown() {
+    for state in ["running", "success", "fail", MARKER] {
+        let mut story = own_then_foreign(state);
+        assert_eq!(story.shows(), "False Stalled ClusterMismatch", "{state}");
+        let json = serde_json::to_value(story.status()).unwrap();
+        assert!(!json.to_string().contains(MARKER), "{json}");
+        let fields: Vec<_> = json.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["conditions", "observedGeneration"], "{state}");
+
+        story.called(400, trouble(Reason::TaskApiUnavailable));
+        story.called(500, trouble(Reason::TaskApiUnavailable));
+        let json = serde_json::to_string(story.status()).unwrap();
+        assert!(!json.contains(MARKER), "{json}");
+    }
+}
+
+#[test]
+fn a_mismatch_is_retried_slowly_and_ends_with_the_right_task() {
+    let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
+    let verdict = story.called(1, describes(foreign("running")));
+    let (after, requested) = next_call(&verdict);
+    assert!((270..=330).contains(&after.as_secs()), "{after:?}");
+    assert!(!requested);
+    let own = Task {
+        cluster_id: Some("c-1".into()),
+        ..task("success")
+    };
+    let verdict = story.called(300, describes(own));
+    assert_eq!(story.shows(), "True - TaskSucceeded");
+    assert_eq!(verdict.next, Some(Next::Rest));
+}
+
+#[test]
+fn a_mismatch_at_the_last_call_times_out_and_shows_nothing() {
+    let mut story = Story::new(|spec| {
+        spec.cluster_id = Some("c-1".into());
+        spec.timeout = Some("1m".into());
+    });
+    story.called(60, describes(foreign("success")));
+    assert_eq!(story.shows(), "False Stalled TimedOut");
+    let json = serde_json::to_string(story.status()).unwrap();
+    assert!(!json.contains(MARKER), "{json}");
+}
+
+#[test]
+fn a_mismatch_ends_a_run_of_trouble() {
+    let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
+    story.called(1, trouble(Reason::TaskApiUnavailable));
+    story.called(2, describes(foreign("running")));
+    let before = story.status().clone();
+    story.called(3, trouble(Reason::TaskApiUnavailable));
+    assert_eq!(story.status(), &before);
+}
+
+#[test]
+fn without_an_expected_cluster_every_cluster_is_shown() {
+    let mut story = Story::plain();
+    story.called(1, describes(foreign("running")));
+    assert_eq!(story.shows(), "False Reconciling TaskRunning");
+    assert_eq!(story.status().cluster_id.as_deref(), Some(MARKER));
+    story.called(2, answer("running"));
+    assert_eq!(story.status().cluster_id, None);
+}
+
+/// An object that was told of its own cluster's task, then of another's.
+fn own_then_foreign(state: &str) -> Story {
+    let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
+    let own = Task {
+        cluster_id: Some("c-1".into()),
+        ..foreign("running")
+    };
+    story.called(1, describes(own));
+    story.called(2, describes(foreign(state)));
+    story
+}
+
+fn foreign(state: &str) -> Task {
+    let marker = || Some(MARKER.to_owned());
+    Task {
+        task_id: marker(),
+        cluster_id: marker(),
+        task_type: marker(),
+        current_stage: marker(),
+        created: "2024-05-01T11:00:00Z".parse().ok(),
+        results: vec![Instance {
+            id: MARKER.into(),
+            status: MARKER.into(),
+        }],
+        error: Some((marker(), marker())),
+        ..task(state)
+    }
+}

@@ -1,0 +1,178 @@
+//! Finished objects: they cost nothing, keep their record, and may be deleted after a while.
+
+use std::time::Duration;
+
+use scaleouttask_controller::rules::{Memory, Next, Reason};
+
+use crate::fixtures::{Story, answer, describes, task_of, trouble};
+
+/// One story for each final reason, finished a second after creation.
+fn finished() -> Vec<(&'static str, Story)> {
+    let mut failed_instance = Story::plain();
+    failed_instance.called(1, describes(task_of("success", &["failed"])));
+    let mut timed_out = Story::new(|spec| spec.timeout = Some("1s".into()));
+    timed_out.called(1, answer("running"));
+    vec![
+        ("TaskSucceeded", Story::told("success")),
+        ("InstancesFailed", failed_instance),
+        ("TaskFailed", Story::told("failed")),
+        ("TaskCanceled", Story::told("cancelled")),
+        ("TimedOut", timed_out),
+    ]
+}
+
+#[test]
+fn exactly_these_reasons_are_final() {
+    let final_reasons = Reason::ALL.into_iter().filter(|reason| reason.is_final());
+    let names = finished().into_iter().map(|(name, _)| name);
+    assert!(final_reasons.map(Reason::as_str).eq(names));
+}
+
+#[test]
+fn a_finished_object_costs_no_call_no_write_and_no_timer() {
+    for (name, story) in finished() {
+        assert!(story.shows().ends_with(name), "{}", story.shows());
+        assert_eq!(story.finished_at(), Some(1), "{name}");
+        for restarted in [false, true] {
+            let mut story = story.clone();
+            if restarted {
+                story.restart();
+            }
+            let before = story.status().clone();
+            let verdicts = [
+                story.seen(10),
+                story.waited(20),
+                story.called(30, answer("running")),
+                story.called(40, answer("success")),
+                story.called(50, trouble(Reason::AccessDenied)),
+                story.seen(1_000_000),
+            ];
+            assert_eq!(story.status(), &before, "{name}");
+            for verdict in verdicts {
+                assert_eq!(verdict.next, Some(Next::Rest), "{name}");
+                assert_eq!(verdict.note, None, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_changed_spec_costs_a_finished_object_one_write() {
+    for (name, mut story) in finished() {
+        let before = story.status().clone();
+        story.edit(|spec| {
+            spec.suspend = Some(true);
+            spec.cluster_id = Some("c-other".into());
+            spec.poll_interval = Some("1m".into());
+        });
+        let verdict = story.seen(10);
+        assert_eq!(verdict.next, Some(Next::Rest), "{name}");
+        assert_eq!(verdict.note, None, "{name}");
+        let mut expected = before;
+        expected.observed_generation = Some(2);
+        for condition in &mut expected.conditions {
+            condition.observed_generation = Some(2);
+        }
+        assert_eq!(story.status(), &expected, "{name}");
+        story.seen(20);
+        assert_eq!(story.status(), &expected, "{name}");
+    }
+}
+
+#[test]
+fn only_the_ttl_deletes_and_only_after_the_end() {
+    let rows = [
+        // ttl, now, what follows; it finished at 1
+        (None, 10, Next::Rest),
+        (Some(0), 1, Next::Delete(Duration::ZERO)),
+        (Some(60), 1, Next::Delete(Duration::from_mins(1))),
+        (Some(60), 31, Next::Delete(Duration::from_secs(30))),
+        (Some(60), 61, Next::Delete(Duration::ZERO)),
+        (Some(60), 1_000, Next::Delete(Duration::ZERO)),
+        (
+            Some(i32::MAX),
+            2,
+            Next::Delete(Duration::from_secs(2_147_483_646)),
+        ),
+    ];
+    for (ttl, now, next) in rows {
+        for (name, mut story) in finished() {
+            story.object.spec.ttl_seconds_after_finished = ttl;
+            story.restart();
+            assert_eq!(story.seen(now).next, Some(next), "{name} {ttl:?} at {now}");
+        }
+    }
+    let mut running = Story::new(|spec| spec.ttl_seconds_after_finished = Some(0));
+    let verdict = running.called(1, answer("running"));
+    assert!(
+        matches!(verdict.next, Some(Next::Call { .. })),
+        "{:?}",
+        verdict.next
+    );
+}
+
+#[test]
+fn the_end_itself_starts_the_ttl() {
+    let mut story = Story::new(|spec| spec.ttl_seconds_after_finished = Some(30));
+    let verdict = story.called(5, answer("fail"));
+    assert_eq!(verdict.next, Some(Next::Delete(Duration::from_secs(30))));
+}
+
+#[test]
+fn a_ttl_given_after_the_end_counts_from_the_end() {
+    let mut story = Story::told("success");
+    story.edit(|spec| spec.ttl_seconds_after_finished = Some(100));
+    assert_eq!(
+        story.seen(41).next,
+        Some(Next::Delete(Duration::from_mins(1)))
+    );
+}
+
+#[test]
+fn a_final_answer_wins_over_suspension_that_came_during_the_call() {
+    let mut story = Story::told("running");
+    story.edit(|spec| spec.suspend = Some(true));
+    story.seen(5);
+    assert_eq!(story.shows(), "False - Suspended");
+    story.call_ends(4, 6, None, answer("success"));
+    assert_eq!(story.shows(), "True - TaskSucceeded");
+}
+
+#[test]
+fn an_answer_that_comes_during_suspension_is_shown_under_it() {
+    let mut story = Story::told("running");
+    story.edit(|spec| spec.suspend = Some(true));
+    story.seen(5);
+    let verdict = story.call_ends(4, 6, None, answer("paused"));
+    assert_eq!(story.shows(), "False - Suspended");
+    assert_eq!(story.status().state.as_deref(), Some("paused"));
+    assert_eq!(verdict.next, Some(Next::Rest));
+}
+
+#[test]
+fn trouble_that_comes_during_suspension_changes_nothing() {
+    for reason in [Reason::AccessDenied, Reason::TaskApiUnavailable] {
+        let mut story = Story::told("running");
+        story.edit(|spec| spec.suspend = Some(true));
+        story.seen(5);
+        let before = story.status().clone();
+        for seconds in [6, 7] {
+            let verdict = story.call_ends(4, seconds, None, trouble(reason));
+            assert_eq!(verdict.status, before, "{reason:?}");
+            assert_eq!(verdict.next, Some(Next::Rest), "{reason:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_during_suspension_counts_as_a_poll() {
+    let mut story = Story::plain();
+    story.waited(2);
+    story.called(3, trouble(Reason::TaskApiUnavailable));
+    story.edit(|spec| spec.suspend = Some(true));
+    story.seen(5);
+    assert_eq!(story.shows(), "Unknown - Suspended");
+    story.call_ends(4, 6, None, answer("running"));
+    assert_eq!(story.shows(), "False - Suspended");
+    assert_eq!(story.memory, Memory::default());
+}

@@ -1,0 +1,403 @@
+//! Arbitrary histories of an object, as the controller could live through them: calls are made only
+//! when a verdict asked for one, and end whenever they end.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::{Index, select},
+};
+use scaleouttask_controller::{
+    api::SecretReference,
+    rules::{Instance, Memory, Next, Occasion, PollError, PollResult, Reason, Task},
+};
+
+use crate::fixtures::{Object, Story, Verdict, at, at_millis, decide};
+
+/// Something that happens to the object, to the API or to the controller.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// What the last verdict asked for: time passes until then, and a call begins or ends.
+    Due(Box<PollResult>),
+    /// A call that is under way ends.
+    Answered(Box<PollResult>),
+    Passes(Duration),
+    Suspend(bool),
+    Timeout(Option<&'static str>),
+    Interval(Option<&'static str>),
+    Cluster(Option<&'static str>),
+    Ttl(Option<i32>),
+    Secret(bool),
+    Request(Option<&'static str>),
+    /// The controller starts anew, perhaps with other flags.
+    Restart {
+        region: bool,
+        secrets: bool,
+        allowed: Vec<&'static str>,
+    },
+}
+
+/// One decision in a history, with all that went into it.
+pub struct Step {
+    pub before: Story,
+    pub input: Occasion,
+    pub now: Timestamp,
+    pub verdict: Verdict,
+    /// The object once the verdict is applied.
+    pub after: Object,
+}
+
+impl Step {
+    pub fn blocked(&self) -> bool {
+        let spec = &self.before.object.spec;
+        let policy = &self.before.policy;
+        let secret_refused = spec.credentials_secret_ref.is_some() && !policy.secret_credentials;
+        (spec.region.is_none() && policy.default_region.is_none()) || secret_refused
+    }
+
+    pub fn suspended(&self) -> bool {
+        self.before.object.spec.suspend == Some(true)
+    }
+
+    /// A task of a cluster that isn't the one expected or allowed.
+    pub fn foreign_task(&self) -> Option<&Task> {
+        let Occasion::Polled {
+            result: Ok(task), ..
+        } = &self.input
+        else {
+            return None;
+        };
+        let cluster = task.cluster_id.as_ref();
+        let expected = self.before.object.spec.cluster_id.as_ref();
+        let allowed = &self.before.policy.allowed_cluster_ids;
+        let unexpected = expected.is_some() && cluster != expected;
+        let forbidden = !allowed.is_empty() && cluster.is_none_or(|id| !allowed.contains(id));
+        (unexpected || forbidden).then_some(task)
+    }
+
+    pub fn trouble(&self) -> Option<&PollError> {
+        match &self.input {
+            Occasion::Polled {
+                result: Err(trouble),
+                ..
+            } => Some(trouble),
+            _ => None,
+        }
+    }
+
+    pub fn handled_request(&self) -> Option<&str> {
+        match &self.input {
+            Occasion::Polled { poll_request, .. } => poll_request.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a request waits once the verdict is applied.
+    pub fn request_waits(&self) -> bool {
+        self.after.pending_poll_request().is_some()
+    }
+}
+
+/// Lives through `events` and hands each decision to `check`.
+pub fn play(
+    story: Story,
+    events: &[Happening],
+    check: impl Fn(&Step) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let mut player = Player {
+        story,
+        now: at(0),
+        next: Next::Rest,
+        call: None,
+        check,
+    };
+    player.decide(Occasion::Seen)?;
+    events.iter().try_for_each(|event| player.live(event))
+}
+
+struct Player<C> {
+    story: Story,
+    now: Timestamp,
+    next: Next,
+    /// The call under way: when it began and what it acts on.
+    call: Option<(Timestamp, Option<String>)>,
+    check: C,
+}
+
+impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
+    fn live(&mut self, event: &Happening) -> Result<(), TestCaseError> {
+        let spec = &mut self.story.object.spec;
+        match event {
+            Happening::Due(outcome) => return self.due(outcome),
+            Happening::Answered(outcome) => return self.answered(outcome),
+            Happening::Passes(time) => {
+                self.pass(*time);
+                return Ok(());
+            }
+            Happening::Request(request) => {
+                self.story.object.poll_request = request.map(Into::into);
+                return self.decide(Occasion::Seen);
+            }
+            Happening::Restart {
+                region,
+                secrets,
+                allowed,
+            } => {
+                self.story.memory = Memory::default();
+                self.call = None;
+                let region = region.then(|| "cn-hangzhou".to_owned());
+                self.story.policy.default_region = region;
+                self.story.policy.secret_credentials = *secrets;
+                self.story.policy.allowed_cluster_ids =
+                    allowed.iter().map(|id| (*id).to_owned()).collect();
+                return self.decide(Occasion::Seen);
+            }
+            Happening::Suspend(suspend) => spec.suspend = Some(*suspend),
+            Happening::Timeout(timeout) => spec.timeout = timeout.map(Into::into),
+            Happening::Interval(interval) => spec.poll_interval = interval.map(Into::into),
+            Happening::Cluster(cluster) => spec.cluster_id = cluster.map(Into::into),
+            Happening::Ttl(ttl) => spec.ttl_seconds_after_finished = *ttl,
+            Happening::Secret(secret) => {
+                let reference = || SecretReference {
+                    name: "keys".into(),
+                };
+                spec.credentials_secret_ref = secret.then(reference);
+            }
+        }
+        self.story.object.generation += 1;
+        self.decide(Occasion::Seen)
+    }
+
+    fn due(&mut self, outcome: &PollResult) -> Result<(), TestCaseError> {
+        if self.call.is_some() {
+            return self.answered(outcome);
+        }
+        match self.next {
+            Next::Call { after, .. } => {
+                self.pass(after);
+                self.begin_call();
+                self.pass(Duration::from_millis(300));
+                self.answered(outcome)
+            }
+            Next::Wait(after) => {
+                self.pass(after);
+                self.decide(Occasion::Waited)
+            }
+            Next::Rest | Next::Delete(_) => self.decide(Occasion::Waited),
+        }
+    }
+
+    fn begin_call(&mut self) {
+        let request = self.story.object.pending_poll_request();
+        self.call = Some((self.now, request));
+    }
+
+    fn answered(&mut self, outcome: &PollResult) -> Result<(), TestCaseError> {
+        if let Some((started_at, poll_request)) = self.call.take() {
+            return self.decide(Occasion::Polled {
+                result: outcome.clone(),
+                started_at,
+                poll_request: poll_request.map(Into::into),
+            });
+        }
+        // Nothing to answer yet: the call that is due begins.
+        if matches!(self.next, Next::Call { .. }) {
+            self.begin_call();
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, time: Duration) {
+        // Not beyond the calendar, however far the deadline is.
+        let time = time.min(Duration::from_secs(1_000_000));
+        self.now += SignedDuration::try_from(time).unwrap();
+    }
+
+    fn decide(&mut self, input: Occasion) -> Result<(), TestCaseError> {
+        let before = self.story.clone();
+        let verdict = decide(
+            &before.policy,
+            &before.object,
+            before.memory,
+            &input,
+            self.now,
+            before.seed,
+        );
+        self.story.object.status = verdict.status.clone();
+        self.story.memory = verdict.memory;
+        self.story.seed = before.seed.wrapping_add(1);
+        self.next = verdict.next.unwrap_or(self.next);
+        (self.check)(&Step {
+            before,
+            input,
+            now: self.now,
+            verdict,
+            after: self.story.object.clone(),
+        })
+    }
+}
+
+/// New objects of all sorts.
+pub fn stories() -> impl Strategy<Value = Story> {
+    let spec = (timeouts(), intervals(), clusters(), ttls(), any::<bool>());
+    (spec, prop::bool::weighted(0.1), any::<u64>()).prop_map(
+        |((timeout, interval, cluster, ttl, region), suspend, seed)| {
+            let mut story = Story::new(|spec| {
+                spec.timeout = timeout.map(Into::into);
+                spec.poll_interval = interval.map(Into::into);
+                spec.cluster_id = cluster.map(Into::into);
+                spec.ttl_seconds_after_finished = ttl;
+                spec.region = region.then(|| "cn-hangzhou".into());
+                spec.suspend = suspend.then_some(true);
+            });
+            story.object.uid = seed.to_string();
+            story.seed = seed;
+            story
+        },
+    )
+}
+
+pub fn histories() -> impl Strategy<Value = Vec<Happening>> {
+    vec(events(), 0..24)
+}
+
+fn events() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        12 => outcomes().prop_map(|outcome| Happening::Due(Box::new(outcome))),
+        6 => outcomes().prop_map(|outcome| Happening::Answered(Box::new(outcome))),
+        4 => (0_u64..200_000).prop_map(|millis| Happening::Passes(Duration::from_millis(millis))),
+        2 => any::<bool>().prop_map(Happening::Suspend),
+        2 => timeouts().prop_map(Happening::Timeout),
+        1 => intervals().prop_map(Happening::Interval),
+        1 => clusters().prop_map(Happening::Cluster),
+        1 => ttls().prop_map(Happening::Ttl),
+        1 => any::<bool>().prop_map(Happening::Secret),
+        3 => option::weighted(0.8, select(vec!["", "a", "b", "c"])).prop_map(Happening::Request),
+        2 => (any::<bool>(), any::<bool>(), allowed()).prop_map(|(region, secrets, allowed)| {
+            Happening::Restart { region, secrets, allowed }
+        }),
+    ]
+}
+
+fn timeouts() -> impl Strategy<Value = Option<&'static str>> {
+    option::of(select(vec![
+        "1s", "500.5s", "1m", "90s", "5m", "20m", "1h", "2562047h",
+    ]))
+}
+
+fn intervals() -> impl Strategy<Value = Option<&'static str>> {
+    option::of(select(vec!["1s", "1m30s", "0.5h", "1h"]))
+}
+
+fn clusters() -> impl Strategy<Value = Option<&'static str>> {
+    option::weighted(0.3, select(vec!["c-1", "c-2"]))
+}
+
+fn allowed() -> impl Strategy<Value = Vec<&'static str>> {
+    select(vec![vec![], vec![], vec!["c-1"], vec!["c-1", "c-2"]])
+}
+
+fn ttls() -> impl Strategy<Value = Option<i32>> {
+    option::of(select(vec![0, 60, i32::MAX]))
+}
+
+fn outcomes() -> impl Strategy<Value = PollResult> {
+    prop_oneof![
+        3 => tasks().prop_map(Ok),
+        2 => troubles().prop_map(Err),
+    ]
+}
+
+fn troubles() -> impl Strategy<Value = PollError> {
+    let reasons = select(vec![
+        Reason::TaskApiUnavailable,
+        Reason::Throttled,
+        Reason::InvalidResponse,
+        Reason::TaskNotFound,
+        Reason::TaskNotFound,
+        Reason::AccessDenied,
+        Reason::CredentialsInvalid,
+        Reason::ClockSkewed,
+        Reason::RequestRejected,
+    ]);
+    let codes = option::of("[A-Za-z0-9._]{1,64}");
+    let pauses = option::weighted(0.2, (0_u64..=300).prop_map(Duration::from_secs));
+    (reasons, codes, option::weighted(0.2, texts()), pauses).prop_map(
+        |(reason, code, detail, retry_after)| PollError {
+            reason,
+            code,
+            detail,
+            retry_after,
+        },
+    )
+}
+
+/// Tasks whose every free text begins with a word of their own, so that it can be looked for.
+fn tasks() -> impl Strategy<Value = Task> {
+    let words = (
+        option::of(texts()),
+        option::of(texts()),
+        option::of(texts()),
+    );
+    let error = option::weighted(0.3, (option::of(texts()), option::of(texts())));
+    let cluster = option::weighted(0.8, select(vec!["c-1", "c-2", "c-1", "", "c-elsewhere"]));
+    let times = (option::of(0_i64..10_000_000), option::of(0_i64..10_000_000));
+    (states(), cluster, words, error, results(), times).prop_map(
+        |(state, cluster, (task_id, task_type, stage), error, results, (created, updated))| Task {
+            task_id,
+            cluster_id: cluster.map(Into::into),
+            task_type,
+            current_stage: stage,
+            state,
+            created: created.map(at_millis),
+            updated: updated.map(at_millis),
+            results,
+            error,
+        },
+    )
+}
+
+fn states() -> impl Strategy<Value = String> {
+    let known = select(vec![
+        "running", "running", "running", "paused", "success", "fail",
+    ]);
+    let rare = select(vec!["failed", "canceled", "cancelled", "Success"]);
+    prop_oneof![
+        8 => known.prop_map(str::to_owned),
+        2 => rare.prop_map(str::to_owned),
+        1 => texts(),
+    ]
+}
+
+fn results() -> impl Strategy<Value = Vec<Instance>> {
+    let statuses = select(vec![
+        "success", "failed", "fail", "initial", "initail", "odd",
+    ]);
+    let few = vec((texts(), statuses), 0..4);
+    (few, prop::bool::weighted(0.02), any::<Index>()).prop_map(|(few, many, index)| {
+        let instances = few.into_iter().map(|(id, status)| Instance {
+            id,
+            status: status.to_owned(),
+        });
+        let mut instances: Vec<_> = instances.collect();
+        if many && !instances.is_empty() {
+            let copied = instances[index.index(instances.len())].clone();
+            instances.resize(1010, copied);
+        }
+        instances
+    })
+}
+
+/// Texts with what is hard to bound, to escape or to compare; never empty.
+fn texts() -> impl Strategy<Value = String> {
+    let lengths = prop_oneof![6 => 1_usize..20, 1 => 1000_usize..1100];
+    let letters = select(vec!["x", "错", "🦀", "\u{1}", "\"", "\\", "\n", " "]);
+    ("[a-z]{12}", letters, lengths)
+        .prop_map(|(word, letter, length)| format!("{MARK}{word}{}", letter.repeat(length)))
+}
+
+/// Begins every free text of a task.
+pub const MARK: &str = "~";

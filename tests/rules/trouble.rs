@@ -1,0 +1,376 @@
+//! Runs of failures: when they show, how long they last, when to try again.
+
+use std::time::Duration;
+
+use scaleouttask_controller::rules::{NOT_FOUND_GRACE, Occasion, PollError, PollResult, Reason};
+
+use crate::fixtures::{INTERVAL, Story, answer, at, next_call, task, trouble};
+
+const TRANSIENT: [Reason; 4] = [
+    Reason::TaskApiUnavailable,
+    Reason::Throttled,
+    Reason::InvalidResponse,
+    Reason::TaskNotFound,
+];
+const STALLING: [Reason; 4] = [
+    Reason::AccessDenied,
+    Reason::CredentialsInvalid,
+    Reason::ClockSkewed,
+    Reason::RequestRejected,
+];
+
+#[test]
+fn where_reasons_mix_the_latest_shows() {
+    let mut story = Story::told("running");
+    story.called(2, trouble(Reason::TaskNotFound));
+    for (seconds, reason) in (3..).zip(TRANSIENT.into_iter().chain(TRANSIENT)) {
+        story.called(seconds, trouble(reason));
+        let shows = format!("False Reconciling {}", reason.as_str());
+        assert_eq!(story.shows(), shows);
+    }
+}
+
+#[test]
+fn one_message_for_each_reason_so_that_repeats_write_nothing() {
+    for reason in TRANSIENT {
+        let mut story = Story::told("running");
+        story.called(2, trouble(reason));
+        story.called(3, trouble(reason));
+        let written = story.status().clone();
+        for seconds in 4..30 {
+            let odd = PollError {
+                code: Some(format!("Code{seconds}")),
+                detail: Some(format!("detail {seconds}")),
+                ..trouble(reason)
+            };
+            let verdict = story.called(seconds, odd);
+            assert_eq!(verdict.status, written, "{reason:?}");
+            assert_eq!(verdict.note, None, "{reason:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_ends_a_run() {
+    let mut story = Story::told("running");
+    let before = story.status().clone();
+    for seconds in 2..20 {
+        story.called(seconds * 2, trouble(Reason::TaskApiUnavailable));
+        assert_eq!(story.status(), &before, "always the first failure in a row");
+        story.called(seconds * 2 + 1, answer("running"));
+    }
+}
+
+#[test]
+fn recovery_shows_the_task_again() {
+    let mut story = Story::told("running");
+    let before = story.status().clone();
+    for seconds in [2, 3] {
+        story.called(seconds, trouble(Reason::Throttled));
+    }
+    story.called(4, answer("running"));
+    assert_eq!(story.status(), &before);
+}
+
+#[test]
+fn transient_trouble_backs_off_exponentially_with_full_jitter() {
+    for reason in [
+        Reason::TaskApiUnavailable,
+        Reason::Throttled,
+        Reason::InvalidResponse,
+    ] {
+        let ceilings = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300];
+        let mut longest = [Duration::ZERO; 12];
+        let mut shortest = [Duration::MAX; 12];
+        for seed in 0..200 {
+            let mut story = Story::plain();
+            story.seed = seed;
+            for failure in 0..12 {
+                let (after, requested) = next_call(&story.called(1, trouble(reason)));
+                assert!(!requested);
+                longest[failure] = longest[failure].max(after);
+                shortest[failure] = shortest[failure].min(after);
+            }
+        }
+        for (failure, ceiling) in ceilings.into_iter().enumerate() {
+            let ceiling = Duration::from_secs(ceiling);
+            let name = format!("{reason:?}, failure {}", failure + 1);
+            assert!(longest[failure] <= ceiling, "{name}: {longest:?}");
+            assert!(
+                longest[failure] > ceiling.mul_f64(0.9),
+                "{name}: {longest:?}"
+            );
+            assert!(
+                shortest[failure] < ceiling.mul_f64(0.1),
+                "{name}: {shortest:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_good_answer_resets_the_backoff() {
+    for seed in 0..50 {
+        let mut story = Story::plain();
+        story.seed = seed;
+        for seconds in 1..12 {
+            story.called(seconds, trouble(Reason::TaskApiUnavailable));
+        }
+        let (after, _) = next_call(&story.called(20, answer("running")));
+        assert!(after <= INTERVAL, "{after:?}");
+        let verdict = story.called(21, trouble(Reason::TaskApiUnavailable));
+        assert!(next_call(&verdict).0 <= Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn stalled_objects_are_retried_every_five_minutes_give_or_take_a_tenth() {
+    for reason in STALLING {
+        for seed in 0..100 {
+            let mut story = Story::new(|spec| spec.poll_interval = Some("1s".into()));
+            story.seed = seed;
+            for seconds in [1, 301, 601] {
+                let (after, requested) = next_call(&story.called(seconds, trouble(reason)));
+                assert!((270.0..=330.0).contains(&after.as_secs_f64()), "{after:?}");
+                assert!(!requested);
+            }
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_waited_out_and_never_replaces_the_backoff() {
+    for seconds in [0, 1, 60, 300] {
+        let pause = Duration::from_secs(seconds);
+        let asks = PollError {
+            retry_after: Some(pause),
+            ..trouble(Reason::Throttled)
+        };
+        let mut story = Story::plain();
+        assert!(next_call(&story.called(1, asks.clone())).0 >= pause);
+        let mut delays = (2..100).map(|now| next_call(&story.called(now, asks.clone())).0);
+        assert!(
+            delays.any(|delay| delay > Duration::ZERO),
+            "no hot loop at {pause:?}"
+        );
+    }
+}
+
+#[test]
+fn the_poll_interval_is_the_specs_or_the_controllers() {
+    let rows = [
+        (None, 15),
+        (Some("1s"), 1),
+        (Some("1m30s"), 90),
+        (Some("1h"), 3600),
+        // What the API server would refuse counts as not set.
+        (Some("0s"), 15),
+        (Some("2h"), 15),
+        (Some("soon"), 15),
+    ];
+    for (interval, seconds) in rows {
+        let mut story = Story::new(|spec| spec.poll_interval = interval.map(Into::into));
+        let interval_is = Duration::from_secs(seconds);
+        let (first, requested) = next_call(&story.called(1, answer("running")));
+        assert!(first <= interval_is, "{interval:?}: {first:?}");
+        assert!(!requested);
+        // The object's own moment is found: from now on, it's the interval.
+        let moment = at(1) + first;
+        let input = Occasion::Polled {
+            result: answer("running"),
+            started_at: moment,
+            poll_request: None,
+        };
+        let verdict = story.happens(&input, moment);
+        let (after, _) = next_call(&verdict);
+        assert_eq!(after, interval_is, "{interval:?}");
+    }
+}
+
+#[test]
+fn objects_that_began_together_are_polled_apart() {
+    let delays: Vec<_> = (0..50)
+        .map(|uid| {
+            let mut story = Story::plain();
+            story.object.uid = format!("uid-{uid}");
+            next_call(&story.called(1, answer("running"))).0
+        })
+        .collect();
+    assert!(delays.iter().all(|delay| *delay <= INTERVAL));
+    let early = delays.iter().filter(|delay| **delay < INTERVAL / 2).count();
+    assert!((10..=40).contains(&early), "{delays:?}");
+}
+
+#[test]
+fn an_answer_that_waited_to_be_written_puts_off_no_poll() {
+    let mut story = Story::plain();
+    let verdict = story.call_ends(1, 1 + 15, None, answer("running"));
+    assert_eq!(next_call(&verdict).0, Duration::ZERO);
+}
+
+#[test]
+fn a_missing_task_has_two_minutes_from_the_first_of_an_unbroken_run() {
+    assert_eq!(NOT_FOUND_GRACE.as_secs(), 120);
+    let missing = || PollResult::Err(trouble(Reason::TaskNotFound));
+    let down = || PollResult::Err(trouble(Reason::TaskApiUnavailable));
+    let rows = [
+        (
+            "alone",
+            vec![(10, missing()), (129, missing())],
+            "Unknown Reconciling TaskNotFound",
+        ),
+        (
+            "too long",
+            vec![(10, missing()), (131, missing())],
+            "False Stalled TaskNotFound",
+        ),
+        (
+            "other trouble doesn't end the run",
+            vec![(10, missing()), (60, down()), (131, missing())],
+            "False Stalled TaskNotFound",
+        ),
+        (
+            "other trouble doesn't begin it",
+            vec![(10, down()), (60, missing()), (131, missing())],
+            "Unknown Reconciling TaskNotFound",
+        ),
+        (
+            "an answer ends it",
+            vec![
+                (10, missing()),
+                (60, answer("running")),
+                (131, missing()),
+                (132, missing()),
+            ],
+            "False Reconciling TaskNotFound",
+        ),
+        (
+            "also for a task that was read",
+            vec![(1, answer("running")), (10, missing()), (131, missing())],
+            "False Stalled TaskNotFound",
+        ),
+    ];
+    for (name, calls, shows) in rows {
+        let mut story = Story::plain();
+        for (seconds, outcome) in calls {
+            story.called(seconds, outcome);
+        }
+        assert_eq!(story.shows(), shows, "{name}");
+    }
+}
+
+#[test]
+fn a_missing_task_is_looked_for_again_when_its_grace_ends() {
+    let mut story = Story::plain();
+    let mut now = 0;
+    let mut calls = 0;
+    while story.shows() != "False Stalled TaskNotFound" {
+        let (after, _) = next_call(&story.called(now, trouble(Reason::TaskNotFound)));
+        now += i64::try_from(after.as_secs()).unwrap().max(1);
+        calls += 1;
+        assert!(calls < 200, "stalls at last");
+        assert!(
+            now <= 122 || story.shows() == "False Stalled TaskNotFound",
+            "at {now}"
+        );
+    }
+    let (after, _) = next_call(&story.called(now, trouble(Reason::TaskNotFound)));
+    assert!(after.as_secs() >= 270, "{after:?}");
+}
+
+#[test]
+fn a_restart_never_unstalls_a_missing_task() {
+    let mut story = Story::plain();
+    story.called(1, trouble(Reason::TaskNotFound));
+    story.called(200, trouble(Reason::TaskNotFound));
+    let stalled = story.status().clone();
+    story.restart();
+    for seconds in [300, 301, 302] {
+        let verdict = story.called(seconds, trouble(Reason::TaskNotFound));
+        assert_eq!(verdict.status, stalled);
+        assert!(next_call(&verdict).0.as_secs() >= 270);
+    }
+}
+
+#[test]
+fn a_restart_may_start_the_grace_anew() {
+    let mut story = Story::plain();
+    story.called(1, trouble(Reason::TaskNotFound));
+    story.called(60, trouble(Reason::TaskNotFound));
+    story.restart();
+    story.called(130, trouble(Reason::TaskNotFound));
+    assert_eq!(story.shows(), "Unknown Reconciling TaskNotFound");
+    story.called(251, trouble(Reason::TaskNotFound));
+    assert_eq!(story.shows(), "False Stalled TaskNotFound");
+}
+
+#[test]
+fn the_first_failure_after_a_restart_is_a_blip() {
+    for reason in TRANSIENT {
+        for mut story in [Story::told("running"), stalled(Reason::AccessDenied)] {
+            let before = story.status().clone();
+            story.restart();
+            story.called(100, trouble(reason));
+            assert_eq!(story.status(), &before, "{reason:?}");
+        }
+    }
+}
+
+#[test]
+fn a_blip_does_not_unstall() {
+    for stalling in STALLING {
+        for reason in TRANSIENT {
+            let mut story = stalled(stalling);
+            let before = story.status().clone();
+            let verdict = story.called(1000, trouble(reason));
+            assert_eq!(verdict.status, before, "{stalling:?} {reason:?}");
+            assert!(
+                next_call(&verdict).0 <= Duration::from_secs(1),
+                "{:?}",
+                verdict.next
+            );
+        }
+    }
+}
+
+#[test]
+fn a_restart_delays_the_retry_of_trouble_no_longer_than_five_minutes() {
+    for reason in TRANSIENT.into_iter().chain(STALLING) {
+        for uid in 0..50 {
+            let mut story = stalled(reason);
+            story.called(600, trouble(reason));
+            story.object.uid = uid.to_string();
+            story.object.spec.poll_interval = Some("1h".into());
+            story.restart();
+            let (after, _) = next_call(&story.seen(1000));
+            assert!(after <= Duration::from_secs(330), "{reason:?}: {after:?}");
+        }
+    }
+}
+
+#[test]
+fn after_a_restart_running_tasks_are_asked_about_at_once() {
+    for state in ["running", "paused", "odd"] {
+        let mut story = Story::told(state);
+        story.restart();
+        assert_eq!(next_call(&story.seen(100)), (Duration::ZERO, false));
+    }
+}
+
+#[test]
+fn an_answer_in_time_is_taken_after_any_trouble() {
+    for reason in TRANSIENT.into_iter().chain(STALLING) {
+        let mut story = stalled(reason);
+        story.called(300, answer(&task("running").state));
+        assert_eq!(story.shows(), "False Reconciling TaskRunning", "{reason:?}");
+    }
+}
+
+/// An object that met this trouble five times in a row.
+fn stalled(reason: Reason) -> Story {
+    let mut story = Story::told("running");
+    for seconds in 2..7 {
+        story.called(seconds, trouble(reason));
+    }
+    story
+}

@@ -1,0 +1,12 @@
+//! The scheduler: whose turn it is to be asked about, written and reported, and what crosses what.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod accounts;
+mod crossings;
+mod deletions;
+mod elections;
+mod events;
+mod fairness;
+mod fixtures;
+
+mod simulation;
