@@ -1,0 +1,9 @@
+//! What `docs/reference.md` says, against the code: its tables, its examples of statuses, its links.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod document;
+mod links;
+mod statuses;
+mod tables;
+
+use scaleouttask_controller::rules::{Reason, Severity};
