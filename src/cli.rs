@@ -235,6 +235,7 @@ impl RunArgs {
                 max_calls: self.max_calls.get(),
             },
             seed,
+            ..Config::default()
         };
         Ok(Settings {
             scheduler,

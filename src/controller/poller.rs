@@ -36,14 +36,7 @@ impl Poller {
         };
         let took = clock.elapsed();
         self.metrics.called(&call.region, outcome, took);
-        debug!(
-            namespace = &*call.key.namespace,
-            name = &*call.key.name,
-            task_id = &*call.task_id,
-            outcome,
-            ?took,
-            "asked the task API"
-        );
+        debug!(outcome, ?took, "asked the task API");
         Input::CallEnded {
             object: call.object,
             queue: call.queue,

@@ -11,6 +11,7 @@ use std::{
 use super::{
     RateLimiter,
     fair_queue::{FairQueue, Place, Started},
+    limits::{CallLimits, Fairness},
 };
 
 /// Which queue. Never used again for another.
@@ -31,27 +32,6 @@ pub enum Account {
         /// The ID of the access key in it.
         access_key_id: String,
     },
-}
-
-/// How many calls may be made.
-#[derive(Clone, Copy, Debug)]
-pub struct CallLimits {
-    /// Calls a second in each queue.
-    pub requests_per_second: f64,
-    /// Calls under way at the same time in each queue.
-    pub concurrency: usize,
-    /// Calls under way at the same time in all queues together.
-    pub max_calls: usize,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self {
-            requests_per_second: 20.0,
-            concurrency: 32,
-            max_calls: 256,
-        }
-    }
 }
 
 /// Which calls go first within a namespace.
@@ -99,6 +79,7 @@ struct CallQueue {
 #[derive(Clone, Debug)]
 pub struct CallQueues {
     limits: CallLimits,
+    fairness: Fairness,
     by_key: BTreeMap<(Account, String), QueueId>,
     queues: BTreeMap<QueueId, CallQueue>,
     last_id: QueueId,
@@ -123,9 +104,10 @@ pub struct NextCall {
 }
 
 impl CallQueues {
-    pub fn new(limits: CallLimits) -> Self {
+    pub fn new(limits: CallLimits, fairness: Fairness) -> Self {
         Self {
             limits,
+            fairness,
             by_key: BTreeMap::new(),
             queues: BTreeMap::new(),
             last_id: 0,
@@ -159,7 +141,7 @@ impl CallQueues {
     fn open(&mut self, key: (Account, String), limiter: RateLimiter) -> QueueId {
         self.last_id += 1;
         let queue = CallQueue {
-            waiting: FairQueue::default(),
+            waiting: FairQueue::new(self.fairness),
             limiter,
             in_flight: 0,
             state: State::Idle,
@@ -186,7 +168,7 @@ impl CallQueues {
     /// end in queues that are no more.
     pub fn abandon(&mut self) {
         let last_id = self.last_id;
-        let before = mem::replace(self, Self::new(self.limits));
+        let before = mem::replace(self, Self::new(self.limits, self.fairness));
         self.last_id = last_id;
         let mut queues = before.queues;
         for (key, id) in before.by_key {
@@ -264,7 +246,7 @@ impl CallQueues {
                 self.set_state(id, State::Closed(at));
                 continue;
             }
-            let Some(started) = queue.start(&has_room) else {
+            let Some(started) = queue.start(self.fairness, &has_room) else {
                 self.set_state(id, State::Held);
                 continue;
             };
@@ -413,9 +395,13 @@ impl CallQueues {
 
 impl CallQueue {
     /// Requested calls are at most every second one while others wait.
-    fn start(&mut self, has_room: impl Fn(&str) -> bool) -> Option<Started<Priority>> {
+    fn start(
+        &mut self,
+        fairness: Fairness,
+        has_room: impl Fn(&str) -> bool,
+    ) -> Option<Started<Priority>> {
         let others_wait = self.waiting.len() > self.requested;
-        let first = if self.was_requested && others_wait {
+        let first = if self.was_requested && others_wait && fairness.requests_take_turns {
             Priority::Throttled
         } else {
             Priority::Requested
@@ -443,11 +429,12 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1);
 
     fn queues(max_calls: usize) -> CallQueues {
-        CallQueues::new(CallLimits {
+        let limits = CallLimits {
             requests_per_second: 1e6,
             concurrency: 4,
             max_calls,
-        })
+        };
+        CallQueues::new(limits, Fairness::default())
     }
 
     fn push(queues: &mut CallQueues, host: &str, object: u64, priority: Priority) -> QueueId {

@@ -49,6 +49,8 @@ pub struct Call {
     pub poll_request: Option<Box<str>>,
     /// How late it starts.
     pub lag: Duration,
+    /// Whether a poll request put it forward.
+    pub is_requested: bool,
 }
 
 /// A status to write.

@@ -10,6 +10,7 @@ use super::{
     Effect, NoteId, Publication, Record, Scheduler,
     fair_queue::Place,
     input::{EventResult, Now},
+    limits::Fairness,
     shares::Shares,
     tracked::{Tracked, WritePriority},
     work_queue::WorkQueue,
@@ -45,6 +46,7 @@ pub enum EventPriority {
 /// Events that wait or are under way.
 #[derive(Clone, Debug)]
 pub struct EventQueue {
+    fairness: Fairness,
     work: WorkQueue<EventPriority>,
     notes: BTreeMap<NoteId, Note>,
     last_id: NoteId,
@@ -66,21 +68,20 @@ struct Note {
     due: Option<Duration>,
 }
 
-impl Default for EventQueue {
-    fn default() -> Self {
+impl EventQueue {
+    pub fn new(fairness: Fairness) -> Self {
         Self {
-            work: WorkQueue::new(SLOTS),
+            fairness,
+            work: WorkQueue::new(SLOTS, fairness),
             notes: BTreeMap::new(),
             last_id: 0,
-            waiting: Shares::new(WAITING_MAX),
+            waiting: Shares::new(WAITING_MAX, fairness),
             timers: BTreeSet::new(),
             dropped: 0,
             hurries: false,
         }
     }
-}
 
-impl EventQueue {
     /// Takes on the Event for a change that is written, and says what to log and count at once.
     pub fn record(&mut self, tracked: &mut Tracked, note: EventNote, now: Now) -> Effect {
         let object = &tracked.object;
@@ -194,7 +195,7 @@ impl EventQueue {
         let lost = u64::try_from(self.notes.len()).unwrap_or_default();
         *self = Self {
             dropped: self.dropped + lost,
-            ..Self::default()
+            ..Self::new(self.fairness)
         };
     }
 

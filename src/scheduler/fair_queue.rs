@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
+use super::limits::Fairness;
+
 /// IDs that wait. Namespaces take turns. Within one, the higher priority comes first (the lower in
 /// order of `P`), and what has waited longer.
 #[derive(Clone, Debug)]
@@ -12,6 +14,7 @@ pub struct FairQueue<P> {
     len: usize,
     /// Counts turns and places. Starts anew whenever nothing waits.
     count: u64,
+    takes_turns: bool,
 }
 
 /// What waits in one namespace.
@@ -29,18 +32,18 @@ pub struct Place<P> {
     number: u64,
 }
 
-impl<P> Default for FairQueue<P> {
-    fn default() -> Self {
+impl<P: Copy + Ord> FairQueue<P> {
+    /// A queue in which nothing waits.
+    pub fn new(fairness: Fairness) -> Self {
         Self {
             namespaces: BTreeMap::new(),
             turns: BTreeMap::new(),
             len: 0,
             count: 0,
+            takes_turns: fairness.namespaces_take_turns,
         }
     }
-}
 
-impl<P: Copy + Ord> FairQueue<P> {
     /// Adds an ID behind those of its namespace with the same priority.
     pub fn push(&mut self, namespace: &Arc<str>, id: u64, priority: P) -> Place<P> {
         self.count += 1;
@@ -90,11 +93,16 @@ impl<P: Copy + Ord> FairQueue<P> {
             priority: last,
             number: u64::MAX,
         };
-        let (turn, place, id) = self.turns.iter().find_map(|(turn, namespace)| {
+        let mut may_start = self.turns.iter().filter_map(|(turn, namespace)| {
             let ids = &self.namespaces.get(namespace)?.ids;
             let (place, id) = ids.range(first..=last).next()?;
             may_start(namespace).then_some((*turn, *place, *id))
-        })?;
+        });
+        let (turn, place, id) = if self.takes_turns {
+            may_start.next()?
+        } else {
+            may_start.min_by_key(|(_, place, _)| *place)?
+        };
         let namespace = self.turns.remove(&turn)?;
         let waiting = self.namespaces.get_mut(&namespace)?;
         waiting.ids.remove(&place);
@@ -152,7 +160,7 @@ mod tests {
     use super::*;
 
     fn queue_of(ids: &[(&str, u64, u8)]) -> FairQueue<u8> {
-        let mut queue = FairQueue::default();
+        let mut queue = FairQueue::new(Fairness::default());
         for (namespace, id, priority) in ids {
             queue.push(&(*namespace).into(), *id, *priority);
         }

@@ -11,6 +11,7 @@ mod election;
 mod event_queue;
 mod fair_queue;
 mod input;
+mod limits;
 mod object_counts;
 mod objects;
 mod polls;
@@ -32,17 +33,18 @@ use self::{
     event_queue::EventQueue,
     object_counts::Row,
     shares::Shares,
-    tracked::{Timer, Tracked, WritePriority},
+    tracked::{PollState, Timer, Tracked, WritePriority},
     work_queue::WorkQueue,
 };
 pub use self::{
-    call_queues::{Account, CallLimits, QueueId},
+    call_queues::{Account, QueueId},
     effect::{Call, Deletion, Effect, Publication, Record, Write},
     election::{
         Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD,
         STANDBY_PERIOD,
     },
     input::{DeletionResult, EventResult, Input, Now, WriteResult},
+    limits::{CallLimits, Fairness, Slots},
     object_counts::ObjectCounts,
     rate_limiter::RateLimiter,
 };
@@ -56,16 +58,6 @@ pub type ObjectId = u64;
 /// One Event that is to be published.
 pub type NoteId = u64;
 
-/// First attempts at writes of status, under way at the same time. One namespace has half of them.
-const WRITE_SLOTS: usize = 64;
-/// The same for other attempts.
-const RETRY_SLOTS: usize = 32;
-const DELETION_SLOTS: usize = 32;
-/// Secrets that are read at the same time.
-const SECRET_SLOTS: usize = 32;
-/// Answers that may wait to be written. Where a namespace holds its share of them, which is half if
-/// no other does, its calls wait: each would only add to them.
-const ANSWERS_MAX: usize = 200;
 /// Timers that fire in one turn. More would hold up what else happens.
 const TIMERS_A_TURN: usize = 1000;
 
@@ -78,6 +70,10 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// How many calls may be made.
     pub limits: CallLimits,
+    /// How many requests to the API server may be under way.
+    pub slots: Slots,
+    /// The rules of fairness.
+    pub fairness: Fairness,
     /// Scatters delays; another for each process.
     pub seed: u64,
 }
@@ -122,8 +118,9 @@ impl Scheduler {
     /// A scheduler with other rules than [`observe`]'s: tests of the tests break some.
     #[must_use]
     pub fn with_rules(config: Config, observe: Observe) -> Self {
+        let (slots, fairness) = (config.slots, config.fairness);
         Self {
-            calls: CallQueues::new(config.limits),
+            calls: CallQueues::new(config.limits, fairness),
             config,
             observe,
             objects: BTreeMap::new(),
@@ -131,12 +128,12 @@ impl Scheduler {
             last_id: 0,
             listings: BTreeMap::new(),
             timers: BTreeSet::new(),
-            secrets: WorkQueue::new(SECRET_SLOTS),
-            writes: WorkQueue::new(WRITE_SLOTS),
-            retries: WorkQueue::new(RETRY_SLOTS),
-            deletions: WorkQueue::new(DELETION_SLOTS),
-            events: EventQueue::default(),
-            answers: Shares::new(ANSWERS_MAX),
+            secrets: WorkQueue::new(slots.secrets, fairness),
+            writes: WorkQueue::new(slots.writes, fairness),
+            retries: WorkQueue::new(slots.retries, fairness),
+            deletions: WorkQueue::new(slots.deletions, fairness),
+            events: EventQueue::new(fairness),
+            answers: Shares::new(slots.answers, fairness),
             congested: BTreeSet::new(),
             counts: ObjectCounts::default(),
             leads: false,
@@ -208,6 +205,14 @@ impl Scheduler {
     pub fn awaits_write(&self, object: ObjectId) -> bool {
         let tracked = self.objects.get(&object);
         tracked.is_some_and(|tracked| tracked.write.is_some())
+    }
+
+    /// Whether a call about that object is due and waits for its turn. For model checkers.
+    #[must_use]
+    pub fn waits_for_call(&self, key: &ObjectKey) -> bool {
+        let id = self.by_key.get(key);
+        let tracked = id.and_then(|id| self.objects.get(id));
+        tracked.is_some_and(|tracked| matches!(tracked.poll, PollState::Queued { .. }))
     }
 
     /// How many objects there are by reason and state.
@@ -293,15 +298,16 @@ impl Scheduler {
 
     /// Objects get new IDs, so that the end of what is still under way is nothing to this term.
     fn stand_by(&mut self) {
+        let (slots, fairness) = (self.config.slots, self.config.fairness);
         self.leads = false;
         self.term += 1;
         self.timers.clear();
         self.calls.abandon();
-        self.secrets = WorkQueue::new(SECRET_SLOTS);
-        self.writes = WorkQueue::new(WRITE_SLOTS);
-        self.retries = WorkQueue::new(RETRY_SLOTS);
-        self.deletions = WorkQueue::new(DELETION_SLOTS);
-        self.answers = Shares::new(ANSWERS_MAX);
+        self.secrets = WorkQueue::new(slots.secrets, fairness);
+        self.writes = WorkQueue::new(slots.writes, fairness);
+        self.retries = WorkQueue::new(slots.retries, fairness);
+        self.deletions = WorkQueue::new(slots.deletions, fairness);
+        self.answers = Shares::new(slots.answers, fairness);
         self.congested.clear();
         self.events.abandon();
         for tracked in mem::take(&mut self.objects).into_values() {

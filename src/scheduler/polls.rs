@@ -216,7 +216,8 @@ impl Scheduler {
             let PollState::Queued { due, .. } = tracked.poll else {
                 continue;
             };
-            if started.priority == Priority::Requested {
+            let is_requested = started.priority == Priority::Requested;
+            if is_requested {
                 tracked.requested_at = Some(now.monotonic);
             }
             let object = &tracked.object;
@@ -234,6 +235,7 @@ impl Scheduler {
                 secret,
                 poll_request: object.pending_poll_request().map(Into::into),
                 lag: now.monotonic.saturating_sub(due),
+                is_requested,
             }));
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::limits::Fairness;
+
 /// A number of places. A namespace may take another while it holds fewer than are free: so one that
 /// takes all it can leaves half of them, two leave a third, and who holds none always finds one.
 #[derive(Clone, Debug)]
@@ -9,15 +11,17 @@ pub struct Shares {
     limit: usize,
     taken: usize,
     by_namespace: BTreeMap<Arc<str>, usize>,
+    are_shared: bool,
 }
 
 impl Shares {
     /// Places of which none is taken.
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, fairness: Fairness) -> Self {
         Self {
             limit,
             taken: 0,
             by_namespace: BTreeMap::new(),
+            are_shared: fairness.namespaces_share_slots,
         }
     }
 
@@ -36,7 +40,12 @@ impl Shares {
 
     /// Whether that namespace may take another.
     pub fn has_room(&self, namespace: &str) -> bool {
-        self.held_by(namespace) < self.free()
+        let held = if self.are_shared {
+            self.held_by(namespace)
+        } else {
+            0
+        };
+        held < self.free()
     }
 
     /// That namespace takes one.
@@ -64,7 +73,7 @@ mod tests {
 
     /// How many each takes that takes all it can, in turn.
     fn taken(limit: usize, namespaces: &[&str]) -> Vec<usize> {
-        let mut shares = Shares::new(limit);
+        let mut shares = Shares::new(limit, Fairness::default());
         for _ in 0..limit {
             for namespace in namespaces {
                 if shares.has_room(namespace) {
@@ -86,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_taken() {
-        let mut shares = Shares::new(2);
+        let mut shares = Shares::new(2, Fairness::default());
         shares.take(&"a".into());
         assert!(!shares.has_room("a") && shares.has_room("b"));
         shares.give_back("a");

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use super::{
     fair_queue::{FairQueue, Place, Started},
+    limits::Fairness,
     shares::Shares,
 };
 
@@ -18,10 +19,10 @@ pub struct WorkQueue<P> {
 
 impl<P: Copy + Ord> WorkQueue<P> {
     /// One that lets this many be under way at a time, half of them of one namespace.
-    pub fn new(slots: usize) -> Self {
+    pub fn new(slots: usize, fairness: Fairness) -> Self {
         Self {
-            queue: FairQueue::default(),
-            slots: Shares::new(slots),
+            queue: FairQueue::new(fairness),
+            slots: Shares::new(slots, fairness),
             under_way: BTreeMap::new(),
         }
     }

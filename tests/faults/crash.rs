@@ -102,7 +102,7 @@ fn killed(scenario: Scenario, kills: &[(At, Side)]) -> Run {
 }
 
 /// A kill at that request, and one at the start that follows: at the write that is made up for, or
-/// at the list or the watch.
+/// at the list.
 fn twice_at(number: usize, point: Point) -> [(At, Side); 2] {
     let side = SIDES[number / 2 % 2];
     let first = |kind| At::InLife(2, Point { kind, ordinal: 1 });
@@ -112,7 +112,7 @@ fn twice_at(number: usize, point: Point) -> [(At, Side); 2] {
         }
         _ => [
             (At::Ever(point), SIDES[number % 2]),
-            (first([Kind::List, Kind::Watch][number % 2]), side),
+            (first(Kind::List), side),
         ],
     }
 }

@@ -30,7 +30,7 @@ use tokio::{
 
 pub use self::{
     action::{Action, Answer, Side},
-    request::{Kind, Point, Record, Request},
+    request::{Kind, Point, Record, Request, is_streaming_list},
 };
 use self::{body::Cut, request::Counter};
 
@@ -161,11 +161,11 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn arrived(&self, life: u32, head: &Parts) -> (usize, Kind, Action) {
+    fn arrived(&self, life: u32, head: &Parts) -> (usize, bool, Action) {
         let mut planned = lock(&self.planned);
         let (plan, counter) = &mut *planned;
         let request = counter.count(life, head);
-        let kind = request.point.kind;
+        let streams = request.streams();
         let action = plan(&request);
         let record = Record {
             request,
@@ -177,7 +177,7 @@ impl Shared {
             index = records.len();
             records.push(record);
         });
-        (index, kind, action)
+        (index, streams, action)
     }
 
     fn answered(&self, index: usize, status: u16) {

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::sleep};
 use crate::{
     bench::Bench,
     observer::Observer,
-    proxy::{Kind, Plan, Proxy},
+    proxy::{Plan, Proxy},
     scenario::{Act, NAME},
 };
 
@@ -71,7 +71,7 @@ impl Stage {
             .until(|records| {
                 let mut newest = records.iter().rev();
                 newest
-                    .find(|record| record.request.point.kind == Kind::Watch)
+                    .find(|record| record.request.streams())
                     .is_some_and(|watch| watch.request.life >= life && watch.answers.contains(&200))
             })
             .await;

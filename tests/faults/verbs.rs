@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     bench::Bench,
-    proxy::{Action, Kind, Plan, Point},
+    proxy::{Action, Kind, Plan, Point, is_streaming_list},
     scenario::{Act, TASK_ID},
     stage::Stage,
 };
@@ -56,14 +56,17 @@ struct Trial {
     granted: BTreeSet<Verb>,
 }
 
-/// A conflict, so that the object is read.
+/// A conflict, so that the object is read; and no stream of all objects, so that they are listed in
+/// pages, as where the API server lacks the feature gate `WatchList`.
 fn plan() -> Plan {
     let first = Point {
         kind: Kind::PatchStatus,
         ordinal: 1,
     };
     Box::new(move |request| {
-        if request.point == first {
+        if is_streaming_list(&request.query) {
+            Action::Fail(422, None)
+        } else if request.point == first {
             Action::Fail(409, None)
         } else {
             Action::Pass

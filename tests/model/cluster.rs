@@ -13,6 +13,8 @@ use crate::{
     setting::{Edit, Plan},
 };
 
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub objects: Vec<Option<Object>>,
@@ -48,13 +50,14 @@ impl<T> Landed<T> {
 /// The name of an object of the setting.
 pub fn key_of(index: usize) -> ObjectKey {
     ObjectKey {
-        namespace: ["left", "right"][index].into(),
-        name: ["a", "b"][index].into(),
+        namespace: ["left", "left", "left", "right"][index].into(),
+        name: NAMES[index].into(),
     }
 }
 
 pub fn index_of(key: &ObjectKey) -> usize {
-    usize::from(&*key.name == "b")
+    let mut names = NAMES.iter();
+    names.position(|name| *name == &*key.name).unwrap()
 }
 
 impl Cluster {

@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
     rules::{Object, Policy, PollError, PollResult, Reason},
     scheduler::{
-        Call, Config, DeletionResult, Effect, Election, EventResult, Input, LeaseStep, Now,
-        RENEW_DEADLINE, Scheduler, Write, WriteResult,
+        Call, CallLimits, Config, DeletionResult, Effect, Election, EventResult, Input, LeaseStep,
+        Now, RENEW_DEADLINE, Scheduler, Slots, Write, WriteResult,
     },
 };
 
@@ -46,6 +46,12 @@ pub struct Process {
     /// The version of the Lease that it knows.
     pub lease_version: Option<String>,
     synced: bool,
+    limits: CallLimits,
+    write_slots: usize,
+    /// How many calls about other namespaces began while an object waited for its own.
+    passed_over: Vec<usize>,
+    /// The objects that waited, without a poll request, when a requested call began last.
+    put_off: Vec<usize>,
     pub broken: Option<Promise>,
 }
 
@@ -57,7 +63,12 @@ impl Process {
                 poll_interval: POLL_INTERVAL,
                 ..Policy::default()
             },
-            limits: setting.limits,
+            limits: setting.variant.limits(setting.limits),
+            slots: Slots {
+                writes: setting.write_slots,
+                ..Slots::default()
+            },
+            fairness: setting.variant.fairness(),
             ..Config::default()
         };
         let mut process = Self {
@@ -73,6 +84,10 @@ impl Process {
             renewed_at: None,
             lease_version: None,
             synced: false,
+            limits: setting.limits,
+            write_slots: setting.write_slots,
+            passed_over: vec![0; setting.objects.len()],
+            put_off: Vec::new(),
             broken: None,
         };
         process.look_at_lead(now);
@@ -105,7 +120,7 @@ impl Process {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Call(call) => self.call(call, now),
-                Effect::Write(write) => self.ask(What::Write(write), now),
+                Effect::Write(write) => self.write(write, now),
                 Effect::Delete(deletion) => self.ask(What::Delete(deletion), now),
                 // Events are part of no state here: each is there at once.
                 Effect::Publish(publication) => {
@@ -153,7 +168,56 @@ impl Process {
         if self.requests.iter().any(is_about_the_same) {
             self.breaks(Promise::OneCallAtATime);
         }
+        let (in_flight, _) = self.scheduler.calls();
+        if in_flight > self.limits.max_calls {
+            self.breaks(Promise::CallsAreBounded);
+        }
+        self.look_at_turns(&call);
         self.ask(What::Call(call), now);
+    }
+
+    /// Whether those that wait were passed over by more than they should. Told where one call is
+    /// made at a time.
+    fn look_at_turns(&mut self, call: &Call) {
+        let waiting = self.known.iter().enumerate().filter_map(|(index, object)| {
+            let object = object.as_ref()?;
+            let waits = self.scheduler.waits_for_call(&object.key);
+            waits.then_some((index, object))
+        });
+        let waiting: Vec<(usize, &Object)> = waiting.collect();
+        let mut passed_over = vec![0; self.passed_over.len()];
+        for (index, object) in &waiting {
+            let is_other = object.key.namespace != call.key.namespace;
+            passed_over[*index] = self.passed_over[*index] + usize::from(is_other);
+        }
+        let put_off = waiting
+            .iter()
+            .filter(|(_, object)| call.is_requested && object.pending_poll_request().is_none())
+            .map(|(index, _)| *index);
+        let put_off: Vec<usize> = put_off.collect();
+        let again = put_off.iter().any(|index| self.put_off.contains(index));
+        let is_unfair = passed_over.iter().any(|times| *times > 1);
+        self.passed_over = passed_over;
+        self.put_off = put_off;
+        if self.limits.max_calls == 1 && is_unfair {
+            self.breaks(Promise::NamespacesTakeTurns);
+        }
+        if self.limits.max_calls == 1 && again {
+            self.breaks(Promise::RequestsTakeTurns);
+        }
+    }
+
+    fn write(&mut self, write: Box<Write>, now: Now) {
+        let namespace = &write.object.key.namespace;
+        let is_alike = |request: &&Request| match &request.what {
+            What::Write(other) => other.object.key.namespace == *namespace && other.attempts == 0,
+            _ => false,
+        };
+        let under_way = self.requests.iter().filter(is_alike).count();
+        if write.attempts == 0 && 2 * under_way >= self.write_slots {
+            self.breaks(Promise::NamespacesShareSlots);
+        }
+        self.ask(What::Write(write), now);
     }
 
     /// The shell drops calls when the lead ends, and hears no more of writes.

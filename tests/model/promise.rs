@@ -21,6 +21,10 @@ pub enum Promise {
     PollRequestIsActedOn,
     WhatIsKnownStays,
     FinishedStaysSo,
+    CallsAreBounded,
+    NamespacesTakeTurns,
+    NamespacesShareSlots,
+    RequestsTakeTurns,
     /// Left alone, everything shows the truth within a bounded number of steps.
     Converges,
     /// And then costs no more than it should.
@@ -45,6 +49,14 @@ impl fmt::Display for Promise {
             Self::PollRequestIsActedOn => "a poll request is echoed after a call, not before",
             Self::WhatIsKnownStays => "trouble takes nothing away that was shown",
             Self::FinishedStaysSo => "a finished object stays so",
+            Self::CallsAreBounded => "no more calls are under way than may be",
+            Self::NamespacesTakeTurns => {
+                "while an object waits, another namespace gets one call at most"
+            }
+            Self::NamespacesShareSlots => "a namespace leaves slots for the writes of others",
+            Self::RequestsTakeTurns => {
+                "of two calls in a row that were requested, no other object waited for the second"
+            }
             Self::Converges => "left alone, every object comes to show the truth",
             Self::ComesToRest => "shown the truth, an object costs no write, and calls only if due",
         })

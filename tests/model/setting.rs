@@ -22,8 +22,9 @@ pub struct Setting {
     /// After so long the calendar goes round and round within a poll interval, so that states
     /// recur.
     pub calendar: Duration,
-    /// How many calls may be made.
+    /// How many calls may be made, and how many writes.
     pub limits: CallLimits,
+    pub write_slots: usize,
     pub variant: Variant,
 }
 
@@ -108,6 +109,7 @@ impl Setting {
                 concurrency: 2,
                 max_calls: 2,
             },
+            write_slots: 8,
             variant: Variant::None,
         }
     }

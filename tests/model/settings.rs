@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use scaleouttask_controller::scheduler::CallLimits;
+
 use crate::{
     request::Fate,
     setting::{Accident, Edit, Plan, RUNNING, SUCCESS, Setting, Truth},
@@ -37,6 +39,7 @@ pub fn all() -> Vec<Setting> {
         lapses(),
         accidents(),
         unknown(),
+        queues(),
     ]
 }
 
@@ -142,6 +145,24 @@ pub fn unknown() -> Setting {
     }
 }
 
+/// Three objects of one namespace and one of another, of which one is called at a time, and one of
+/// each namespace written.
+pub fn queues() -> Setting {
+    let plain = Setting::plain("queues");
+    Setting {
+        objects: vec![plain.objects[0]; 4],
+        edits: 3,
+        edit_kinds: &[Edit::AskForPoll],
+        limits: CallLimits {
+            concurrency: 1,
+            max_calls: 1,
+            ..plain.limits
+        },
+        write_slots: 2,
+        ..plain
+    }
+}
+
 /// Two replicas, two objects, and everything that can go wrong.
 pub fn large() -> Setting {
     Setting {
@@ -161,13 +182,24 @@ pub fn large() -> Setting {
 pub fn of(variant: Variant) -> Setting {
     use Variant as V;
     let setting = match variant {
-        V::None | V::PollsTheFinished | V::WritesOverAndOver => Setting::plain("plain"),
-        V::GivesUpAfterTrouble | V::ClearsInTrouble | V::ForgetsFailedWrites => failures(),
+        V::None | V::PollsTheFinished | V::WritesOverAndOver | V::TakesOneAnswerForAnother => {
+            Setting::plain("plain")
+        }
+        V::GivesUpAfterTrouble
+        | V::ClearsInTrouble
+        | V::ForgetsFailedWrites
+        | V::ForgetsFailedCalls => failures(),
+        V::ServesWhoComesFirst | V::LetsOneTakeAllSlots | V::CallsTooManyAtOnce => Setting {
+            edits: 0,
+            ..queues()
+        },
+        V::PrefersRequestsAlways => queues(),
         V::PollsTheSuspended
         | V::ForgetsPollRequests
         | V::EchoesBeforeTheCall
         | V::DeletesTooEarly
         | V::DeletesBlindly
+        | V::ForgetsFailedDeletions
         | V::WritesBlindly
         | V::TakesConflictsForSuccess
         | V::ForgetsGoneObjects => Setting {

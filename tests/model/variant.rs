@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use scaleouttask_controller::{
-    rules::{Case, Conditions, Next, Object, Observe, TaskState, Verdict, observe},
-    scheduler::{Election, Input, LEASE_DURATION, LeaseRecord, RENEW_DEADLINE, WriteResult},
+    rules::{Case, Conditions, Next, Object, Observe, TaskChange, TaskState, Verdict, observe},
+    scheduler::{
+        CallLimits, DeletionResult, Election, Fairness, Input, LEASE_DURATION, LeaseRecord,
+        RENEW_DEADLINE, WriteResult,
+    },
 };
 
 use crate::promise::Promise;
@@ -33,10 +36,17 @@ pub enum Variant {
     TakesOverAtOnce,
     SeesNoSignOfLife,
     ClaimsBlindly,
+    ServesWhoComesFirst,
+    LetsOneTakeAllSlots,
+    PrefersRequestsAlways,
+    CallsTooManyAtOnce,
+    ForgetsFailedCalls,
+    ForgetsFailedDeletions,
+    TakesOneAnswerForAnother,
 }
 
 /// Every broken one, with the promises of which it breaks at least one.
-pub const BROKEN: [(Variant, &[Promise]); 20] = [
+pub const BROKEN: [(Variant, &[Promise]); 27] = [
     (Variant::PollsTheFinished, &[Promise::FinishedIsNeverPolled]),
     (
         Variant::PollsTheSuspended,
@@ -66,6 +76,22 @@ pub const BROKEN: [(Variant, &[Promise]); 20] = [
     (Variant::TakesOverAtOnce, &[Promise::OneLeader]),
     (Variant::SeesNoSignOfLife, &[Promise::OneLeader]),
     (Variant::ClaimsBlindly, &[Promise::OneLeader]),
+    (
+        Variant::ServesWhoComesFirst,
+        &[Promise::NamespacesTakeTurns],
+    ),
+    (
+        Variant::LetsOneTakeAllSlots,
+        &[Promise::NamespacesShareSlots],
+    ),
+    (
+        Variant::PrefersRequestsAlways,
+        &[Promise::RequestsTakeTurns],
+    ),
+    (Variant::CallsTooManyAtOnce, &[Promise::CallsAreBounded]),
+    (Variant::ForgetsFailedCalls, &[Promise::Converges]),
+    (Variant::ForgetsFailedDeletions, &[Promise::Converges]),
+    (Variant::TakesOneAnswerForAnother, &[Promise::Converges]),
 ];
 
 /// How long a lead lasts that nobody ends.
@@ -84,6 +110,7 @@ impl Variant {
             Self::TakesAnyLateAnswer => takes_any_late_answer,
             Self::DeletesTooEarly => deletes_too_early,
             Self::WritesOverAndOver => writes_over_and_over,
+            Self::TakesOneAnswerForAnother => takes_one_answer_for_another,
             _ => observe,
         }
     }
@@ -95,9 +122,43 @@ impl Variant {
                 Some(Input::WriteEnded(id, WriteResult::Written(now)))
             }
             (Self::ForgetsFailedWrites, Input::WriteEnded(_, WriteResult::Failed))
+            | (Self::ForgetsFailedCalls, Input::CallEnded { result: Err(_), .. })
+            | (Self::ForgetsFailedDeletions, Input::DeletionEnded(_, DeletionResult::Failed))
             | (Self::ForgetsGoneObjects, Input::Gone(_) | Input::ListingDone(_)) => None,
             (Self::IsDeafWhileStandingBy, Input::Applied(..)) if !leads => None,
             (_, event) => Some(event),
+        }
+    }
+
+    /// The rules of fairness.
+    pub fn fairness(self) -> Fairness {
+        let all = Fairness::default();
+        match self {
+            Self::ServesWhoComesFirst => Fairness {
+                namespaces_take_turns: false,
+                ..all
+            },
+            Self::LetsOneTakeAllSlots => Fairness {
+                namespaces_share_slots: false,
+                ..all
+            },
+            Self::PrefersRequestsAlways => Fairness {
+                requests_take_turns: false,
+                ..all
+            },
+            _ => all,
+        }
+    }
+
+    /// How many calls may be made.
+    pub fn limits(self, limits: CallLimits) -> CallLimits {
+        match self {
+            Self::CallsTooManyAtOnce => CallLimits {
+                concurrency: 2,
+                max_calls: 2,
+                ..limits
+            },
+            _ => limits,
         }
     }
 
@@ -201,6 +262,16 @@ fn takes_any_late_answer(case: &Case<'_>) -> Verdict {
             object.status.conditions = Conditions::default();
         }
     })
+}
+
+/// As where all fingerprints are alike.
+fn takes_one_answer_for_another(case: &Case<'_>) -> Verdict {
+    let mut verdict = observe(case);
+    if case.object.status.was_read() {
+        verdict.status = case.object.status.clone();
+        verdict.task = TaskChange::None;
+    }
+    verdict
 }
 
 fn deletes_too_early(case: &Case<'_>) -> Verdict {

@@ -9,7 +9,9 @@ use super::Action;
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// In pages, or as a watch that begins with all objects.
     List,
+    /// From a version on.
     Watch,
     /// Of one object, as after a conflict.
     Read,
@@ -54,6 +56,13 @@ pub struct Record {
     pub answers: Vec<u16>,
 }
 
+impl Request {
+    /// Whether it is a watch, also one that begins with all objects.
+    pub fn streams(&self) -> bool {
+        matches!(self.point.kind, Kind::List | Kind::Watch) && self.query.contains("watch=")
+    }
+}
+
 /// Gives requests their numbers.
 #[derive(Debug, Default)]
 pub struct Counter {
@@ -69,6 +78,7 @@ impl Kind {
         match (method, collection) {
             (_, "leases") => Self::Lease,
             (&Method::GET, "scaleouttasks") if !name.is_empty() => Self::Read,
+            (&Method::GET, "scaleouttasks") if is_streaming_list(query) => Self::List,
             (&Method::GET, "scaleouttasks") if query.contains("watch=") => Self::Watch,
             (&Method::GET, "scaleouttasks") => Self::List,
             (&Method::PATCH, "scaleouttasks") if part == "status" => Self::PatchStatus,
@@ -83,6 +93,11 @@ impl Kind {
     pub fn is_write(self) -> bool {
         !matches!(self, Self::List | Self::Watch | Self::Read)
     }
+}
+
+/// Whether a watch begins with all objects.
+pub fn is_streaming_list(query: &str) -> bool {
+    query.contains("sendInitialEvents=true")
 }
 
 /// Resource, name and subresource that a path like `/apis/GROUP/VERSION/namespaces/NS/…` names.

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Action, Answer, Kind, Shared, Side,
+    Action, Answer, Shared, Side,
     action::{failure, gone},
     body::{Body, Cut, cut, whole},
 };
@@ -52,12 +52,12 @@ async fn respond(
 ) -> Result<Response<Body>, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let (index, kind, action) = shared.arrived(life, &head);
+    let (index, streams, action) = shared.arrived(life, &head);
     let asked = Asked {
         shared: shared.clone(),
         life,
         index,
-        is_watch: kind == Kind::Watch,
+        streams,
         head,
         body,
     };
@@ -72,7 +72,8 @@ struct Asked {
     shared: Arc<Shared>,
     life: u32,
     index: usize,
-    is_watch: bool,
+    /// Whether it is a watch, also one that begins with all objects.
+    streams: bool,
     head: Parts,
     body: Bytes,
 }
@@ -125,12 +126,12 @@ impl Asked {
         *request.uri_mut() = self.head.uri.clone();
         *request.headers_mut() = end_to_end(&self.head.headers);
         let (shared, index) = (self.shared.clone(), self.index);
-        let is_watch = self.is_watch;
+        let streams = self.streams;
         let answered = async move {
             let response = shared.upstream.send(request).await.map_err(|_| Cut)?;
             let (mut head, body) = response.into_parts();
             head.headers = end_to_end(&head.headers);
-            let body = if is_watch {
+            let body = if streams {
                 body.map_err(Into::into).boxed_unsync()
             } else {
                 whole(body.collect().await.map_err(|_| Cut)?.to_bytes())
