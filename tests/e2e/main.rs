@@ -4,6 +4,7 @@
 
 mod bad_responses;
 mod credentials;
+mod fairness;
 mod kubectl;
 mod leaders;
 mod lifecycle;

@@ -64,8 +64,9 @@ pub struct World {
     directory: TempDir,
     controller: Option<Controller>,
     starts: AtomicU32,
+    witness: Arc<Witness>,
     // At the end, when nobody writes any more.
-    _vow: Vow,
+    vows: Vec<Vow>,
 }
 
 impl World {
@@ -88,17 +89,10 @@ impl World {
         });
         let witness = witness.await;
         let namespace = format!("{name}-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let body = json!({ "metadata": { "name": namespace } });
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        namespaces
-            .create(
-                &PostParams::default(),
-                &serde_json::from_value(body).unwrap(),
-            )
-            .await
-            .unwrap();
+        create_namespace(&client, &namespace).await;
         Self {
-            _vow: witness.vow(&namespace),
+            vows: vec![witness.vow(&namespace)],
+            witness: witness.clone(),
             plane,
             client,
             namespace,
@@ -109,9 +103,23 @@ impl World {
         }
     }
 
+    /// Creates one namespace more, which the controller sees if `--namespace` names it too. What
+    /// this returns is its name.
+    pub async fn add_namespace(&mut self, suffix: &str) -> String {
+        let namespace = format!("{}-{suffix}", self.namespace);
+        create_namespace(&self.client, &namespace).await;
+        self.vows.push(self.witness.vow(&namespace));
+        namespace
+    }
+
     /// The objects of the namespace.
     pub fn api(&self) -> Api<ScaleOutTask> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        self.api_in(&self.namespace)
+    }
+
+    /// The objects of another namespace.
+    pub fn api_in(&self, namespace: &str) -> Api<ScaleOutTask> {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     /// Adds a task, or replaces it.
@@ -403,6 +411,14 @@ pub async fn eventually_within<F: Future<Output = bool>>(
         assert!(began.elapsed() < limit, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let body = json!({ "metadata": { "name": name } });
+    let namespace = serde_json::from_value(body).unwrap();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let params = PostParams::default();
+    namespaces.create(&params, &namespace).await.unwrap();
 }
 
 /// The administrator's client.

@@ -6,21 +6,18 @@ use std::{
 };
 
 use controlplane::{ControlPlane, Options};
-use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
     Api, Client, Config, Resource,
-    api::{DeleteParams, ListParams, PostParams, Request},
+    api::{DeleteParams, ListParams, Request},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
 
 use super::{Result, metrics};
-use crate::repository;
+use crate::{objects::create_all, repository};
 
 /// What the controller is known by to RBAC.
 const USER: &str = "scaleouttask-controller";
-/// How many objects are created at the same time.
-const CREATED_AT_ONCE: usize = 16;
 
 /// Objects in a page of a list, and where in it the metadata of the page are.
 const PAGE: u32 = 250;
@@ -91,20 +88,7 @@ impl Cluster {
 
     /// Creates these objects, by name.
     pub async fn create(&self, namespace: &str, objects: Vec<(String, Spec)>) -> Result<()> {
-        let api = self.objects(namespace);
-        let create = |(name, spec): (String, Spec)| {
-            let api = api.clone();
-            async move {
-                let object = ScaleOutTask::new(&name, spec);
-                api.create(&PostParams::default(), &object).await.map(drop)
-            }
-        };
-        stream::iter(objects)
-            .map(create)
-            .buffer_unordered(CREATED_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
-        Ok(())
+        Ok(create_all(&self.objects(namespace), objects).await?)
     }
 
     /// Deletes all objects of a namespace.
@@ -113,6 +97,16 @@ impl Cluster {
         let api = self.objects(namespace);
         api.delete_collection(&delete, &list).await?;
         Ok(())
+    }
+
+    /// The administrator's client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The control plane.
+    pub fn plane(&self) -> &ControlPlane {
+        &self.plane
     }
 
     /// The objects of a namespace, to work with.
