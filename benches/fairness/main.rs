@@ -1,10 +1,12 @@
 //! `cargo bench --bench fairness`: 1,000 objects on an account that throttles, beside a region that
-//! doesn't, on a real etcd and kube-apiserver and a simulated task API.
+//! doesn't; then what one object, namespace or region costs the others. On a real etcd and
+//! kube-apiserver and a simulated task API.
 
 mod figures;
 mod report;
 mod run;
 mod scenario;
+mod shares;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -16,11 +18,12 @@ use run::{Windows, run};
 use scenario::{BASELINE_AGAIN, Name, SCENARIOS, Scenario};
 
 /// How fair the controller is to 1,000 objects on an account that throttles, and to a region beside
-/// it that doesn't. Takes about 21 minutes.
+/// it that doesn't; and what one object, namespace or region costs the others. Takes about 36
+/// minutes.
 #[derive(Parser)]
 #[command(name = "fairness", bin_name = "cargo bench --bench fairness --")]
 struct Arguments {
-    /// Measure for a shorter time, to try it: about 9 minutes, and rough figures
+    /// Measure for a shorter time, to try it: about 18 minutes, and rough figures
     #[arg(long)]
     quick: bool,
     /// Run these scenarios only
@@ -43,8 +46,11 @@ struct Arguments {
 impl Arguments {
     fn scenarios(&self) -> Vec<Scenario> {
         let all = SCENARIOS.into_iter().chain([BASELINE_AGAIN]);
-        let wanted = |name| self.only.is_empty() || self.only.contains(&name);
-        all.filter(|scenario| wanted(scenario.name)).collect()
+        all.filter(|scenario| self.wants(scenario.name)).collect()
+    }
+
+    fn wants(&self, name: Name) -> bool {
+        self.only.is_empty() || self.only.contains(&name)
     }
 
     fn windows(&self, scenario: &Scenario) -> Windows {
@@ -88,6 +94,13 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         eprintln!("  settles for {settling:?}, then is measured for {measured:?}");
         let figures = run(&cluster, &program, &scenario, windows).await?;
         report.add(scenario, windows, figures);
+    }
+    for name in shares::NAMES {
+        if arguments.wants(name) {
+            eprintln!("{}", name.trouble());
+            let rows = shares::run(&cluster, &program, name, arguments.quick).await?;
+            report.add_shares(rows);
+        }
     }
     println!("\n{}", report.tables());
     if arguments.write {

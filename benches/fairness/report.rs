@@ -6,6 +6,7 @@ use crate::{
     figures::{Figures, Lag, ThrottledRegion, WIDTHS},
     run::Windows,
     scenario::{ALLOWED, Name, Scenario},
+    shares::Row,
 };
 
 /// How much above the allowed rate calls may be, within ten seconds.
@@ -13,7 +14,7 @@ const RATE_LIMIT: f64 = 1.10;
 /// How much slower than the mean object the slowest may be.
 const SLOWEST_LIMIT: f64 = 2.0;
 /// Timers are no finer than that, in milliseconds.
-const GRAIN: f64 = 1.0;
+pub const GRAIN: f64 = 1.0;
 
 const METHOD: &str = "\
 ## Fairness on a throttling account
@@ -24,7 +25,32 @@ polled every 5 s. Real etcd and kube-apiserver with RBAC, a simulated task API o
 controller as a release build in a process of its own, all on one machine. All objects are due at
 once, as after a restart; what comes while that settles isn't counted.
 
-To run it again: `cargo bench --bench fairness -- --write`, on a machine that does nothing else.
+To run it again: `cargo bench --bench fairness -- --write`, on a machine that does nothing else;
+`--only` takes single scenarios.
+";
+
+const METHOD_SHARES: &str = "\
+### What one object, namespace or region costs the others
+
+The same cluster and controller, with two namespaces: one has the trouble, the other is not to notice
+it. *Alone* is what the other had before, *beside* what it has while the trouble lasts; what comes
+while that settles isn't counted.
+
+- *requests*: three objects whose annotation `scaleout.dev/poll-requested-at` gets a new value ten
+  times a second each. 100 others, polled every 2 s, want more than the 20 calls a second that there
+  are. The others keep half of their calls, and the three get at most every second one.
+- *crowd*: 5,000 objects polled every second, and 50 every 15 s, with 20 calls a second for all. The
+  50 want less than half of these, so their fair share is to be asked about every 15 s: promised is at
+  most 1.2× that for each. All objects are due at once, as after a restart.
+- *events*: 200 objects of which 40 a second change their reason, in a namespace where a
+  ValidatingAdmissionPolicy refuses Events. Meanwhile an object a second is created in the other: its
+  Event comes at most 1 s later after its status than the slowest did alone.
+- *webhook*: 200 objects whose statuses can't be written, for a webhook takes each write and never
+  answers. The same objects in the other namespace: status and Event come at most 1 s later.
+- *regions*: 10,000 objects in 1,000 regions whose endpoints take connections and never answer.
+  Beside them 50 objects of a healthy region, polled every 5 s: the lag is at most twice what it is
+  alone, and a millisecond, the grain of timers; at most 256 connections hang, as `--max-calls` says.
+  It needs 2,000 file descriptors (`ulimit -n`).
 ";
 
 const NOTES_RATE: &str = "\
@@ -50,6 +76,7 @@ for the region.
 pub struct Report {
     machine: String,
     results: Vec<(Scenario, Windows, Figures)>,
+    shares: Vec<Row>,
 }
 
 impl Report {
@@ -57,6 +84,7 @@ impl Report {
         Self {
             machine,
             results: Vec::new(),
+            shares: Vec::new(),
         }
     }
 
@@ -64,14 +92,50 @@ impl Report {
         self.results.push((scenario, windows, figures));
     }
 
-    /// The section of the document.
-    pub fn document(&self) -> String {
-        format!("{METHOD}\n{}", self.tables())
+    pub fn add_shares(&mut self, rows: Vec<Row>) {
+        self.shares.extend(rows);
     }
 
+    /// The section of the document.
+    pub fn document(&self) -> String {
+        let machine = format!("On {}.\n", self.machine);
+        let shares = self.shares().to_string();
+        let parts = [METHOD, &machine, &self.throttling(), METHOD_SHARES, &shares];
+        parts.join("\n")
+    }
+
+    /// What there is of the tables.
     pub fn tables(&self) -> String {
+        let mut parts = vec![format!("On {}.\n", self.machine)];
+        if !self.results.is_empty() {
+            parts.push(self.throttling());
+        }
+        if !self.shares.is_empty() {
+            parts.push(self.shares().to_string());
+        }
+        parts.join("\n")
+    }
+
+    fn shares(&self) -> Table {
+        let titles = [
+            "scenario", "figure", "alone", "beside", "promised", "verdict",
+        ];
+        let mut table = Table::new(&titles);
+        for row in &self.shares {
+            table.row([
+                format!("{:?}", row.name).to_lowercase(),
+                row.figure.to_owned(),
+                row.alone.clone(),
+                row.beside.clone(),
+                row.promised.clone(),
+                row.verdict.clone(),
+            ]);
+        }
+        table
+    }
+
+    fn throttling(&self) -> String {
         [
-            format!("On {}.\n", self.machine),
             self.scenarios().to_string(),
             "Calls to the throttled region:\n".to_owned(),
             self.calls().to_string(),
@@ -245,7 +309,7 @@ fn lag_verdict(scenario: &Scenario, lag: &Lag, noise: Option<&Lag>) -> String {
     verdict(over, || millis(over))
 }
 
-fn verdict(over: f64, missed_by: impl Fn() -> String) -> String {
+pub fn verdict(over: f64, missed_by: impl Fn() -> String) -> String {
     if over <= 0.0 {
         "holds".to_owned()
     } else {
@@ -253,10 +317,10 @@ fn verdict(over: f64, missed_by: impl Fn() -> String) -> String {
     }
 }
 
-fn percent(part: f64) -> String {
+pub fn percent(part: f64) -> String {
     format!("{:.1}%", part * 100.0)
 }
 
-fn millis(millis: f64) -> String {
+pub fn millis(millis: f64) -> String {
     format!("{millis:.2} ms")
 }

@@ -25,6 +25,16 @@ pub enum Name {
     C,
     /// Its rate unknown, and its refusals with Retry-After
     D,
+    /// Three objects with poll requests without end
+    Requests,
+    /// A namespace with 5,000 objects polled every second
+    Crowd,
+    /// A namespace whose Events are refused
+    Events,
+    /// A namespace whose webhook hangs
+    Webhook,
+    /// A thousand regions that hang
+    Regions,
 }
 
 #[derive(Clone, Copy)]

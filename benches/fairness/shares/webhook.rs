@@ -1,0 +1,46 @@
+//! A namespace in which a webhook hangs at each write of a status, beside one without it.
+
+use std::{path::Path, time::Duration};
+
+use testbed::{
+    admission::Rule,
+    hanging::HangingServers,
+    harness::{Cluster, Result, number},
+    polls::Window,
+};
+
+use super::{Row, Rows, count, ground::Ground, newcomers::Slowest};
+
+const HANGING: usize = 200;
+/// All 200 are asked about by then, and their writes hang.
+const SETTLING: Duration = Duration::from_secs(5);
+
+pub async fn run(
+    cluster: &Cluster,
+    program: &Path,
+    quick: bool,
+    mut rows: Rows,
+) -> Result<Vec<Row>> {
+    let newcomers = if quick { 10 } else { 30 };
+    let ground = Ground::new(cluster, "webhook")?;
+    let rate = "--requests-per-second=1000".to_owned();
+    let controller = ground.start(program, &[rate]).await?;
+    let alone = Slowest::of(&ground, "before", newcomers).await?;
+
+    let server = HangingServers::start(1).await?;
+    let (plane, client) = (cluster.plane(), cluster.client());
+    let rule = Rule::hang_status_writes(plane, client, &ground.noisy, &server).await?;
+    ground.fill(&ground.noisy, "hangs", HANGING, "1h").await?;
+    Window::pass(SETTLING).await;
+    let beside = Slowest::of(&ground, "during", newcomers).await?;
+    drop(rule);
+    rows.info(
+        "writes that hang, most",
+        None,
+        number(server.most_open()),
+        count,
+    );
+    Slowest::compare(&alone, &beside, &mut rows);
+    ground.end(controller).await?;
+    Ok(rows.done())
+}
