@@ -173,6 +173,10 @@ async fn observed() -> Series {
             .create(&name.to_lowercase(), json!({ "taskId": name }))
             .await;
     }
+    eventually("the controller answers", || async {
+        world.admin("/metrics").await.0 == 200
+    })
+    .await;
     while looks < 12 {
         let (code, metrics) = world.admin("/metrics").await;
         assert_eq!(code, 200);
