@@ -88,6 +88,8 @@ async fn create(client: &Client, event: Event) -> Result<(), PublishError> {
         Ok(Err(kube::Error::Api(status))) => match status.code {
             // An earlier attempt succeeded, and its answer was lost.
             409 if status.reason == "AlreadyExists" => Ok(()),
+            // As where a quota changed meanwhile: that is no refusal.
+            409 | 429 => Err(PublishError::Other(status.message)),
             403 if status.message.contains("being terminated") => {
                 Err(PublishError::Refused(status.message))
             }
@@ -95,7 +97,6 @@ async fn create(client: &Client, event: Event) -> Result<(), PublishError> {
                 "{}: if it isn't a policy that refuses it, grant create on events.events.k8s.io",
                 status.message
             ))),
-            429 => Err(PublishError::Other(status.message)),
             400..=499 => Err(PublishError::Refused(status.message)),
             _ => Err(PublishError::Other(status.message)),
         },

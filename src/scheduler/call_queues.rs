@@ -216,6 +216,22 @@ impl CallQueues {
         Some(place)
     }
 
+    /// A call that waits becomes a requested one. Its namespace keeps its turn.
+    pub fn request(
+        &mut self,
+        id: QueueId,
+        namespace: &str,
+        place: Place<Priority>,
+    ) -> Place<Priority> {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return place;
+        };
+        let priority = Priority::Requested;
+        let moved = queue.waiting.prioritize(namespace, place, priority);
+        queue.requested += usize::from(moved != place && place.priority != priority);
+        moved
+    }
+
     /// Takes a call back that waits.
     pub fn remove(&mut self, id: QueueId, namespace: &str, place: Place<Priority>) {
         let Some(queue) = self.queues.get_mut(&id) else {

@@ -77,6 +77,23 @@ impl<P: Copy + Ord> FairQueue<P> {
         }
     }
 
+    /// Gives an ID that waits another priority. Its namespace keeps its turn.
+    pub fn prioritize(&mut self, namespace: &str, place: Place<P>, priority: P) -> Place<P> {
+        let waiting = self.namespaces.get_mut(namespace);
+        let Some(waiting) = waiting.filter(|waiting| waiting.ids.contains_key(&place)) else {
+            return place;
+        };
+        self.count += 1;
+        let moved = Place {
+            priority,
+            number: self.count,
+        };
+        if let Some(id) = waiting.ids.remove(&place) {
+            waiting.ids.insert(moved, id);
+        }
+        moved
+    }
+
     /// The next ID with one of these priorities whose namespace `may_start`; that namespace's next
     /// turn comes after all others'.
     pub fn pop(
@@ -212,6 +229,17 @@ mod tests {
         assert_eq!(queue.pop(1..=1, |_| true).unwrap().id, 2);
         assert_eq!(queue.pop(1..=1, |_| true), None);
         assert!(queue.waits("a", 0) && !queue.waits("b", 0));
+    }
+
+    #[test]
+    fn a_namespace_keeps_its_turn_where_a_priority_changes() {
+        let mut queue = queue_of(&[("a", 1, 1)]);
+        let place = queue.push(&"b".into(), 2, 1);
+        queue.push(&"a".into(), 3, 1);
+        queue.push(&"c".into(), 4, 1);
+        assert_eq!(queue.pop(0..=9, |_| true).unwrap().id, 1);
+        queue.prioritize("b", place, 0);
+        assert_eq!(drain(&mut queue), [2, 4, 3]);
     }
 
     #[test]

@@ -94,9 +94,25 @@ impl Scheduler {
         if due.1 == Priority::Requested || at > due.0.max(now.monotonic) {
             return;
         }
+        if at <= now.monotonic && self.request_queued_call(id) {
+            return;
+        }
         let after = at.saturating_sub(now.monotonic);
         let requested = true;
         self.plan(id, Next::Call { after, requested }, now);
+    }
+
+    /// A call that waits in its queue goes before others; whether it waits there.
+    fn request_queued_call(&mut self, id: ObjectId) -> bool {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return false;
+        };
+        let namespace = &tracked.object.key.namespace;
+        let PollState::Queued { queue, place, .. } = &mut tracked.poll else {
+            return false;
+        };
+        *place = self.calls.request(*queue, namespace, *place);
+        true
     }
 
     /// What was planned is due now.

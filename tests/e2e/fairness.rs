@@ -242,7 +242,7 @@ async fn thousands_of_regions_that_hang_leave_a_healthy_one_its_lag() {
     args.extend(MAX_CALLS);
     args.extend(endpoints.iter().map(String::as_str));
     world.start_with(&args, &[]);
-    eventually("regions hang", || async { servers.open() >= 20 }).await;
+    eventually("regions hang", || async { servers.open() >= 16 }).await;
     until_polled(&world, "healthy", HEALTHY).await;
     let window = Window::pass(Duration::from_secs(25)).await;
     let intervals = window.intervals(&world.simulator.request_log(), "healthy-");
