@@ -1,4 +1,4 @@
-//! Health and metrics for the cluster's own eyes.
+//! The HTTP endpoints for health and metrics.
 
 use std::{
     collections::BTreeMap,
@@ -24,44 +24,45 @@ use crate::metrics::Metrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A part that has shown no sign of life for so long is stuck: it shows one every five seconds.
+/// A part without a heartbeat for this long is stuck. A healthy one sends a heartbeat at least
+/// every five seconds.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// A part of the process that must go on.
+/// A part of the process that must keep running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The loop that tracks objects.
     Engine,
-    /// The task that takes and renews the Lease.
+    /// The task that acquires and renews the Lease.
     Lease,
 }
 
-/// What the process says of itself.
+/// The health of the process.
 #[derive(Debug, Default)]
 pub struct Health {
     synced: AtomicBool,
-    /// Each part's last sign of life, from its first on.
+    /// Each part's last heartbeat. A part is in the map from its first heartbeat.
     beats: Mutex<BTreeMap<Part, Instant>>,
 }
 
 impl Health {
-    /// All objects are known.
+    /// Records that all objects are listed.
     pub fn set_synced(&self) {
         self.synced.store(true, Ordering::Release);
     }
 
-    /// Whether all objects were known at least once.
+    /// Whether all objects were listed at least once.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// A sign of life.
+    /// Records a heartbeat.
     pub fn beat(&self, part: Part) {
         self.beats().insert(part, Instant::now());
     }
 
-    /// A part that is stuck.
+    /// A part that is stuck, if any.
     #[must_use]
     pub fn stuck(&self) -> Option<Part> {
         let beats = self.beats();
@@ -80,10 +81,10 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Opens the port, so that one in use is known before anything else starts.
+/// Opens the port. This comes first, so that a port in use is reported before anything starts.
 ///
 /// # Errors
-/// Where the address can't be listened on.
+/// If the process can't listen on the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
@@ -91,7 +92,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `/livez`, `/readyz` and `/metrics` until the process ends.
 ///
 /// # Errors
-/// Never in practice: connections that fail are the client's loss.
+/// Never in practice: a connection that fails does not end the server.
 pub async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
@@ -109,7 +110,7 @@ async fn livez(State(shared): State<Shared>) -> Response {
     let Some(part) = shared.health.stuck() else {
         return "ok\n".into_response();
     };
-    let why = format!("{part:?} has shown no sign of life for {STUCK_AFTER:?}\n");
+    let why = format!("{part:?} has sent no heartbeat for {STUCK_AFTER:?}\n");
     (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
 }
 
@@ -117,7 +118,7 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     if shared.health.is_synced() {
         return "ok\n".into_response();
     }
-    let why = "not ready: the ScaleOutTasks aren't listed yet; the log says what is in the way\n";
+    let why = "not ready: the ScaleOutTasks aren't listed yet; see the log for the reason\n";
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_without_a_sign_of_life_is_stuck_until_the_next() {
+    async fn a_part_without_a_heartbeat_is_stuck_until_the_next() {
         let health = Health::default();
         assert_eq!(health.stuck(), None);
         health.beat(Part::Engine);

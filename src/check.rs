@@ -1,5 +1,5 @@
-//! Asking a running controller whether it is ready, as `helm test` does: the image has no other
-//! program, and needs none.
+//! Checks whether a running controller is ready. `helm test` uses it, as the image has no other
+//! program.
 
 use std::{
     error::Error,
@@ -9,27 +9,27 @@ use std::{
 use thiserror::Error;
 use tokio::time::sleep;
 
-/// How long one answer may take.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Why a controller doesn't count as ready.
+/// Why a controller is not ready.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// Nobody answers there.
+    /// Nothing answers at the address.
     #[error("no controller answers at {0}: {1}; check --host and --port")]
     Unreachable(String, String),
-    /// It answers, and knows not all objects yet.
+    /// It answers, but hasn't listed all objects yet.
     #[error("the controller at {0} says: {1}")]
     NotReady(String, String),
 }
 
-/// Asks `/readyz` there, over and over for as long as `patience` lasts, and returns what it says.
+/// Requests `/readyz` until the controller is ready, for at most `wait`. Returns the response.
 ///
 /// # Errors
-/// Where it isn't ready by then, or nobody answers.
-pub async fn check(host: &str, port: u16, patience: Duration) -> Result<String, CheckError> {
+/// If it isn't ready by then, or nothing answers.
+pub async fn check(host: &str, port: u16, wait: Duration) -> Result<String, CheckError> {
     let is_bare_v6 = host.contains(':') && !host.starts_with('[');
     let address = if is_bare_v6 {
         format!("[{host}]:{port}")
@@ -38,19 +38,19 @@ pub async fn check(host: &str, port: u16, patience: Duration) -> Result<String, 
     };
     let began = Instant::now();
     loop {
-        let error = match ask(&address).await {
+        let error = match request(&address).await {
             Ok((true, text)) => return Ok(text),
             Ok((false, text)) => CheckError::NotReady(address.clone(), text),
             Err(error) => CheckError::Unreachable(address.clone(), innermost(&error)),
         };
-        if began.elapsed() >= patience {
+        if began.elapsed() >= wait {
             return Err(error);
         }
         sleep(PAUSE).await;
     }
 }
 
-async fn ask(address: &str) -> reqwest::Result<(bool, String)> {
+async fn request(address: &str) -> reqwest::Result<(bool, String)> {
     let builder = reqwest::Client::builder();
     let client = builder.no_proxy().timeout(TIMEOUT).build()?;
     let response = client
@@ -61,7 +61,7 @@ async fn ask(address: &str) -> reqwest::Result<(bool, String)> {
     Ok((is_ready, response.text().await?.trim().to_owned()))
 }
 
-/// What the others only wrap.
+/// The text of the innermost error. The outer ones only wrap it.
 fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -17,7 +17,7 @@ use crate::{
     task_api::endpoint::{DEFAULT_ENDPOINT, EndpointError, Endpoints, Region},
 };
 
-/// The libraries beneath log every failed attempt; what follows from it is logged here, once.
+/// Off for the client libraries: they log every failed attempt. The controller logs a failure once.
 const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
@@ -30,8 +30,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line and the environment; exits where they make no sense. An empty
-    /// variable counts as not set, as templates leave them.
+    /// Parses the command line and the environment, and exits if they are wrong. An empty variable
+    /// counts as not set, because templates often leave variables empty.
     #[must_use]
     pub fn from_command_line() -> Self {
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
@@ -48,11 +48,11 @@ impl Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the controller until it is told to stop.
+    /// Run the controller until SIGTERM or SIGINT.
     Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
-    /// Ask a running controller whether it is ready; exits with 1 where it isn't.
+    /// Check whether a running controller is ready; exit with 1 if it isn't.
     Check(CheckArgs),
 }
 
@@ -67,7 +67,7 @@ pub struct CheckArgs {
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
 
-    /// How long to go on asking until it is ready, such as 30s [default: ask once]
+    /// How long to wait until it is ready, such as 30s [default: check once]
     #[arg(long, value_parser = timeout)]
     pub wait: Option<Duration>,
 }
@@ -75,12 +75,12 @@ pub struct CheckArgs {
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// Region of the objects that name none, such as cn-hangzhou
+    /// Region of objects whose spec has none, such as cn-hangzhou
     #[arg(long, env = "SCALEOUTTASK_REGION")]
     region: Option<Region>,
 
-    /// Where the task API is; {region} in the host stands for an object's region
-    // A plain string: clap shows a value that it refuses, and a URL may hold a password.
+    /// URL of the task API; {region} in the host stands for an object's region
+    // Not parsed by clap, which would show a refused value: a URL may hold a password.
     #[arg(
         long,
         env = "SCALEOUTTASK_ENDPOINT",
@@ -90,7 +90,7 @@ pub struct RunArgs {
     )]
     endpoint: String,
 
-    /// Where the task API of one region is; may be repeated
+    /// URL of the task API of one region; may be repeated
     #[arg(
         long,
         env = "SCALEOUTTASK_ENDPOINT_FOR",
@@ -100,7 +100,7 @@ pub struct RunArgs {
     )]
     endpoint_for: Vec<String>,
 
-    /// Take plain-http endpoints off this machine too: credentials can be read on the way
+    /// Allow plain http to other machines; anyone on the way can read the credentials
     #[arg(
         long,
         env = "SCALEOUTTASK_ALLOW_INSECURE_ENDPOINT",
@@ -117,11 +117,11 @@ pub struct RunArgs {
     )]
     credentials: CredentialsMode,
 
-    /// Watch this namespace only; may be repeated [default: all]
+    /// Watch only this namespace; may be repeated [default: all]
     #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     namespace: Vec<String>,
 
-    /// Watch the objects with these labels only: one shard of many, with a lease of its own
+    /// Watch only objects with these labels, as one shard of many; each shard has its own Lease
     #[arg(
         long,
         env = "SCALEOUTTASK_SELECTOR",
@@ -130,19 +130,19 @@ pub struct RunArgs {
     )]
     selector: Selector,
 
-    /// How often to ask about an object that doesn't say, from 1s to 1h
+    /// How often to poll objects whose spec has no interval, from 1s to 1h
     #[arg(long, env = "SCALEOUTTASK_POLL_INTERVAL", value_parser = poll_interval, default_value = "15s")]
     poll_interval: Duration,
 
-    /// Most calls a second for each account and host
+    /// Highest number of calls per second for each account and host
     #[arg(long, env = "SCALEOUTTASK_REQUESTS_PER_SECOND", value_parser = rate, default_value = "20")]
     requests_per_second: f64,
 
-    /// Most calls under way at the same time for each account and host
+    /// Highest number of calls in flight for each account and host
     #[arg(long, env = "SCALEOUTTASK_CONCURRENCY", default_value = "32")]
     concurrency: NonZeroUsize,
 
-    /// Most calls under way at the same time in all
+    /// Highest number of calls in flight in all
     #[arg(long, env = "SCALEOUTTASK_MAX_CALLS", default_value = "256")]
     max_calls: NonZeroUsize,
 
@@ -150,11 +150,11 @@ pub struct RunArgs {
     #[arg(long, env = "SCALEOUTTASK_REQUEST_TIMEOUT", value_parser = timeout, default_value = "10s")]
     request_timeout: Duration,
 
-    /// Show tasks of this cluster only; may be repeated [default: all]
+    /// Show only tasks of this cluster; may be repeated [default: all]
     #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',', value_parser = cluster_id)]
     allowed_cluster_id: Vec<String>,
 
-    /// Honour spec.credentialsSecretRef: needs get on those Secrets
+    /// Use spec.credentialsSecretRef; needs permission to get those Secrets
     #[arg(
         long,
         env = "SCALEOUTTASK_SECRET_CREDENTIALS",
@@ -170,7 +170,7 @@ pub struct RunArgs {
     )]
     leader_elect: bool,
 
-    /// Name of the Lease [default: scaleouttask-controller, with --selector also a hash of it]
+    /// Name of the Lease [default: scaleouttask-controller, plus a hash of --selector if set]
     #[arg(long, env = "SCALEOUTTASK_LEASE_NAME", value_parser = lease_name)]
     lease_name: Option<String>,
 
@@ -178,7 +178,7 @@ pub struct RunArgs {
     #[arg(long, env = "SCALEOUTTASK_LEASE_NAMESPACE", value_parser = namespace)]
     lease_namespace: Option<String>,
 
-    /// Where /livez, /readyz and /metrics are served
+    /// Address that serves /livez, /readyz and /metrics
     #[arg(
         long,
         env = "SCALEOUTTASK_ADMIN_ADDRESS",
@@ -186,7 +186,7 @@ pub struct RunArgs {
     )]
     admin_address: SocketAddr,
 
-    /// How log lines look
+    /// Format of log lines
     #[arg(
         long,
         env = "SCALEOUTTASK_LOG_FORMAT",
@@ -201,10 +201,10 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Checks what clap can't.
+    /// Checks what clap can't, and builds the settings.
     ///
     /// # Errors
-    /// As clap's own: it names the flag and exits with 2.
+    /// As clap's own errors: with the name of the flag, and exit code 2.
     pub fn into_settings(self, seed: u64) -> Result<Settings, clap::Error> {
         let for_region = self
             .endpoint_for
@@ -281,7 +281,7 @@ fn endpoint_problem(error: &EndpointError) -> String {
     }
 }
 
-/// As clap's own errors about `run`.
+/// An error that looks like clap's own errors about `run`.
 fn usage_error(message: &str) -> clap::Error {
     let mut program = Cli::command();
     program.build();
@@ -301,15 +301,15 @@ fn namespace(text: &str) -> Result<String, String> {
     Err("must be 1 to 63 lower-case letters, digits and inner dashes".to_owned())
 }
 
-/// A shard's lease differs from that of others, and is the same for its replicas.
+/// The default name of the Lease. It differs between shards and is the same for all replicas of one.
 fn default_lease_name(selector: &Selector) -> String {
     const NAME: &str = "scaleouttask-controller";
     if selector.is_empty() {
         return NAME.to_owned();
     }
-    // FNV-1a: stable over versions of Rust, which its own hashes aren't.
+    // FNV-1a. Unlike the hashes of Rust's standard library, it never changes.
     let hash = selector
-        .in_order()
+        .sorted()
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| {
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_is_refused_with_code_2_and_names_the_flag() {
+    fn wrong_usage_exits_with_2_and_names_the_flag() {
         let rows: [(&[&str], &str); 20] = [
             (&["--selector", "a in b"], "--selector"),
             (&["--lease-name", "My_Lease"], "--lease-name"),
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn each_shard_has_a_lease_of_its_own() {
+    fn each_shard_has_its_own_lease() {
         let name = |args: &[&str]| {
             let all: Vec<&str> = ["--leader-elect"].iter().chain(args).copied().collect();
             settings(&all).unwrap().lease.unwrap().name

@@ -1,4 +1,4 @@
-//! Log lines, on standard error.
+//! Logging to standard error.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::settings::LogFormat;
 
-/// Sets up logging for the process. A second call changes nothing.
+/// Sets up logging for the process. A second call has no effect.
 pub fn init(format: LogFormat, filter: EnvFilter) {
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     let set = match format {
@@ -16,6 +16,6 @@ pub fn init(format: LogFormat, filter: EnvFilter) {
             .try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    // Whoever set it up first goes on.
+    // Fails only at a second call.
     drop(set);
 }

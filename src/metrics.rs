@@ -1,4 +1,4 @@
-//! What is counted. Names and labels are part of the API; no label is per object.
+//! The metrics. Their names and labels are part of the contract. No label has a value per object.
 
 use std::{
     collections::BTreeSet,
@@ -23,29 +23,29 @@ use crate::{
     scheduler::{EventResult, ObjectCounts},
 };
 
-/// Upper bounds of the buckets of durations, in seconds.
+/// Upper bounds of the buckets for durations, in seconds.
 const SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// The same for the turns of the loop, which are short.
+/// The same for turns of the loop, which are short.
 const TURN_SECONDS: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
 
-/// More regions than the vendor has.
+/// How many regions have their own label. The vendor has fewer.
 const MAX_REGIONS: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Region {
+struct RegionLabel {
     region: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RegionOutcome {
+struct RegionOutcomeLabels {
     region: String,
     outcome: &'static str,
 }
@@ -56,11 +56,11 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
+struct StateLabel {
     state: &'static str,
 }
 
-/// Durations in [`SECONDS`].
+/// Makes histograms with the buckets of [`SECONDS`].
 #[derive(Clone, Debug)]
 struct Seconds;
 
@@ -74,21 +74,21 @@ impl MetricConstructor<Histogram> for Seconds {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RegionOutcome, Counter>,
-    request_seconds: Family<Region, Histogram, Seconds>,
+    requests: Family<RegionOutcomeLabels, Counter>,
+    request_seconds: Family<RegionLabel, Histogram, Seconds>,
     poll_lag_seconds: Histogram,
-    reconciliations: Family<Outcome, Counter>,
+    reconciliations: Family<OutcomeLabel, Counter>,
     reconcile_seconds: Histogram,
-    status_writes: Family<Outcome, Counter>,
+    status_writes: Family<OutcomeLabel, Counter>,
     finished: Family<ReasonLabel, Counter>,
     by_reason: Family<ReasonLabel, Gauge>,
-    by_state: Family<State, Gauge>,
+    by_state: Family<StateLabel, Gauge>,
     leader: Gauge,
     calls_in_flight: Gauge,
     calls_waiting: Gauge,
-    events: Family<Outcome, Counter>,
+    events: Family<OutcomeLabel, Counter>,
     turn_seconds: Histogram,
-    /// Regions that have labels of their own.
+    /// The regions that have their own label.
     regions: Mutex<BTreeSet<String>>,
 }
 
@@ -113,7 +113,7 @@ impl Default for Metrics {
             regions: Mutex::default(),
         };
         metrics.register();
-        // From zero, so that the first end of its kind counts as an increase.
+        // Start at zero, so that the first finished object counts as an increase.
         for reason in Reason::ALL.into_iter().filter(|reason| reason.is_final()) {
             let reason = reason.as_str();
             drop(metrics.finished.get_or_create(&ReasonLabel { reason }));
@@ -127,7 +127,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "task_api_requests",
-            "Calls of the task API, by how they ended",
+            "Calls of the task API, by outcome",
             self.requests.clone(),
         );
         registry.register(
@@ -137,58 +137,54 @@ impl Metrics {
         );
         registry.register(
             "poll_lag_seconds",
-            "How late polls started that were due",
+            "How late due polls started",
             self.poll_lag_seconds.clone(),
         );
         registry.register(
             "reconciliations",
-            "Decisions about objects: what became of a call's answer or a change",
+            "Decisions about objects, by outcome: unchanged, or how the write ended",
             self.reconciliations.clone(),
         );
         registry.register(
             "reconcile_duration_seconds",
-            "From a call's beginning, or a change, until its outcome was written or needed no write",
+            "Time from the start of a call, or from a change, until the status was written or needed no write",
             self.reconcile_seconds.clone(),
         );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register(
             "calls_in_flight",
-            "Calls of the task API under way",
+            "Calls of the task API in flight",
             self.calls_in_flight.clone(),
         );
         registry.register(
             "calls_waiting",
-            "Calls of the task API that are due and wait for their turn",
+            "Calls of the task API that are due and wait in a queue",
             self.calls_waiting.clone(),
         );
-        registry.register(
-            "events",
-            "Events, by what became of them",
-            self.events.clone(),
-        );
+        registry.register("events", "Events, by outcome", self.events.clone());
         registry.register(
             "turn_duration_seconds",
-            "How long turns of the controller's loop took, in which nothing else happens",
+            "How long one turn of the controller's loop took; it blocks everything else",
             self.turn_seconds.clone(),
         );
         registry.register(
             "status_writes",
-            "Writes of status, by how they ended",
+            "Writes of status, by outcome",
             self.status_writes.clone(),
         );
         registry.register(
             "tasks_finished",
-            "Objects that finished, by their reason",
+            "Objects that finished, by reason",
             self.finished.clone(),
         );
         registry.register(
             "tasks_by_reason",
-            "Objects by the reason of Ready",
+            "Objects, by the reason of Ready",
             self.by_reason.clone(),
         );
         registry.register(
             "tasks",
-            "Objects by the state of their task",
+            "Objects, by the state of their task",
             self.by_state.clone(),
         );
         registry.register(
@@ -198,21 +194,21 @@ impl Metrics {
         );
     }
 
-    /// A call of the task API ended.
+    /// Counts a call of the task API.
     pub fn called(&self, region: &str, outcome: &'static str, took: Duration) {
         let region = self.region_label(region);
         self.requests
-            .get_or_create(&RegionOutcome {
+            .get_or_create(&RegionOutcomeLabels {
                 region: region.clone(),
                 outcome,
             })
             .inc();
         self.request_seconds
-            .get_or_create(&Region { region })
+            .get_or_create(&RegionLabel { region })
             .observe(took.as_secs_f64());
     }
 
-    /// Users choose regions: beyond so many, they share a label.
+    /// Users choose regions, so only the first [`MAX_REGIONS`] get their own label.
     fn region_label(&self, region: &str) -> String {
         let mut known = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains(region) {
@@ -224,15 +220,15 @@ impl Metrics {
         region.to_owned()
     }
 
-    /// A decision about an object came to its end: `unchanged`, or as in [`Self::wrote`].
+    /// Counts a decision about an object: `unchanged`, or an outcome of [`Self::wrote`].
     pub fn reconciled(&self, outcome: &'static str, took: Duration) {
         self.reconciliations
-            .get_or_create(&Outcome { outcome })
+            .get_or_create(&OutcomeLabel { outcome })
             .inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// This replica leads, or stands by: then it counts no objects.
+    /// Sets whether this replica leads. A standby counts no objects.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
         if !leads {
@@ -241,53 +237,55 @@ impl Metrics {
         }
     }
 
-    /// A due poll started that late.
+    /// Records how late a due poll started.
     pub fn lagged(&self, lag: Duration) {
         self.poll_lag_seconds.observe(lag.as_secs_f64());
     }
 
-    /// A write of status ended: `written`, `conflict`, `gone`, `refused` or `failed`.
+    /// Counts a write of status: `written`, `conflict`, `gone`, `refused` or `failed`.
     pub fn wrote(&self, outcome: &'static str) {
-        self.status_writes.get_or_create(&Outcome { outcome }).inc();
+        self.status_writes
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
     }
 
-    /// An object finished.
+    /// Counts an object that finished.
     pub fn finished(&self, reason: Reason) {
         let reason = reason.as_str();
         self.finished.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// This many calls are under way, and wait.
+    /// Sets how many calls are in flight and how many wait.
     pub fn calls(&self, in_flight: usize, waiting: usize) {
         let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.calls_in_flight.set(gauge(in_flight));
         self.calls_waiting.set(gauge(waiting));
     }
 
-    /// An attempt to publish an Event ended: `created`, `refused` or `failed`.
+    /// Counts an attempt to create an Event: `created`, `refused` or `failed`.
     pub fn published(&self, result: EventResult) {
         let outcome = match result {
             EventResult::Created => "created",
             EventResult::Refused => "refused",
             EventResult::Failed => "failed",
         };
-        self.events.get_or_create(&Outcome { outcome }).inc();
+        self.events.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// This many Events were dropped before any attempt.
+    /// Counts Events that were dropped before any attempt.
     pub fn events_dropped(&self, count: u64) {
         let outcome = "dropped";
         self.events
-            .get_or_create(&Outcome { outcome })
+            .get_or_create(&OutcomeLabel { outcome })
             .inc_by(count);
     }
 
-    /// A turn of the loop took that long.
+    /// Records how long a turn of the loop took.
     pub fn turned(&self, took: Duration) {
         self.turn_seconds.observe(took.as_secs_f64());
     }
 
-    /// How many objects there are by reason and state.
+    /// Sets how many objects there are by reason and by state.
     pub fn counted(&self, counts: &ObjectCounts) {
         for (reason, count) in counts.by_reason() {
             self.by_reason
@@ -296,14 +294,16 @@ impl Metrics {
         }
         for (state, count) in counts.by_state() {
             let state = state.as_str();
-            self.by_state.get_or_create(&State { state }).set(count);
+            self.by_state
+                .get_or_create(&StateLabel { state })
+                .set(count);
         }
     }
 
     /// All metrics in the `OpenMetrics` text format.
     ///
     /// # Errors
-    /// Never in practice: a `String` takes any text.
+    /// Never in practice: writing to a `String` can't fail.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -1,15 +1,15 @@
-//! Label selectors as kubectl takes them, checked before the API server sees them.
+//! Label selectors in the syntax of kubectl, checked before they are sent to the API server.
 
 use thiserror::Error;
 
-/// A label selector, such as `team=web,env in (test,prod),!legacy`. Empty, it selects all objects.
+/// A label selector, such as `team=web,env in (test,prod),!legacy`. An empty one selects all objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     text: String,
-    in_order: String,
+    sorted: String,
 }
 
-/// Why a text is no label selector.
+/// The text is not a label selector.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "{0:?} is no requirement on labels: write such as team=web, team!=web, env in (test,prod), env notin (test), team or !team, separated by commas"
@@ -17,16 +17,16 @@ pub struct Selector {
 pub struct SelectorError(String);
 
 impl Selector {
-    /// As the API server takes it.
+    /// The selector as the API server expects it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The same for selectors that differ only in the order of their requirements.
+    /// The selector with its requirements sorted, so that their order makes no difference.
     #[must_use]
-    pub fn in_order(&self) -> &str {
-        &self.in_order
+    pub fn sorted(&self) -> &str {
+        &self.sorted
     }
 
     /// Whether it selects all objects.
@@ -47,12 +47,12 @@ impl std::str::FromStr for Selector {
         let mut requirements = requirements?;
         let text = requirements.join(",");
         requirements.sort_unstable();
-        let in_order = requirements.join(",");
-        Ok(Self { text, in_order })
+        let sorted = requirements.join(",");
+        Ok(Self { text, sorted })
     }
 }
 
-/// At the commas that aren't within parentheses.
+/// Splits at the commas that aren't within parentheses.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_i32;
     text.split(move |character| {
@@ -65,7 +65,7 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// One requirement, in a uniform way of writing.
+/// Normalises one requirement.
 fn requirement(text: &str) -> Result<String, SelectorError> {
     let text = text.trim();
     parse(text).ok_or_else(|| SelectorError(text.to_owned()))
@@ -97,7 +97,7 @@ fn parse(text: &str) -> Option<String> {
     key(text).map(str::to_owned)
 }
 
-/// A label's key: a name, after a DNS domain and a slash if there is one.
+/// Parses a label's key: a name, with a DNS domain and a slash before it if there is one.
 fn key(text: &str) -> Option<&str> {
     let text = text.trim();
     let (domain, name) = match text.split_once('/') {
@@ -116,7 +116,7 @@ fn key(text: &str) -> Option<&str> {
     (is_domain && is_name(name)).then_some(text)
 }
 
-/// A label's value; it may be empty.
+/// Parses a label's value, which may be empty.
 fn value(text: &str) -> Option<&str> {
     let text = text.trim();
     (text.is_empty() || is_name(text)).then_some(text)
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubectl_takes_is_taken() {
+    fn selectors_of_kubectl_are_accepted() {
         let rows = [
             ("", ""),
             (" ", ""),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_would_refuse_is_refused() {
+    fn selectors_that_the_api_server_refuses_are_refused() {
         let long = "x".repeat(64);
         for text in [
             ",",

@@ -10,9 +10,10 @@ use super::spec::ScaleOutTask;
 
 /// The CRD of [`ScaleOutTask`].
 ///
-/// Beyond what the types say, `status` defaults to `observedGeneration: -1`, so that no tool takes
-/// an object that the controller hasn't seen for finished; and nothing is nullable, so that the API
-/// server drops a null instead of storing it (a stored null counts as set in rules).
+/// It differs from the derived schema in two points. `status` defaults to `observedGeneration: -1`,
+/// so that tools don't take an object that the controller hasn't seen for a finished one. No field is
+/// nullable, so that the API server drops a null instead of storing it: CEL's `has` would take a
+/// stored null for a value.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = ScaleOutTask::crd();
@@ -46,7 +47,7 @@ pub fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
 
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    // The lines of a comment are no lines of a description.
+    // The line breaks of a comment have no meaning in a description.
     if let Some(description) = &mut schema.description {
         *description = description.replace('\n', " ");
     }

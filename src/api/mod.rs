@@ -1,4 +1,4 @@
-//! The custom resource: what users write, what the controller answers, and the CRD made of both.
+//! The custom resource: the spec that users write, the status that the controller writes, and the CRD.
 
 mod crd;
 mod spec;
@@ -9,5 +9,5 @@ pub use crd::{crd, crd_yaml};
 pub use spec::{ScaleOutTask, ScaleOutTaskSpec, SecretReference};
 pub use status::{InstanceCounts, ScaleOutTaskStatus, TaskError, TaskResult};
 
-/// The annotation whose new value asks for one poll out of turn.
+/// The annotation that requests a poll. Each new value is one request.
 pub const POLL_REQUESTED_AT: &str = "scaleout.dev/poll-requested-at";

@@ -1,4 +1,4 @@
-//! The user's side of a `ScaleOutTask`. The API server enforces every rule stated here.
+//! The spec of a `ScaleOutTask`, which users write. The API server enforces every rule in it.
 #![expect(
     clippy::duplicated_attributes,
     clippy::doc_markdown,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::ScaleOutTaskStatus;
 
-/// Which task to track, and how.
+/// The task to track, and how to track it.
 #[derive(
     CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
 )]
@@ -36,7 +36,7 @@ use super::status::ScaleOutTaskStatus;
         name = "Progress",
         type_ = "string",
         json_path = ".status.progress",
-        description = "Instances that succeeded, of all"
+        description = "Instances that succeeded, of all instances"
     ),
     printcolumn(
         name = "Ready",
@@ -114,7 +114,7 @@ pub struct ScaleOutTaskSpec {
     )]
     pub task_id: String,
 
-    /// Region whose task API knows the task, such as cn-hangzhou. Defaults to the controller's
+    /// Region of the task, such as cn-hangzhou. Defaults to the controller's
     /// --region. Immutable, also from or to unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -128,12 +128,12 @@ pub struct ScaleOutTaskSpec {
     #[schemars(length(min = 1, max = 64))]
     pub cluster_id: Option<String>,
 
-    /// Secret in the same namespace with the credentials to ask with. Honoured only where the
-    /// controller's operator allows it.
+    /// Secret in the same namespace with the credentials for the task API. Works only if the
+    /// operator of the controller allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretReference>,
 
-    /// How often to ask, as a duration from 1s to 1h, such as 15s or 1m30s. Defaults to the
+    /// How often to poll the task, as a duration from 1s to 1h, such as 15s or 1m30s. Defaults to the
     /// controller's --poll-interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -150,11 +150,11 @@ pub struct ScaleOutTaskSpec {
         .message("timeout must be a duration of at least 1s, such as 30m or 1h30m"))]
     pub timeout: Option<String>,
 
-    /// While true, the task API is not asked.
+    /// While true, the task is not polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
-    /// Delete this object so many seconds after it finished. By default it stays. Leave this unset
+    /// Delete this object this many seconds after it finished. By default it stays. Leave this unset
     /// where a GitOps tool would create the object again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]

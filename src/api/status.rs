@@ -1,4 +1,4 @@
-//! The controller's side of a `ScaleOutTask`. Every string in it is bounded.
+//! The status of a `ScaleOutTask`, which the controller writes. Every string has a maximum length.
 #![allow(
     clippy::doc_markdown,
     reason = "the comments are what `kubectl explain` shows"
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tolerant;
 
-/// The fields that the controller fills by itself.
+/// The fields that do not come from the task API.
 const OWN_FIELDS: [&str; 4] = [
     "conditions",
     "finishedAt",
@@ -24,11 +24,11 @@ const OWN_FIELDS: [&str; 4] = [
     "observedGeneration",
 ];
 
-/// What is known of the task.
+/// State of the task and of its tracking.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleOutTaskStatus {
-    /// The generation of the spec that this status speaks of. -1 until the controller has seen the
+    /// Generation of the spec that this status is about. -1 until the controller has seen the
     /// object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -66,15 +66,15 @@ pub struct ScaleOutTaskStatus {
     )]
     pub updated: Option<Time>,
 
-    /// One entry for each instance, in the task API's order; the first 1,000.
+    /// One entry for each instance, in the order of the task API; at most the first 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_result: Option<Vec<TaskResult>>,
 
-    /// How many instances are where, over all entries.
+    /// Numbers of instances by status, over all instances of the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<InstanceCounts>,
 
-    /// Instances that succeeded, of all, such as 3/5.
+    /// Instances that succeeded, of all instances, such as 3/5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
 
@@ -82,7 +82,7 @@ pub struct ScaleOutTaskStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
 
-    /// When the controller saw the task finish.
+    /// When the controller saw that the task finished.
     #[serde(
         default,
         deserialize_with = "tolerant::time",
@@ -90,12 +90,12 @@ pub struct ScaleOutTaskStatus {
     )]
     pub finished_at: Option<Time>,
 
-    /// The last value of the annotation scaleout.dev/poll-requested-at that was acted on; its first
-    /// 64 characters.
+    /// The last value of the annotation scaleout.dev/poll-requested-at that a call was made for, cut
+    /// to 64 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_poll_request: Option<String>,
 
-    /// Ready, and while they are True, Reconciling and Stalled.
+    /// Ready, and Reconciling or Stalled while it is True.
     #[serde(
         default,
         deserialize_with = "tolerant::conditions",
@@ -106,7 +106,8 @@ pub struct ScaleOutTaskStatus {
 }
 
 impl ScaleOutTaskStatus {
-    /// Hashes what the task API said. Each field is either here or the controller's own.
+    /// Hashes the fields that come from the task API. The pattern lists all fields, so that a new one
+    /// can't be forgotten.
     pub fn hash_task(&self, hasher: &mut impl Hasher) {
         let Self {
             cluster_id,
@@ -130,7 +131,7 @@ impl ScaleOutTaskStatus {
         (task_result, instances, progress, error).hash(hasher);
     }
 
-    /// The names of all fields that the task API fills, as they are on the wire.
+    /// The names of the fields that come from the task API, as they are on the wire.
     #[must_use]
     pub fn task_fields() -> BTreeSet<String> {
         let schema = schemars::schema_for!(Self);
@@ -143,18 +144,18 @@ impl ScaleOutTaskStatus {
     }
 }
 
-/// What became of one instance.
+/// Result of one instance.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// ID of the instance.
     #[serde(default)]
     pub data: String,
-    /// success, failed, initial, or what else the task API says.
+    /// success, failed, initial or any other status that the task API reports.
     #[serde(default)]
     pub status: String,
 }
 
-/// How many instances are where.
+/// Numbers of instances by status.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct InstanceCounts {
     /// All instances of the task.
@@ -171,7 +172,7 @@ pub struct InstanceCounts {
     pub pending: i32,
 }
 
-/// The error that the task itself ended with.
+/// Error of the task itself.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
 pub struct TaskError {
     /// The error's code.

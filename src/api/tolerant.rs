@@ -1,5 +1,5 @@
-//! Reading times that the API server takes and we can't, such as those past the year 9999. Whoever
-//! writes one into a status must not stop the tracking of the object.
+//! Reads times that the API server accepts but our parser doesn't, such as those past the year 9999.
+//! Such a time in a status must not stop the tracking of the object.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -7,19 +7,20 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Deserializer};
 
-/// A time, or none where it can't be read.
+/// Reads a time, or `None` if it can't be parsed.
 pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| read(&text)))
 }
 
-/// To the second: what is written has no fraction, so one that is read would always differ.
+/// Reads a time and drops its fraction of a second. The controller writes none, so a status with one
+/// would always differ.
 fn read(text: &str) -> Option<Time> {
     let time: Timestamp = text.parse().ok()?;
     Timestamp::from_second(time.as_second()).ok().map(Time)
 }
 
-/// Conditions; a time that can't be read counts as long ago.
+/// Reads conditions. A time that can't be parsed becomes the Unix epoch.
 pub fn conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
     let wire = Vec::<WireCondition>::deserialize(deserializer)?;
     Ok(wire.into_iter().map(Condition::from).collect())
@@ -39,9 +40,9 @@ struct WireCondition {
 
 impl From<WireCondition> for Condition {
     fn from(wire: WireCondition) -> Self {
-        let long_ago = Time(Timestamp::UNIX_EPOCH);
+        let epoch = Time(Timestamp::UNIX_EPOCH);
         Self {
-            last_transition_time: read(&wire.last_transition_time).unwrap_or(long_ago),
+            last_transition_time: read(&wire.last_transition_time).unwrap_or(epoch),
             message: wire.message,
             observed_generation: wire.observed_generation,
             reason: wire.reason,
@@ -58,7 +59,7 @@ mod tests {
     use crate::api::ScaleOutTaskStatus;
 
     #[test]
-    fn a_status_with_times_beyond_our_calendar_is_read() {
+    fn a_status_with_times_that_cannot_be_parsed_is_read() {
         let status = json!({
             "created": "9999-12-31T23:59:59Z",
             "updated": "2026-01-01T00:00:00.5Z",

@@ -1,4 +1,4 @@
-//! One monotonic clock for all parts, so that their times compare.
+//! One monotonic clock for the whole process, so that times can be compared.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::scheduler::Now;
 
-/// Time since the process began its work.
+/// Measures the time since it was started.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
@@ -16,12 +16,12 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// How long it has been running.
+    /// The time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 
-    /// The time of both clocks.
+    /// The current wall-clock time and monotonic time.
     pub fn now(self) -> Now {
         Now {
             wall: Timestamp::now(),
@@ -29,7 +29,7 @@ impl Clock {
         }
     }
 
-    /// The moment at which it shows `at`.
+    /// The moment at which `at` has elapsed since the start.
     pub fn instant(self, at: Duration) -> Option<Instant> {
         self.0.checked_add(at)
     }

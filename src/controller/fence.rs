@@ -1,4 +1,4 @@
-//! What keeps a replica from writing once it may no longer lead.
+//! The fence keeps a replica from writing once it may no longer lead.
 
 use std::{future::pending, time::Duration};
 
@@ -6,14 +6,14 @@ use tokio::{sync::watch, time::sleep_until};
 
 use super::clock::Clock;
 
-/// Until when this replica leads, for all who write. Clones see the same.
+/// Until when this replica leads. All writers check it. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct Fence {
     until: watch::Receiver<Duration>,
     clock: Clock,
 }
 
-/// The other end of a [`Fence`], for whoever holds the Lease.
+/// Opens and closes a [`Fence`]. The Lease's holder keeps it.
 #[derive(Debug)]
 pub struct FenceKeeper(watch::Sender<Duration>);
 
@@ -24,17 +24,18 @@ impl Fence {
         (FenceKeeper(sender), Self { until, clock })
     }
 
-    /// What `write` brings; none where the fence is closed, or closes before that.
+    /// Runs `write` and returns its result, or `None` if the fence is closed or closes meanwhile.
     pub async fn guard<T>(&self, write: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.closed_again() => None,
+            () = self.wait_closed() => None,
             written = write => Some(written),
         }
     }
 
-    /// Waits until no write may go on. One that began in time may still wait for its connection.
-    async fn closed_again(&self) {
+    /// Waits until the fence is closed. A write that began in time may still wait for a connection,
+    /// so it is cancelled then.
+    async fn wait_closed(&self) {
         let mut until = self.until.clone();
         loop {
             let end = *until.borrow_and_update();
@@ -56,7 +57,8 @@ impl Fence {
         }
     }
 
-    /// The next time until which this replica leads. Never, once the keeper is gone.
+    /// Waits for a change of the time until which this replica leads. Waits forever once the keeper
+    /// is gone.
     pub async fn changed(&mut self) -> Duration {
         if self.until.changed().await.is_err() {
             pending::<()>().await;
@@ -66,7 +68,7 @@ impl Fence {
 }
 
 impl FenceKeeper {
-    /// This replica leads until then.
+    /// Sets the time until which this replica leads.
     pub fn lead_until(&self, until: Duration) {
         self.0.send_if_modified(|known| {
             let is_new = *known != until;
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_fence_closes_by_itself_in_time() {
+    async fn the_fence_closes_by_itself_when_its_time_is_over() {
         let clock = Clock::start();
         let (keeper, mut fence) = Fence::closed(clock);
         assert_eq!(fence.guard(async {}).await, None);
@@ -89,17 +91,17 @@ mod tests {
         keeper.lead_until(until);
         assert_eq!(fence.guard(async {}).await, Some(()));
         assert_eq!(fence.changed().await, until);
-        fence.closed_again().await;
+        fence.wait_closed().await;
         assert!(clock.elapsed() >= until);
         assert_eq!(fence.guard(async {}).await, None);
     }
 
     #[tokio::test]
-    async fn what_waits_for_the_end_follows_each_renewal() {
+    async fn waiting_for_the_end_follows_each_renewal() {
         let clock = Clock::start();
         let (keeper, fence) = Fence::closed(clock);
         keeper.lead_until(Duration::MAX);
-        let ended = tokio::spawn(async move { fence.closed_again().await });
+        let ended = tokio::spawn(async move { fence.wait_closed().await });
         tokio::task::yield_now().await;
         assert!(!ended.is_finished());
         keeper.lead_until(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Taking, renewing and giving back the Lease.
+//! Acquires, renews and releases the Lease.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,26 +17,26 @@ use crate::{
     scheduler::{Election, LEASE_DURATION, LeaseRecord, LeaseStep},
 };
 
-/// How long one request may take: three fit into the deadline.
+/// How long one request may take. Three fit into the renew deadline.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often a candidate looks whether it knows the objects yet.
+/// How often a candidate checks whether the objects are listed.
 const SYNC_PERIOD: Duration = Duration::from_millis(50);
-/// How long giving the Lease back may take: the process ends then.
+/// How long releasing the Lease may take, as the process is about to end.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(1200);
 const RELEASE_ATTEMPTS: usize = 3;
 
-/// Which Lease, and who wants it.
+/// The Lease to acquire, and the identity to acquire it with.
 #[derive(Clone, Debug)]
 pub struct LeaseName {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What this replica calls itself; another for each process.
+    /// The identity of this replica. It is unique for each process.
     pub identity: String,
 }
 
-/// Strives for the Lease.
+/// Takes part in the leader election.
 pub struct Candidate {
     api: Api<Lease>,
     name: LeaseName,
@@ -44,7 +44,7 @@ pub struct Candidate {
     keeper: FenceKeeper,
     health: Arc<Health>,
     election: Election,
-    /// The Lease as it was last read or written: what others put there stays.
+    /// The Lease as it was last read or written. A write keeps the fields that others set.
     last: Option<Lease>,
     /// The holder that was logged last.
     logged_holder: Option<String>,
@@ -52,7 +52,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate that hasn't begun.
+    /// A candidate that hasn't started.
     pub fn new(
         client: Client,
         name: LeaseName,
@@ -73,18 +73,18 @@ impl Candidate {
         }
     }
 
-    /// Strives until `stop` ends, and gives the Lease back then.
+    /// Acquires and renews the Lease until `stop` ends, then releases it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         loop {
             self.health.beat(Part::Lease);
-            // Who doesn't know the objects leaves the lead to others.
+            // A replica that hasn't listed the objects leaves the Lease to others.
             let pause = if self.health.is_synced() {
-                self.turn().await
+                self.step().await
             } else {
                 SYNC_PERIOD
             };
-            // A request under way is never dropped: its end is what giving back builds on.
+            // A request in flight is never cancelled: releasing depends on its result.
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -94,8 +94,8 @@ impl Candidate {
         self.release().await;
     }
 
-    /// One step; returns how long there is nothing to do.
-    async fn turn(&mut self) -> Duration {
+    /// Does one step of the election, and returns how long to wait before the next.
+    async fn step(&mut self) -> Duration {
         let pause = match self.election.next(self.clock.elapsed()) {
             LeaseStep::WaitUntil(at) => at.saturating_sub(self.clock.elapsed()),
             LeaseStep::Read => {
@@ -114,14 +114,14 @@ impl Candidate {
 
     async fn read(&mut self) {
         let sent_at = self.clock.elapsed();
-        match bounded(self.api.get_opt(&self.name.name)).await {
+        match send(self.api.get_opt(&self.name.name)).await {
             Ok(lease) => {
                 let record = lease.as_ref().map(record_of);
                 self.last = lease;
                 self.log_holder(record.as_ref());
                 self.election.read(record, self.clock.elapsed());
             }
-            Err(failure) => self.failed(sent_at, &failure),
+            Err(error) => self.failed(sent_at, &error),
         }
     }
 
@@ -130,9 +130,9 @@ impl Candidate {
         let sent_at = self.clock.elapsed();
         let params = PostParams::default();
         let written = if record.version.is_empty() {
-            bounded(self.api.create(&params, &lease)).await
+            send(self.api.create(&params, &lease)).await
         } else {
-            bounded(self.api.replace(&self.name.name, &params, &lease)).await
+            send(self.api.replace(&self.name.name, &params, &lease)).await
         };
         match written {
             Ok(lease) => {
@@ -141,9 +141,9 @@ impl Candidate {
                 self.log_holder(Some(&record));
                 self.election.claimed(record, sent_at);
             }
-            // Deleted, or somebody else was faster.
-            Err(Failure::Changed) => self.election.refused(self.clock.elapsed()),
-            Err(failure) => self.failed(sent_at, &failure),
+            // The Lease was deleted, or another replica was faster.
+            Err(LeaseError::Changed) => self.election.refused(self.clock.elapsed()),
+            Err(error) => self.failed(sent_at, &error),
         }
     }
 
@@ -153,18 +153,18 @@ impl Candidate {
             return;
         }
         let name = self.name.name.clone();
-        if timeout(RELEASE_TIMEOUT, self.give_back()).await == Ok(true) {
-            info!(lease = name, "gave the lease back");
+        if timeout(RELEASE_TIMEOUT, self.try_release()).await == Ok(true) {
+            info!(lease = name, "released the lease");
         } else {
             warn!(
                 lease = name,
-                "couldn't give the lease back: others wait until it runs out"
+                "can't release the lease; other replicas wait until it expires"
             );
         }
     }
 
-    /// Reads before it writes: the answer to the last renewal may be lost.
-    async fn give_back(&mut self) -> bool {
+    /// Reads the Lease before writing it, as the response to the last renewal may be lost.
+    async fn try_release(&mut self) -> bool {
         for _ in 0..RELEASE_ATTEMPTS {
             let Ok(Some(lease)) = self.api.get_opt(&self.name.name).await else {
                 return false;
@@ -184,7 +184,7 @@ impl Candidate {
         false
     }
 
-    /// The Lease with what `record` says, and for the rest as it was.
+    /// The last known Lease, changed to what `record` says.
     fn lease_of(&self, record: &LeaseRecord) -> Lease {
         let mut lease = self.last.clone().unwrap_or_default();
         let before = lease.spec.take().unwrap_or_default();
@@ -211,15 +211,15 @@ impl Candidate {
         lease
     }
 
-    fn failed(&mut self, sent_at: Duration, failure: &Failure) {
-        let (text, hint) = match failure {
-            Failure::Changed => ("the lease changed".to_owned(), ""),
-            Failure::Denied(text) => (
+    fn failed(&mut self, sent_at: Duration, error: &LeaseError) {
+        let (text, hint) = match error {
+            LeaseError::Changed => ("the lease changed".to_owned(), ""),
+            LeaseError::Denied(text) => (
                 text.clone(),
                 "grant get, create and update on leases.coordination.k8s.io in its namespace",
             ),
-            Failure::NoNamespace(text) => (text.clone(), "check --lease-namespace"),
-            Failure::Other(text) => (text.clone(), "is the API server up?"),
+            LeaseError::NoNamespace(text) => (text.clone(), "check --lease-namespace"),
+            LeaseError::Other(text) => (text.clone(), "is the API server up?"),
         };
         if self.logged_error.as_ref() != Some(&text) {
             let LeaseName {
@@ -230,7 +230,7 @@ impl Candidate {
                 name,
                 error = text,
                 hint,
-                "can't work with the lease; trying again"
+                "can't use the lease; retrying"
             );
             self.logged_error = Some(text);
         }
@@ -243,33 +243,37 @@ impl Candidate {
         if self.logged_holder != holder {
             if let Some(holder) = holder.as_ref().filter(|holder| !holder.is_empty()) {
                 let is_me = *holder == self.name.identity;
-                info!(lease = self.name.name, holder, is_me, "the lease is held");
+                info!(
+                    lease = self.name.name,
+                    holder, is_me, "the lease has a new holder"
+                );
             }
             self.logged_holder = holder;
         }
     }
 }
 
-/// How a request about the Lease failed.
-enum Failure {
-    /// It isn't what it was decided on.
+/// Why a request about the Lease failed.
+enum LeaseError {
+    /// The Lease is no longer the version that was read.
     Changed,
     Denied(String),
     NoNamespace(String),
     Other(String),
 }
 
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+/// Sends a request with a timeout.
+async fn send<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
     match timeout(REQUEST_TIMEOUT, request).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-            404 if is_about_namespace(&status) => Failure::NoNamespace(status.message),
-            404 | 409 => Failure::Changed,
-            401 | 403 => Failure::Denied(status.message),
-            _ => Failure::Other(status.message),
+            404 if is_about_namespace(&status) => LeaseError::NoNamespace(status.message),
+            404 | 409 => LeaseError::Changed,
+            401 | 403 => LeaseError::Denied(status.message),
+            _ => LeaseError::Other(status.message),
         }),
-        Ok(Err(error)) => Err(Failure::Other(error.to_string())),
-        Err(_) => Err(Failure::Other(format!(
+        Ok(Err(error)) => Err(LeaseError::Other(error.to_string())),
+        Err(_) => Err(LeaseError::Other(format!(
             "no answer within {REQUEST_TIMEOUT:?}"
         ))),
     }
@@ -280,7 +284,7 @@ fn is_about_namespace(status: &kube::core::Status) -> bool {
     details.is_some_and(|details| details.kind == "namespaces")
 }
 
-/// What the Lease says. A duration that makes no sense counts as the usual one.
+/// The fields of a Lease that the election uses. An invalid duration counts as the default.
 fn record_of(lease: &Lease) -> LeaseRecord {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec

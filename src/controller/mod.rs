@@ -1,4 +1,5 @@
-//! The shell: it feeds the scheduler what happens and carries out what it asks for.
+//! The shell: it passes what happens to the scheduler as inputs, and carries out the effects that
+//! the scheduler returns.
 
 mod clock;
 mod engine;
@@ -43,35 +44,35 @@ use crate::{
     },
 };
 
-/// The name that Events and the API server know this program by.
+/// The name of this program in Events and towards the API server.
 const NAME: &str = "scaleouttask-controller";
 
-/// How long giving the Lease back may take at the end.
-const GIVE_BACK: Duration = Duration::from_millis(1300);
+/// How long releasing the Lease may take at the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(1300);
 
-/// Why the controller can't start. Nothing that the cluster or the cloud does ends it later.
+/// Why the controller can't start. Once started, no error of the cluster or the cloud ends it.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Neither a kubeconfig nor a pod's service account.
+    /// There is neither a kubeconfig nor a pod's service account.
     #[error(
         "no cluster to work with: set KUBECONFIG to a readable kubeconfig, or run in a pod ({0})"
     )]
     Cluster(String),
-    /// The admin address is taken or isn't this machine's.
+    /// The admin address is in use or not one of this machine.
     #[error("can't listen on --admin-address {0}: {1}; choose another address")]
     Admin(SocketAddr, #[source] io::Error),
     /// The TLS library can't be set up.
     #[error("can't set up HTTPS: {0}; are root certificates installed?")]
     Https(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Credentials that are configured in a way that can never work.
+    /// The credentials are configured in a way that can never work.
     #[error("{0}")]
     Credentials(String),
 }
 
-/// Runs the controller until `shutdown` ends, and then at most a few seconds more.
+/// Runs the controller until `shutdown` ends, and at most a few seconds longer.
 ///
 /// # Errors
-/// Where it can't start.
+/// If it can't start.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let mut shutdown = Box::pin(shutdown);
     // A kubeconfig may run a program for credentials, which blocks the thread.
@@ -93,7 +94,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         metrics: Arc::default(),
     };
     let health = Arc::new(Health::default());
-    let served = tokio::spawn(admin::serve(
+    let server = tokio::spawn(admin::serve(
         listener,
         health.clone(),
         poller.metrics.clone(),
@@ -113,66 +114,72 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         fence,
     );
     if let Some(lease) = settings.lease {
-        let candidate = Candidate::new(cluster, named(lease, own_namespace), clock, keeper, beats);
+        let candidate = Candidate::new(
+            cluster,
+            lease_name(lease, own_namespace),
+            clock,
+            keeper,
+            beats,
+        );
         let (stop, stopped) = oneshot::channel::<()>();
         let candidate = tokio::spawn(candidate.run(async { drop(stopped.await) }));
         engine.run(shutdown).await;
         drop(stop);
-        give_back(candidate).await;
+        wait_for_release(candidate).await;
     } else {
         keeper.lead_until(Duration::MAX);
         engine.run(shutdown).await;
     }
-    served.abort();
+    server.abort();
     info!("stopped");
     Ok(())
 }
 
-fn named(lease: LeaseSettings, own_namespace: String) -> LeaseName {
-    // A number beside it, for containers of one pod that start again.
+fn lease_name(lease: LeaseSettings, own_namespace: String) -> LeaseName {
+    // The random number makes it unique for each start of a container in the same pod.
     let host = host_name();
-    let chance = RandomState::new().hash_one(std::process::id());
+    let random = RandomState::new().hash_one(std::process::id());
     LeaseName {
         namespace: lease.namespace.unwrap_or(own_namespace),
         name: lease.name,
-        identity: format!("{host}_{chance:016x}"),
+        identity: format!("{host}_{random:016x}"),
     }
 }
 
-/// The pod's name, where we run in one.
+/// The pod's name if this runs in a pod.
 fn host_name() -> String {
     std::env::var("HOSTNAME").unwrap_or_else(|_| NAME.to_owned())
 }
 
-/// Others may take over as soon as the Lease is given back.
-async fn give_back(candidate: JoinHandle<()>) {
+/// Waits until the Lease is released, so that another replica takes over at once.
+async fn wait_for_release(candidate: JoinHandle<()>) {
     let abort = candidate.abort_handle();
-    if timeout(GIVE_BACK, candidate).await.is_err() {
+    if timeout(RELEASE_TIMEOUT, candidate).await.is_err() {
         abort.abort();
     }
 }
 
-/// The cluster is found as kubectl finds it. With it comes the namespace that we are in.
+/// Connects to the cluster that kubectl would use. Also returns the current namespace.
 async fn connect() -> Result<(Client, String), StartError> {
     let inferred = Config::infer().await;
     let mut config = inferred.map_err(|error| StartError::Cluster(first_line(&error)))?;
-    // As Go's clients do: a proxy stands between machines.
+    // As Go's clients do: no proxy for loopback.
     if config.cluster_url.host().is_some_and(is_loopback_host) {
         config.proxy_url = None;
     }
-    // Retries here would be unbounded and unseen: the engine has its own.
+    // The client's own retries would have no limit and no log. The engine retries instead.
     config.default_retry = false;
-    // An API server that takes a connection and never answers is found out …
+    // Detects an API server that accepts a connection and never answers.
     config.read_timeout = Some(watch::SILENCE_MAX);
-    // … and one that wasn't asked anything for a while is not taken for silent.
+    // Idle time before a request doesn't count as silence.
     config.reset_reader_on_write = true;
-    // For whoever reads the API server's audit log; kube sends none.
+    // For the API server's audit log. kube sends no user agent by itself.
     let agent = HeaderValue::from_static(crate::USER_AGENT);
     config.headers.push((USER_AGENT, agent));
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| {
         StartError::Cluster(match error {
-            // Their text holds the proxy's URL, and that may hold a password.
+            // The text of these errors holds the proxy's URL, which may hold a password.
             kube::Error::ProxyProtocolUnsupported { .. }
             | kube::Error::ProxyProtocolDisabled { .. } => {
                 "the proxy's protocol isn't supported: name an http:// or https:// one".to_owned()
@@ -183,7 +190,7 @@ async fn connect() -> Result<(Client, String), StartError> {
     Ok((client, namespace))
 }
 
-/// What follows the first line of an error about a kubeconfig may be a part of that file.
+/// The first line of an error. The rest may quote the kubeconfig.
 fn first_line(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! Credentials that objects bring along in Secrets: read by name, kept for a minute.
+//! Credentials from the Secrets that objects refer to. They are read by name and cached for a minute.
 
 use std::{
     collections::HashMap,
@@ -19,18 +19,18 @@ use crate::{
     task_api::credentials::Credentials,
 };
 
-/// How long a Secret's credentials are kept.
-const KEPT: Duration = Duration::from_mins(1);
-/// Refused credentials are read anew unless they were read just now.
+/// How long a Secret's credentials are cached.
+const CACHED_FOR: Duration = Duration::from_mins(1);
+/// Refused credentials are read again unless they were read less than this ago.
 const FRESH: Duration = Duration::from_secs(5);
-/// So many are read at a time.
+/// How many Secrets are read at the same time.
 const CONCURRENCY: usize = 16;
-/// Longer than the vendor's key IDs are.
+/// The longest key ID that is accepted. The vendor's are shorter.
 const KEY_ID_MAX: usize = 128;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 type ReadResult = Result<Arc<Credentials>, PollError>;
-/// What the last read brought. Whoever reads holds the lock.
+/// The result of the last read. The lock is held during a read.
 type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
 
 struct Read {
@@ -41,30 +41,30 @@ struct Read {
 }
 
 impl Read {
-    fn is_kept(&self) -> bool {
-        let kept = if self.refused { FRESH } else { KEPT };
-        self.result.is_ok() && self.at.elapsed() < kept
+    fn is_valid(&self) -> bool {
+        let valid_for = if self.refused { FRESH } else { CACHED_FOR };
+        self.result.is_ok() && self.at.elapsed() < valid_for
     }
 }
 
-/// The Secrets that were asked for, and when.
+/// The Secrets that were used, and when.
 #[derive(Default)]
 struct Slots {
     by_name: HashMap<ObjectKey, (Instant, Slot)>,
-    tidied: Option<Instant>,
+    evicted_at: Option<Instant>,
 }
 
-/// Secrets by name. Clones share them.
+/// A cache of Secrets by name. Clones share it.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
     slots: Arc<Mutex<Slots>>,
-    /// Bounds how many are read at a time.
+    /// Limits how many are read at the same time.
     readers: Arc<Semaphore>,
 }
 
 impl Secrets {
-    /// Nothing read yet.
+    /// An empty cache.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -73,17 +73,17 @@ impl Secrets {
         }
     }
 
-    /// The credentials in that Secret.
+    /// The credentials in that Secret, cached or read now.
     ///
     /// # Errors
-    /// Why there are none, as the object shows it.
+    /// If there are none. The object shows the error.
     pub async fn get(&self, secret: &ObjectKey) -> ReadResult {
-        let asked_at = Instant::now();
+        let called_at = Instant::now();
         let slot = self.slot(secret);
         let mut last = slot.lock().await;
-        // All who waited for one read share its failure; who comes later may find it mended.
-        let serves = |read: &&Read| read.is_kept() || read.at >= asked_at;
-        if let Some(read) = last.as_ref().filter(serves) {
+        // Callers that waited for a read share its error. Later callers try again.
+        let usable = |read: &&Read| read.is_valid() || read.at >= called_at;
+        if let Some(read) = last.as_ref().filter(usable) {
             return read.result.clone();
         }
         let result = self.read(secret).await;
@@ -95,7 +95,7 @@ impl Secrets {
         result
     }
 
-    /// The API refused these credentials. The Secret may hold others by now: then those.
+    /// Reports that the API refused these credentials. Returns others if the Secret holds them by now.
     pub async fn refused(
         &self,
         secret: &ObjectKey,
@@ -113,24 +113,27 @@ impl Secrets {
     fn slot(&self, secret: &ObjectKey) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // What nobody asked for in a while is held for nothing.
-        if slots.tidied.is_none_or(|at| now.duration_since(at) >= KEPT) {
-            slots.tidied = Some(now);
+        // Evict the Secrets that were not used for a while.
+        if slots
+            .evicted_at
+            .is_none_or(|at| now.duration_since(at) >= CACHED_FOR)
+        {
+            slots.evicted_at = Some(now);
             let by_name = &mut slots.by_name;
-            by_name.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
+            by_name.retain(|_, (used_at, _)| now.duration_since(*used_at) < CACHED_FOR);
         }
         let by_name = &mut slots.by_name;
-        let (asked, slot) = by_name
+        let (used_at, slot) = by_name
             .entry(secret.clone())
             .or_insert_with(|| (now, Slot::default()));
-        *asked = now;
+        *used_at = now;
         slot.clone()
     }
 
     async fn read(&self, key: &ObjectKey) -> ReadResult {
         let ObjectKey { namespace, name } = key;
-        // Never closed: without a permit the read would still be right, only sooner.
-        let _reader = self.readers.acquire().await.ok();
+        // The semaphore is never closed, so a permit is always there in the end.
+        let _permit = self.readers.acquire().await.ok();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get(name)).await {
             Ok(Ok(secret)) => credentials_of(name, &secret).map(Arc::new),
@@ -147,7 +150,7 @@ impl Secrets {
                     Ok(Err(error)) => error.to_string(),
                     _ => "no answer in time".to_owned(),
                 };
-                debug!(%namespace, %name, error, "can't read the Secret");
+                debug!(secret = %name, error, "can't read the Secret");
                 Err(PollError::new(Reason::TaskApiUnavailable))
             }
         }
@@ -157,7 +160,7 @@ impl Secrets {
 fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, PollError> {
     let value = |key: &str| {
         let data = secret.data.as_ref()?.get(key)?;
-        // What was typed into a file often ends in a line break.
+        // A value that was typed into a file often ends in a line break.
         let text = str::from_utf8(&data.0).ok()?.trim();
         (!text.is_empty()).then(|| text.to_owned())
     };
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_around_values_are_no_part_of_them() {
+    fn line_breaks_around_values_are_removed() {
         let secret = secret(&[
             ("accessKeyId", b" id\n"),
             ("accessKeySecret", b"secret\r\n"),
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_secret_is_told_by_the_missing_key() {
+    fn an_incomplete_secret_is_reported_with_the_missing_key() {
         type Entries = &'static [(&'static str, &'static [u8])];
         let rows: [(Entries, &str); 4] = [
             (&[], "no accessKeyId"),
@@ -236,9 +239,9 @@ mod tests {
             ),
         ];
         for (entries, expected) in rows {
-            let trouble = credentials_of("mine", &secret(entries)).unwrap_err();
-            assert_eq!(trouble.reason, Reason::CredentialsInvalid);
-            let detail = trouble.detail.unwrap();
+            let error = credentials_of("mine", &secret(entries)).unwrap_err();
+            assert_eq!(error.reason, Reason::CredentialsInvalid);
+            let detail = error.detail.unwrap();
             assert!(
                 detail.contains(expected) && detail.contains("mine"),
                 "{detail}"

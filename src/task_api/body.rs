@@ -1,7 +1,7 @@
-//! Reading what the API answers: JSON, or XML without a root element.
+//! Parses response bodies: JSON, or XML without a root element.
 //!
-//! A field that something is decided on (state, IDs, instances) must have its type; any other may
-//! be of any type or missing, and unknown ones are passed over.
+//! The fields that decisions depend on (state, IDs, instances) must have the right type. Any other
+//! field may be missing or of any type. Unknown fields are ignored.
 
 use std::fmt;
 
@@ -23,12 +23,12 @@ pub enum BodyError {
     /// No `state`, or an empty one.
     #[error("the body has no state")]
     NoState,
-    /// A `task_id` that wasn't asked for.
+    /// Its `task_id` is not the one that was asked for.
     #[error("the body describes another task")]
     OtherTask,
 }
 
-/// Reads the body of an answer with status 200 to a call about `task_id`.
+/// Parses the body of a response with status 200 to a call about `task_id`.
 pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
     let task = match Form::of(body).ok_or(BodyError::Malformed)? {
         Form::Json(text) => serde_json::from_str::<JsonTask>(text).map(Task::from).ok(),
@@ -44,7 +44,7 @@ pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
     Ok(task)
 }
 
-/// Reads the error code of a body, wherever it has one.
+/// Finds the error code in a body, in any of the places where the API puts it.
 pub(super) fn parse_error_code(body: &[u8]) -> Option<String> {
     match Form::of(body)? {
         Form::Json(text) => serde_json::from_str::<JsonError>(text).ok()?.code.0,
@@ -55,7 +55,7 @@ pub(super) fn parse_error_code(body: &[u8]) -> Option<String> {
     }
 }
 
-/// JSON or XML, told by the first character: content types are unreliable.
+/// JSON or XML, recognised by the first character: content types are unreliable.
 enum Form<'a> {
     Json(&'a str),
     Xml(&'a str),
@@ -78,7 +78,7 @@ impl<'a> Form<'a> {
     }
 }
 
-/// quick-xml reads one root element, so the body is given one.
+/// quick-xml needs a root element, so the body is wrapped in one.
 fn from_rootless_xml<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
     quick_xml::de::from_str(&format!("<body>{text}</body>")).ok()
 }
@@ -187,7 +187,7 @@ impl From<XmlTask> for Task {
             results: wire
                 .task_result
                 .into_iter()
-                .filter(WireInstance::says_something)
+                .filter(WireInstance::has_content)
                 .map(Instance::from)
                 .collect(),
             error: error.filter(|error| error != &(None, None)),
@@ -196,8 +196,8 @@ impl From<XmlTask> for Task {
 }
 
 impl WireInstance {
-    /// An entry that says nothing is none: `<task_result/>` is how XML writes an empty array.
-    fn says_something(&self) -> bool {
+    /// Whether the entry has any content. `<task_result/>` is how XML writes an empty array.
+    fn has_content(&self) -> bool {
         self.data.is_some() || self.status.is_some()
     }
 }
@@ -211,7 +211,7 @@ impl From<WireInstance> for Instance {
     }
 }
 
-/// Blank is as good as missing.
+/// Trims the text. A blank one counts as missing.
 fn text_of(text: Option<String>) -> Option<String> {
     let text = text?;
     let trimmed = text.trim();
@@ -221,15 +221,15 @@ fn text_of(text: Option<String>) -> Option<String> {
     Some(trimmed.to_owned()).filter(|text| !text.is_empty())
 }
 
-/// A time with its offset from UTC; one without means nothing, and one before the year 1 can't be
-/// written as RFC 3339.
+/// Parses a time with an offset from UTC. Without an offset it could mean any moment, and a time
+/// before the year 1 can't be written as RFC 3339: both count as missing.
 fn time_of(text: Option<&str>) -> Option<Timestamp> {
     const YEAR_1: i64 = -62_135_596_800;
     let time: Timestamp = text?.trim().parse().ok()?;
     (time.as_second() >= YEAR_1).then_some(time)
 }
 
-/// A text, or nothing where the API sends another type.
+/// A string, or `None` where the API sends another type.
 #[derive(Default)]
 struct AnyText(Option<String>);
 
@@ -244,7 +244,7 @@ impl<'de> Deserialize<'de> for AnyText {
     }
 }
 
-/// The task's error, or nothing where the API sends another type.
+/// The task's error, or `None` where the API sends another type.
 #[derive(Default)]
 struct AnyError(Option<WireError>);
 
@@ -265,7 +265,7 @@ enum Tolerated {
     Other,
 }
 
-/// Takes a value of any type and keeps the texts.
+/// Accepts a value of any type and keeps its strings.
 struct Tolerant;
 
 impl<'de> Visitor<'de> for Tolerant {
@@ -318,7 +318,7 @@ impl<'de> Visitor<'de> for Tolerant {
     }
 }
 
-/// An array of instances, a single one as an early version of the API has it, or null.
+/// An array of instances, null, or a single instance as an early version of the API sends it.
 #[derive(Default)]
 struct OneOrMany(Vec<WireInstance>);
 
@@ -344,8 +344,8 @@ impl<'de> Visitor<'de> for Instances {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut instances = Vec::new();
         while let Some(Entry(instance)) = seq.next_element()? {
-            // Empty ones are dropped here already: a body of them would take much memory.
-            instances.extend(instance.filter(WireInstance::says_something));
+            // Drop empty entries at once: a body full of them would take much memory.
+            instances.extend(instance.filter(WireInstance::has_content));
         }
         Ok(instances)
     }
@@ -355,7 +355,7 @@ impl<'de> Visitor<'de> for Instances {
     }
 }
 
-/// An object or null. Serde's own reading of a struct would take an array of its fields too.
+/// An object or null. A struct derived with serde would also accept an array of its fields.
 struct Entry(Option<WireInstance>);
 
 impl Entry {

@@ -1,4 +1,4 @@
-//! From an error answer to what follows from it: by the API's code first, then by HTTP status.
+//! Classifies error responses: by the API's error code first, then by the HTTP status.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use reqwest::StatusCode;
 
 use crate::rules::{PollError, RETRY_AFTER_MAX, Reason};
 
-/// What an answer with this status, code and `Retry-After` means.
+/// The error that a response with this status, code and `Retry-After` stands for.
 pub fn classify(
     status: StatusCode,
     code: Option<&str>,
     retry_after: Option<&str>,
     now: Timestamp,
 ) -> PollError {
-    // Only an error has an error's code: 202 or 304 mean nothing here, whatever their body says.
+    // Only 4xx and 5xx have an error code. The body of a 202 or 304 is ignored.
     let is_error = status.is_client_error() || status.is_server_error();
     let by_code = code.filter(|_| is_error).and_then(by_code);
     let reason = by_code.unwrap_or_else(|| by_status(status));
@@ -29,7 +29,7 @@ pub fn classify(
     }
 }
 
-/// The codes are those of the vendor's API error center and of its SDKs.
+/// The codes are those of the vendor's API error center and its SDKs.
 fn by_code(code: &str) -> Option<Reason> {
     let mut parts = code.split('.');
     let family = parts.next()?;
@@ -62,11 +62,11 @@ fn by_status(status: StatusCode) -> Reason {
     }
 }
 
-/// Seconds or an HTTP date; anything else counts as absent.
+/// Parses seconds or an HTTP date. Anything else counts as absent.
 fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that doesn't fit is a large one.
+        // Only digits, so a number that doesn't fit is too large.
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
@@ -138,13 +138,13 @@ mod tests {
         ];
         for (status, code, reason) in rows {
             let status = StatusCode::from_u16(status).unwrap();
-            let trouble = classify(status, code, None, Timestamp::UNIX_EPOCH);
-            assert_eq!(trouble.reason, reason, "{status} {code:?}");
+            let error = classify(status, code, None, Timestamp::UNIX_EPOCH);
+            assert_eq!(error.reason, reason, "{status} {code:?}");
         }
     }
 
     #[test]
-    fn only_plain_words_are_named() {
+    fn only_a_plain_code_is_reported() {
         let long = "x".repeat(65);
         let rows = [
             ("Forbidden.RAM", true),
@@ -156,13 +156,13 @@ mod tests {
             (&long, false),
         ];
         for (code, named) in rows {
-            let trouble = classify(
+            let error = classify(
                 StatusCode::BAD_REQUEST,
                 Some(code),
                 None,
                 Timestamp::UNIX_EPOCH,
             );
-            assert_eq!(trouble.code.as_deref(), named.then_some(code), "{code:?}");
+            assert_eq!(error.code.as_deref(), named.then_some(code), "{code:?}");
         }
     }
 
@@ -185,9 +185,9 @@ mod tests {
             ("", None),
         ];
         for (value, seconds) in rows {
-            let trouble = classify(StatusCode::TOO_MANY_REQUESTS, None, Some(value), now);
+            let error = classify(StatusCode::TOO_MANY_REQUESTS, None, Some(value), now);
             assert_eq!(
-                trouble.retry_after,
+                error.retry_after,
                 seconds.map(Duration::from_secs),
                 "{value:?}"
             );
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn what_retrying_does_not_mend_has_no_pause() {
-        let trouble = classify(
+    fn retry_after_is_ignored_where_a_retry_does_not_help() {
+        let error = classify(
             StatusCode::FORBIDDEN,
             None,
             Some("7"),
             Timestamp::UNIX_EPOCH,
         );
-        assert_eq!(trouble.retry_after, None);
+        assert_eq!(error.retry_after, None);
     }
 }

@@ -1,4 +1,4 @@
-//! The call itself.
+//! Calls the task API.
 
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ use crate::rules::{PollError, PollResult, Reason};
 
 const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
-/// No task has a larger body.
+/// The largest body that is read. No task has a larger one.
 const BODY_MAX: usize = 1024 * 1024;
 
 /// How the task API is called.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Where it is.
+    /// Where the task API is.
     pub endpoints: Endpoints,
-    /// How long a call may take, from the connection to the body's end.
+    /// How long a call may take, from connecting to the end of the body.
     pub request_timeout: Duration,
-    /// What calls are signed with; unsigned without.
+    /// The credentials that sign calls. Without them, calls are unsigned.
     pub credentials: Option<SharedCredentials>,
 }
 
@@ -40,7 +40,8 @@ pub struct ClientOptions {
 #[derive(Clone, Debug)]
 pub struct TaskApi {
     http: Client,
-    /// Never by a proxy: what is meant for this machine may be unencrypted, so it must not leave.
+    /// For loopback endpoints, which never go through a proxy: such calls may be unencrypted and
+    /// must not leave this machine.
     direct: Client,
     endpoints: Endpoints,
     credentials: Option<SharedCredentials>,
@@ -50,7 +51,7 @@ impl TaskApi {
     /// A client with these options.
     ///
     /// # Errors
-    /// Where the TLS library can't be set up, as without root certificates.
+    /// If the TLS library can't be set up, for example because there are no root certificates.
     pub fn new(options: &ClientOptions) -> Result<Self, reqwest::Error> {
         let builder = || Self::builder(options);
         Ok(Self {
@@ -69,7 +70,7 @@ impl TaskApi {
             .timeout(options.request_timeout)
     }
 
-    /// Asks about one task, signed with credentials of its own if there are `own`.
+    /// Fetches one task. The call is signed with `own` credentials if given, else with the shared ones.
     pub async fn describe(
         &self,
         region: &Region,
@@ -118,7 +119,7 @@ impl TaskApi {
         }
         let body = read(response, BODY_MAX).await?;
         parse_task(&body, task_id).map_err(|error| {
-            debug!(task_id, %error, "task API answer refused");
+            debug!(%error, "invalid response of the task API");
             PollError::new(Reason::InvalidResponse)
         })
     }
@@ -142,7 +143,7 @@ fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), 
     Ok(())
 }
 
-/// 128 random bits in hex: the API refuses a nonce that it has seen.
+/// 128 random bits in hex. The API refuses a nonce that it has seen before.
 fn nonce() -> Result<String, PollError> {
     let mut bytes = [0_u8; 16];
     let provider = CryptoProvider::get_default();
@@ -153,7 +154,7 @@ fn nonce() -> Result<String, PollError> {
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// What an answer other than 200 means.
+/// The error for a response with a status other than 200.
 async fn refused(response: Response) -> PollError {
     let status = response.status();
     let retry_after = response
@@ -164,7 +165,7 @@ async fn refused(response: Response) -> PollError {
     let by_status = status == StatusCode::TOO_MANY_REQUESTS || !status.is_client_error();
     let body = match read(response, BODY_MAX).await {
         Ok(body) => body,
-        // The code that would have decided may have been in what is missing.
+        // The missing part may have held the error code that decides.
         Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
             return error;
         }
@@ -185,7 +186,7 @@ async fn refused(response: Response) -> PollError {
     error
 }
 
-/// Reads a body of at most `max` bytes, as they come: a length that a server claims is not trusted.
+/// Reads a body of at most `max` bytes. It counts what arrives, as `Content-Length` may be wrong.
 async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, PollError> {
     let mut body = Vec::new();
     while let Some(chunk) = response
@@ -201,7 +202,7 @@ async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, PollError> 
     Ok(body)
 }
 
-/// The error's kind is logged, never its text: that may hold a URL with a token.
+/// Logs the error's kind, but never its text, which may hold a URL with a token.
 fn unreachable(error: &reqwest::Error) -> PollError {
     debug!(
         timeout = error.is_timeout(),

@@ -1,9 +1,8 @@
-//! Where the task API is: one URL for all regions, with the region in its host, or one of its
-//! own for a region.
+//! Endpoints of the task API: a URL template for all regions, with the region in its host, and URLs
+//! for single regions.
 //!
-//! Regions come from objects that anyone in the cluster may write, and requests carry
-//! signatures and tokens. So a region may fill a placeholder in front of a domain that the
-//! operator has set, and nothing else.
+//! Regions come from objects that users write, and requests carry signatures and tokens. So a region
+//! may only fill a placeholder in front of a domain that the operator has set.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +13,15 @@ use reqwest::Url;
 
 use super::sign::{encode, encode_path};
 
-/// Where the vendor's API is.
+/// The endpoint of the vendor's API.
 pub const DEFAULT_ENDPOINT: &str = "https://cs.{region}.aliyuncs.com";
 
 const PLACEHOLDER: &str = "{region}";
 
-/// Stands for any region while a template is checked.
+/// The region that a template is checked with.
 const SAMPLE: &str = "xx-sample-0";
 
-/// A region's ID, such as `cn-hangzhou`: safe as a label of a host name.
+/// A region's ID, such as `cn-hangzhou`. It is safe as a label of a host name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(String);
 
@@ -40,7 +39,7 @@ impl fmt::Display for Region {
     }
 }
 
-/// Not the ID of a region.
+/// The text is not the ID of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a region is 1 to 32 lower-case letters, digits and inner hyphens, such as cn-hangzhou")]
 pub struct RegionError;
@@ -62,7 +61,7 @@ impl FromStr for Region {
     }
 }
 
-/// An endpoint that can't be used. Nothing of the URL is shown, for it may hold a password.
+/// An endpoint that can't be used. The URL is not shown, because it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The endpoint for all regions.
@@ -120,7 +119,7 @@ pub struct Endpoints {
     for_region: BTreeMap<Region, Url>,
 }
 
-/// The vendor's, by region.
+/// The vendor's endpoint.
 impl Default for Endpoints {
     fn default() -> Self {
         Self {
@@ -131,11 +130,11 @@ impl Default for Endpoints {
 }
 
 impl Endpoints {
-    /// Checks `template` (which may hold `{region}` in its host) and the endpoints of single
-    /// regions. Plain http is refused off loopback unless `allow_insecure`.
+    /// Checks `template`, which may hold `{region}` in its host, and the endpoints of single regions.
+    /// Plain http to another machine is refused unless `allow_insecure`.
     ///
     /// # Errors
-    /// With the first endpoint that can't be used, and how to mend it.
+    /// At the first endpoint that can't be used. The message says how to correct it.
     pub fn new(
         template: &str,
         for_region: &[(Region, String)],
@@ -144,13 +143,13 @@ impl Endpoints {
         check_template(template, allow_insecure).map_err(EndpointError::Template)?;
         let mut urls = BTreeMap::new();
         for (region, text) in for_region {
-            let fail = |problem| EndpointError::ForRegion(region.clone(), problem);
+            let error = |problem| EndpointError::ForRegion(region.clone(), problem);
             if text.contains(PLACEHOLDER) {
-                return Err(fail(EndpointProblem::PlaceholderForOneRegion));
+                return Err(error(EndpointProblem::PlaceholderForOneRegion));
             }
-            let url = check_template(text, allow_insecure).map_err(fail)?;
+            let url = check_template(text, allow_insecure).map_err(error)?;
             if urls.insert(region.clone(), url).is_some() {
-                return Err(fail(EndpointProblem::Duplicate));
+                return Err(error(EndpointProblem::Duplicate));
             }
         }
         Ok(Self {
@@ -159,7 +158,7 @@ impl Endpoints {
         })
     }
 
-    /// The host and port that answer for a region. Empty where its name makes no valid one.
+    /// The host and port of a region's endpoint. Empty if they are not valid with this region.
     #[must_use]
     pub fn host(&self, region: &str) -> String {
         let Ok(region) = region.parse::<Region>() else {
@@ -172,24 +171,24 @@ impl Endpoints {
         expanded.map_or_else(String::new, |url| url.authority().to_owned())
     }
 
-    /// The URL of a task, its path encoded just as the signature encodes it.
+    /// The URL of a task. Its path is encoded just as the signature encodes it.
     ///
     /// # Errors
-    /// Where the region's name makes no valid host name (`xn--` is no region, but fits the
-    /// pattern), or the task ID no segment of a path.
+    /// If the host is not valid with this region (`xn--` fits the pattern of a region, but not of a
+    /// host name), or if the task ID can't be a segment of a path.
     pub fn task_url(&self, region: &Region, task_id: &str) -> Result<Url, EndpointError> {
         let own = self.for_region.get(region);
-        let fail = |problem| match own {
+        let error = |problem| match own {
             Some(_) => EndpointError::ForRegion(region.clone(), problem),
             None => EndpointError::Template(problem),
         };
         if task_id.is_empty() || matches!(task_id, "." | "..") {
-            return Err(fail(EndpointProblem::TaskId));
+            return Err(error(EndpointProblem::TaskId));
         }
         let mut url = match own {
             Some(url) => url.clone(),
             None => parse(&self.template, region.as_str())
-                .map_err(|_| fail(EndpointProblem::Expansion))?,
+                .map_err(|_| error(EndpointProblem::Expansion))?,
         };
         let prefix = encode_path(url.path());
         let task = encode(task_id.as_bytes());
@@ -213,7 +212,7 @@ pub fn is_loopback_host(host: &str) -> bool {
     }
 }
 
-/// Checks an endpoint by its expansion for a sample region, which it returns.
+/// Checks an endpoint with a sample region, and returns the URL for it.
 fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointProblem> {
     if template.replace(PLACEHOLDER, "").contains(['{', '}']) {
         return Err(EndpointProblem::UnknownPlaceholder);
@@ -222,7 +221,7 @@ fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointP
     if !matches!(url.scheme(), "http" | "https") {
         return Err(EndpointProblem::Scheme);
     }
-    // An empty user name, as in `https://@host`, is gone after parsing.
+    // The parser drops an empty user name, as in `https://@host`.
     if url.password().is_some() || authority(template).contains('@') {
         return Err(EndpointProblem::UserInfo);
     }
@@ -239,7 +238,7 @@ fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointP
     Ok(url)
 }
 
-/// Every placeholder is in the host, in front of a domain that no region can change.
+/// Checks that each placeholder is in the host, in front of a domain that no region can change.
 fn check_placeholders(template: &str, sample: &Url) -> Result<(), EndpointProblem> {
     let host = sample.host_str().ok_or(EndpointProblem::NotAUrl)?;
     if template.matches(PLACEHOLDER).count() != host.matches(SAMPLE).count() {
@@ -258,11 +257,11 @@ fn authority(template: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Fills the placeholder in and parses. The parser forgives much (blanks, backslashes, missing
-/// or too many slashes) that would make another URL of it than the one a reader sees.
+/// Replaces the placeholder and parses the URL. Refuses what the parser would silently correct
+/// (blanks, backslashes, missing or extra slashes), as the result would not be what a reader sees.
 fn parse(template: &str, region: &str) -> Result<Url, EndpointProblem> {
-    let strange = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    if template.contains(strange)
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    if template.contains(forbidden)
         || !template.contains("://")
         || (is_http(template) && authority(template).is_empty())
     {
@@ -398,14 +397,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_elsewhere_needs_the_operators_word() {
+    fn plain_http_to_another_machine_must_be_allowed() {
         let endpoints = Endpoints::new("http://cs.{region}.a.com", &[], true).unwrap();
         let url = endpoints.task_url(&region("x"), "T-1").unwrap();
         assert_eq!(url.as_str(), "http://cs.x.a.com/tasks/T-1");
     }
 
     #[test]
-    fn region_may_have_an_endpoint_of_its_own() {
+    fn region_may_have_its_own_endpoint() {
         let own = [(region("eu-1"), "https://eu.a.com/p".to_owned())];
         let endpoints = Endpoints::new("https://{region}.a.com", &own, false).unwrap();
         for (name, url) in [
@@ -467,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn region_that_is_no_host_label_is_an_error_and_no_panic() {
+    fn region_that_is_not_a_host_label_is_an_error_and_not_a_panic() {
         let endpoints = Endpoints::new("https://{region}.a.com", &[], false).unwrap();
         let error = endpoints.task_url(&region("xn--0"), "T-1").unwrap_err();
         assert_eq!(error, EndpointError::Template(EndpointProblem::Expansion));

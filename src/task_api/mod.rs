@@ -1,7 +1,7 @@
 //! The task API of Alibaba Cloud Container Service: one call, `GET /tasks/{task_id}`.
 //!
-//! [`TaskApi::describe`] ends in a [`PollResult`](crate::rules::PollResult): an error that
-//! says what follows from it.
+//! [`TaskApi::describe`] returns a [`PollResult`](crate::rules::PollResult). Its error says what
+//! the controller does next: retry soon, retry slowly or wait.
 
 mod body;
 mod classify;

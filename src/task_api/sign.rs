@@ -1,7 +1,7 @@
-//! ACS3-HMAC-SHA256, the signature of Alibaba Cloud's newer APIs: a pure function of the
-//! request, the credentials, the time and a nonce.
+//! ACS3-HMAC-SHA256, the signature of Alibaba Cloud's newer APIs: a pure function of the request,
+//! the credentials, the time and a nonce.
 //!
-//! Only requests without a body are signed, for the controller makes no others.
+//! It signs requests without a body, as the controller sends no others.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What of a request the signature covers.
+/// The parts of a request that the signature covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The HTTP method.
@@ -37,18 +37,18 @@ pub struct Request<'a> {
     pub version: &'a str,
 }
 
-/// A value that no HTTP header can carry.
+/// A value that can't be sent in an HTTP header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} holds a character that no HTTP header can carry: look for a line break in it")]
 pub struct SignError(&'static str);
 
-/// Signs `request`: the headers to add to it, `Authorization` among them.
+/// Signs `request`, and returns the headers to add to it, including `Authorization`.
 ///
-/// `Host` is signed but not returned: the HTTP client sends it as it stands in the URL. `nonce`
-/// must be new for every attempt, for the API refuses one that it has seen.
+/// `Host` is signed but not returned, as the HTTP client sends it from the URL. `nonce` must be new
+/// for every attempt: the API refuses one that it has seen before.
 ///
 /// # Errors
-/// Where the access key ID or the security token can't stand in a header.
+/// If the access key ID or the security token can't be sent in a header.
 pub fn sign(
     request: &Request<'_>,
     credentials: &Credentials,
@@ -125,7 +125,7 @@ fn canonical_request(
     canonical
 }
 
-/// As HTTP clients send it: with the port where it isn't the scheme's default.
+/// The `Host` header as HTTP clients send it: with the port if it isn't the scheme's default.
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -138,8 +138,8 @@ fn canonical_path(url: &Url) -> String {
     encode_path(url.path())
 }
 
-/// Percent-encodes a path (which may be encoded already, by laxer rules) by RFC 3986, segment
-/// by segment.
+/// Percent-encodes each segment of a path by RFC 3986. The path may already be encoded by laxer
+/// rules.
 pub(super) fn encode_path(path: &str) -> String {
     path.split('/')
         .map(|segment| encode(&percent_decode_str(segment).collect::<Vec<u8>>()))
@@ -160,7 +160,7 @@ fn canonical_query(url: &Url) -> String {
         .join("&")
 }
 
-/// Percent-encodes by RFC 3986: all but unreserved characters.
+/// Percent-encodes all but the unreserved characters of RFC 3986.
 pub(super) fn encode(bytes: &[u8]) -> String {
     percent_encode(bytes, RESERVED).to_string()
 }
@@ -216,7 +216,7 @@ mod tests {
     const TASK_URL: &str = "https://cs.cn-hangzhou.aliyuncs.com/tasks/T-5faa48fb31b6b8078d000006";
 
     #[test]
-    fn vendors_vector_is_reproduced() {
+    fn signature_matches_the_vendors_example() {
         let url = url(
             "https://ecs.cn-shanghai.aliyuncs.com/?RegionId=cn-shanghai&\
              ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_can_carry_is_named_and_not_shown() {
+    fn value_that_no_header_can_carry_is_reported_and_not_shown() {
         let url = url(TASK_URL);
         let request = task_request(&url);
         let mut bad_id = credentials(None);
@@ -363,7 +363,7 @@ mod tests {
         fn canonical_path_is_ascii_and_round_trips(
             segments in prop::collection::vec("[^/\\\\]{0,12}", 0..5),
         ) {
-            // Dot segments are resolved when a URL is read, so none reach the signature.
+            // Dot segments are resolved when a URL is parsed, so the signature never sees them.
             prop_assume!(!segments.iter().any(|s| matches!(s.as_str(), "." | "..")));
             let raw: Vec<String> = segments.iter().map(|s| encode(s.as_bytes())).collect();
             let url = url(&format!("https://host.example/{}", raw.join("/")));

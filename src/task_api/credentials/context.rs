@@ -1,4 +1,4 @@
-//! What the providers may touch: files, and HTTP within bounds.
+//! What the providers have access to: files, and HTTP with limits on time and size.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_RESPONSE: usize = 64 * 1024;
 
-/// What went wrong beneath a provider. It travels as the source of the provider's own error,
-/// of whose text nothing may be shown: it quotes responses and URLs.
+/// Why a provider couldn't read a file or get a response. It is passed on as the source of the
+/// provider's own error. The text of that error is never shown, as it quotes responses and URLs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum TransportError {
     #[error("a file can't be read")]
     File,
     #[error("no answer")]
     Unreachable,
     #[error("an answer that can't be read")]
-    Answer,
+    InvalidResponse,
     #[error("HTTP {status}")]
     Status { status: u16, code: Option<String> },
 }
 
-impl Trouble {
-    /// Finds the trouble at the bottom of a provider's error.
-    pub(super) fn beneath(error: &reqsign_core::Error) -> Option<&Self> {
+impl TransportError {
+    /// Finds it among the sources of a provider's error.
+    pub(super) fn find_in(error: &reqsign_core::Error) -> Option<&Self> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(error) = cause {
-            if let Some(trouble) = error.downcast_ref() {
-                return Some(trouble);
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
             }
             cause = error.source();
         }
@@ -41,13 +41,13 @@ impl Trouble {
     }
 }
 
-impl From<Trouble> for reqsign_core::Error {
-    fn from(trouble: Trouble) -> Self {
-        Self::unexpected("see the source").with_source(trouble)
+impl From<TransportError> for reqsign_core::Error {
+    fn from(error: TransportError) -> Self {
+        Self::unexpected("see the source").with_source(error)
     }
 }
 
-/// The context for a source's provider: no more than it needs.
+/// The context for a source's provider, with no more than it needs.
 pub(super) fn context(
     source: CredentialSource,
     environment: &Environment,
@@ -67,8 +67,8 @@ pub(super) fn context(
         .get("ALIBABA_CLOUD_STS_ENDPOINT")
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
     if source != CredentialSource::Oidc || plain_sts {
-        // The others are local to the machine or the pod, where a proxy would ask its own, and
-        // it would read what goes over plain http.
+        // The other sources are local to the machine or the pod, so a proxy would reach the wrong
+        // one. And a proxy could read what is sent over plain http.
         client = client.no_proxy();
     }
     let client = client.build().map_err(|_| CredentialsError::NoHttpClient)?;
@@ -82,7 +82,7 @@ impl FileRead for Files {
     async fn file_read(&self, path: &str) -> reqsign_core::Result<Vec<u8>> {
         tokio::fs::read(path)
             .await
-            .map_err(|_| Trouble::File.into())
+            .map_err(|_| TransportError::File.into())
     }
 }
 
@@ -95,8 +95,8 @@ impl HttpSend for Http {
         request: http::Request<Bytes>,
     ) -> reqsign_core::Result<http::Response<Bytes>> {
         let (parts, body) = request.into_parts();
-        // The provider made the URL of what is configured.
-        let url = Url::parse(&parts.uri.to_string()).map_err(|_| Trouble::Unreachable)?;
+        // Can fail: the provider builds the URL from what the operator configured.
+        let url = Url::parse(&parts.uri.to_string()).map_err(|_| TransportError::Unreachable)?;
         let (method, url, body) = token_into_body(parts.method, url, body);
         let response = self
             .0
@@ -105,12 +105,12 @@ impl HttpSend for Http {
             .body(body)
             .send()
             .await
-            .map_err(|_| Trouble::Unreachable)?;
+            .map_err(|_| TransportError::Unreachable)?;
         let status = response.status();
         let body = read(response).await?;
         if !status.is_success() {
             let (status, code) = (status.as_u16(), code_of(&body));
-            return Err(Trouble::Status { status, code }.into());
+            return Err(TransportError::Status { status, code }.into());
         }
         let mut answer = http::Response::new(body);
         *answer.status_mut() = status;
@@ -118,8 +118,8 @@ impl HttpSend for Http {
     }
 }
 
-/// Moves what is particular to an exchange of tokens from the query into a form, as the
-/// vendor's SDKs have it: queries end up in the access logs of servers and proxies.
+/// Moves the token and its parameters from the query into a form, as the vendor's SDKs do.
+/// Queries end up in the access logs of servers and proxies.
 fn token_into_body(method: Method, url: Url, body: Bytes) -> (Method, Url, Bytes) {
     if !url.query_pairs().any(|(name, _)| name == "OIDCToken") {
         return (method, url, body);
@@ -136,18 +136,22 @@ fn token_into_body(method: Method, url: Url, body: Bytes) -> (Method, Url, Bytes
     (Method::POST, target, form.into())
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Bytes, Trouble> {
+async fn read(mut response: reqwest::Response) -> Result<Bytes, TransportError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Trouble::Unreachable)? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|_| TransportError::Unreachable)?
+    {
         if body.len() + chunk.len() > MAX_RESPONSE {
-            return Err(Trouble::Answer);
+            return Err(TransportError::InvalidResponse);
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
 }
 
-/// The error code of a response, if it is a plain word and so fit to be shown.
+/// The error code of a response, if it is a plain word, which is safe to show.
 fn code_of(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let code = body.get("Code").or_else(|| body.get("code"))?.as_str()?;
@@ -163,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_travels_in_the_body() {
+    fn token_is_sent_in_the_body() {
         let url = "https://sts.example.com/?Action=A&RoleArn=a%3Ab&Format=JSON&OIDCToken=x%2By";
         let (method, url, body) = token_into_body(Method::GET, url.parse().unwrap(), Bytes::new());
         assert_eq!(method, Method::POST);
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_requests_stay_as_they_are() {
+    fn other_requests_are_not_changed() {
         let url: Url = "http://localhost:1/latest/?a=b".parse().unwrap();
         let (method, same, body) = token_into_body(Method::PUT, url.clone(), "x".into());
         assert_eq!((method, same, &*body), (Method::PUT, url, &b"x"[..]));
@@ -196,11 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_found_beneath_a_wrapped_error() {
-        let inner: reqsign_core::Error = Trouble::Unreachable.into();
+    fn transport_error_is_found_among_the_sources() {
+        let inner: reqsign_core::Error = TransportError::Unreachable.into();
         let outer = reqsign_core::Error::unexpected("outer").with_source(inner);
-        assert_eq!(Trouble::beneath(&outer), Some(&Trouble::Unreachable));
+        assert_eq!(
+            TransportError::find_in(&outer),
+            Some(&TransportError::Unreachable)
+        );
         let other = reqsign_core::Error::unexpected("other");
-        assert_eq!(Trouble::beneath(&other), None);
+        assert_eq!(TransportError::find_in(&other), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Why there are no credentials, by what follows from it.
+//! Why there are no credentials, and whether a retry can help.
 
 use super::source::CredentialSource;
 
@@ -11,60 +11,60 @@ pub enum CredentialsError {
          ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
     )]
     NotConfigured,
-    /// A variable is missing whose companions are there.
+    /// A variable is not set, but another one that needs it is.
     #[error("{0} is not set, though a variable that goes with it is: set both or neither")]
     Incomplete(&'static str),
-    /// The token to be exchanged would travel unencrypted.
+    /// The token would be sent unencrypted.
     #[error("ALIBABA_CLOUD_STS_ENDPOINT is plain http to another machine: use https")]
     InsecureSts,
     /// A file that the source needs can't be read.
-    #[error("{0}: its file can't be read; {mend}", mend = .0.mend())]
+    #[error("{0}: its file can't be read; {remedy}", remedy = .0.remedy())]
     Unreadable(CredentialSource),
-    /// The source is there, but what it holds is no access key.
-    #[error("{0}: no usable access key in it; {mend}", mend = .0.mend())]
+    /// The source is there, but holds no usable access key.
+    #[error("{0}: no usable access key in it; {remedy}", remedy = .0.remedy())]
     Unusable(CredentialSource),
-    /// The source said no.
-    #[error("{by} answered HTTP {status}{}; {mend}", in_words(code.as_deref()), mend = .by.mend())]
+    /// The source refused the request.
+    #[error("{by} answered HTTP {status}{}; {remedy}", in_words(code.as_deref()), remedy = .by.remedy())]
     Refused {
-        /// Who said so.
+        /// The source.
         by: CredentialSource,
         /// The HTTP status.
         status: u16,
-        /// The answer's error code, where it is a plain word.
+        /// The response's error code, if it is a plain word.
         code: Option<String>,
     },
-    /// The source's credentials had expired when they came.
+    /// The credentials had already expired when the source returned them.
     #[error("{0}: the credentials had expired on arrival; check this machine's clock")]
     Expired(CredentialSource),
-    /// No answer. Passes, or is a matter of network policy.
-    #[error("{0} can't be reached or does not answer in time; trying again")]
+    /// No answer: the source is down for now, or a network policy blocks it.
+    #[error("{0} can't be reached or does not answer in time; retrying")]
     Unreachable(CredentialSource),
-    /// The source has trouble of its own.
-    #[error("{by} is in trouble (HTTP {status}{}); trying again", in_words(code.as_deref()))]
+    /// The source reports an internal error.
+    #[error("{by} is failing (HTTP {status}{}); retrying", in_words(code.as_deref()))]
     Unavailable {
-        /// Who is in trouble.
+        /// The source.
         by: CredentialSource,
         /// The HTTP status.
         status: u16,
-        /// The answer's error code, where it is a plain word.
+        /// The response's error code, if it is a plain word.
         code: Option<String>,
     },
-    /// Too many calls for the source.
-    #[error("{0} is throttling; trying again more slowly")]
+    /// The source throttles calls.
+    #[error("{0} is throttling; retrying more slowly")]
     Throttled(CredentialSource),
-    /// An answer that makes no sense.
-    #[error("{0} gave an answer that can't be read; trying again")]
+    /// A response that can't be parsed.
+    #[error("{0} gave a response that can't be parsed; retrying")]
     InvalidResponse(CredentialSource),
-    /// The HTTP client can't be made.
+    /// The HTTP client can't be set up.
     #[error("no HTTPS client can be set up: check that CA certificates are installed")]
     NoHttpClient,
-    /// A fault in this program.
-    #[error("reading the credentials ended in a fault of this program: please report it")]
+    /// A bug in this program.
+    #[error("reading the credentials hit a bug in this program: please report it")]
     Internal,
 }
 
 impl CredentialsError {
-    /// Whether this may pass by itself, rather than ask for someone to mend something.
+    /// Whether a retry may help. Otherwise someone has to change the configuration.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -1,5 +1,5 @@
-//! Credentials of the task API: the vendor's chain of sources, of which one is chosen by what
-//! is configured, behind a cache that all callers share.
+//! Credentials for the task API. One source of the vendor's chain is chosen by what is configured.
+//! All callers share a cache of its credentials.
 
 mod context;
 mod error;
@@ -14,21 +14,21 @@ pub use error::CredentialsError;
 pub use shared::SharedCredentials;
 pub use source::CredentialSource;
 
-/// What a request is signed with. `Debug` shows neither the secret nor the token.
+/// The credentials that sign a request. `Debug` shows neither the secret nor the token.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The access key's ID, which is no secret.
+    /// The access key's ID, which is not secret.
     pub access_key_id: String,
     /// The access key's secret.
     pub access_key_secret: SecretString,
-    /// The token that belongs to temporary credentials.
+    /// The token of temporary credentials.
     pub security_token: Option<SecretString>,
-    /// When the API stops taking them; never, for a permanent key.
+    /// When they expire. `None` for a permanent key.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Credentials {
-    /// Whether requests signed with either are the same.
+    /// Whether both have the same key and token, so that they sign requests alike.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         let token = |credentials: &Self| {

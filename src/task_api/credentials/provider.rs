@@ -1,4 +1,4 @@
-//! Reads credentials, once for each call, from the one source that is configured.
+//! Reads credentials from the configured source, anew at each call.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use reqsign_core::{Context, ProvideCredentialDyn};
 use reqwest::{StatusCode, Url};
 
 use super::super::endpoint::{Region, is_loopback};
-use super::context::{Trouble, context};
+use super::context::{TransportError, context};
 use super::source::{CredentialSource, Environment};
 use super::{Credentials, CredentialsError};
 
@@ -24,18 +24,18 @@ const SECURITY_TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
 const SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 const STS_ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
 
-/// The configured source and the means to ask it.
+/// The configured source, and what is needed to read it.
 pub(super) struct Provider {
     source: Option<CredentialSource>,
     environment: Environment,
     context: Context,
     allow_insecure: bool,
-    /// Whether the source has ever given credentials.
-    proven: AtomicBool,
+    /// Whether the source has ever returned credentials.
+    has_worked: AtomicBool,
 }
 
 impl Provider {
-    /// Chooses the source by `environment` and the files that exist.
+    /// Chooses the source by `environment` and by which files exist.
     pub(super) fn new(
         environment: Environment,
         allow_insecure: bool,
@@ -50,7 +50,7 @@ impl Provider {
             environment,
             context,
             allow_insecure,
-            proven: AtomicBool::new(false),
+            has_worked: AtomicBool::new(false),
         })
     }
 
@@ -59,22 +59,22 @@ impl Provider {
         self.source
     }
 
-    /// Asks the source anew.
+    /// Reads credentials from the source.
     pub(super) async fn provide(&self) -> Result<Credentials, CredentialsError> {
         let source = self.source.ok_or(CredentialsError::NotConfigured)?;
         let credentials = match source {
             CredentialSource::Environment => self.static_key(),
-            _ => self.ask(source).await,
+            _ => self.fetch(source).await,
         };
         match credentials {
             Ok(credentials) => {
-                self.proven.store(true, Ordering::Relaxed);
+                self.has_worked.store(true, Ordering::Relaxed);
                 Ok(credentials)
             }
-            // Off ECS, with nothing configured, nobody answers at the metadata address.
+            // Outside ECS, with nothing configured, nothing answers at the metadata address.
             Err(CredentialsError::Unreachable(CredentialSource::EcsRamRole))
                 if self.environment.get("ALIBABA_CLOUD_ECS_METADATA").is_none()
-                    && !self.proven.load(Ordering::Relaxed) =>
+                    && !self.has_worked.load(Ordering::Relaxed) =>
             {
                 Err(CredentialsError::NotConfigured)
             }
@@ -97,7 +97,7 @@ impl Provider {
             .ok_or(CredentialsError::Incomplete(name))
     }
 
-    async fn ask(&self, source: CredentialSource) -> Result<Credentials, CredentialsError> {
+    async fn fetch(&self, source: CredentialSource) -> Result<Credentials, CredentialsError> {
         let provider: Arc<dyn ProvideCredentialDyn<Credential = Credential>> = match source {
             CredentialSource::Oidc => Arc::new(self.oidc()?),
             CredentialSource::CliProfile => Arc::new(ConfigFileCredentialProvider::new()),
@@ -109,7 +109,7 @@ impl Provider {
         match provider.provide_credential_dyn(&self.context).await {
             Ok(Some(credential)) => checked(source, credential),
             Ok(None) => Err(CredentialsError::Unusable(source)),
-            Err(error) => Err(classify(source, Trouble::beneath(&error))),
+            Err(error) => Err(classify(source, TransportError::find_in(&error))),
         }
     }
 
@@ -125,8 +125,8 @@ impl Provider {
     }
 }
 
-/// STS's endpoint: as set, else by region and network as the vendor's SDKs do it, else the
-/// central one.
+/// The endpoint of STS: the configured one, else by region and network as in the vendor's SDKs,
+/// else the central one.
 fn sts_endpoint(
     environment: &Environment,
     allow_insecure: bool,
@@ -151,7 +151,7 @@ fn sts_endpoint(
     })
 }
 
-/// Takes over what a provider returned, if it is fit for use.
+/// Checks and converts the credentials that a provider returned.
 fn checked(
     source: CredentialSource,
     credential: Credential,
@@ -175,26 +175,26 @@ fn checked(
     })
 }
 
-/// What follows from a provider's trouble; `None` is one with what it read.
-fn classify(source: CredentialSource, trouble: Option<&Trouble>) -> CredentialsError {
-    match trouble {
-        Some(Trouble::File) => CredentialsError::Unreadable(source),
-        Some(Trouble::Unreachable) => CredentialsError::Unreachable(source),
-        Some(Trouble::Status { status, code }) => answered(source, *status, code.clone()),
-        Some(Trouble::Answer) => CredentialsError::InvalidResponse(source),
+/// Classifies a provider's error. `None` means that what it read is invalid.
+fn classify(source: CredentialSource, error: Option<&TransportError>) -> CredentialsError {
+    match error {
+        Some(TransportError::File) => CredentialsError::Unreadable(source),
+        Some(TransportError::Unreachable) => CredentialsError::Unreachable(source),
+        Some(TransportError::Status { status, code }) => refused(source, *status, code.clone()),
+        Some(TransportError::InvalidResponse) => CredentialsError::InvalidResponse(source),
         None if source.is_remote() => CredentialsError::InvalidResponse(source),
         None => CredentialsError::Unusable(source),
     }
 }
 
-/// By code first, for throttling comes as 400 too.
-fn answered(source: CredentialSource, status: u16, code: Option<String>) -> CredentialsError {
-    let word = code.as_deref().unwrap_or_default();
-    let throttled = word == "Throttling"
-        || word.starts_with("Throttling.")
-        || word == "Rejected.Throttling"
+/// Looks at the code first, because throttling may also come with status 400.
+fn refused(source: CredentialSource, status: u16, code: Option<String>) -> CredentialsError {
+    let name = code.as_deref().unwrap_or_default();
+    let throttled = name == "Throttling"
+        || name.starts_with("Throttling.")
+        || name == "Rejected.Throttling"
         || status == StatusCode::TOO_MANY_REQUESTS.as_u16();
-    let failing = matches!(word, "ServiceUnavailable" | "InternalError")
+    let failing = matches!(name, "ServiceUnavailable" | "InternalError")
         || status >= 500
         || status == StatusCode::REQUEST_TIMEOUT.as_u16();
     let by = source;

@@ -1,5 +1,5 @@
-//! One set of credentials for all callers: read once for all who wait, read anew before it
-//! expires, and with growing pauses while that fails.
+//! One set of credentials for all callers. All who wait share one read. Credentials are refreshed
+//! before they expire, and with growing pauses while reads fail.
 
 use std::fmt;
 use std::future::Future;
@@ -17,23 +17,23 @@ use super::provider::Provider;
 use super::source::Environment;
 use super::{CredentialSource, Credentials, CredentialsError};
 
-/// How long before their end credentials are read anew, at most.
+/// At most this long before they expire, credentials are refreshed.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
-/// The first pause after a failure; each further one is twice as long.
+/// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// A source's answer may take several calls; this bounds them all.
+/// The limit for one read, which may take several calls.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long credentials count as fresh from their source.
+/// Credentials that were read less than this ago are not dropped when the API refuses them.
 const FRESH: Duration = Duration::from_mins(1);
 
-type Outcome = Result<Arc<Credentials>, CredentialsError>;
-type Flight = Shared<BoxFuture<'static, Outcome>>;
+type ReadResult = Result<Arc<Credentials>, CredentialsError>;
+type SharedRead = Shared<BoxFuture<'static, ReadResult>>;
 type Fetch =
     Box<dyn Fn() -> BoxFuture<'static, Result<Credentials, CredentialsError>> + Send + Sync>;
 type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Credentials from one source, shared by all who need them. Clones share them too.
+/// Credentials from one source, shared by all callers and clones.
 #[derive(Clone)]
 pub struct SharedCredentials(Arc<Inner>);
 
@@ -47,8 +47,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     current: Option<Current>,
-    /// The read under way, which goes on even if nobody waits for it any more.
-    flight: Option<Flight>,
+    /// The read in progress. It continues even if nobody waits for it any more.
+    read: Option<SharedRead>,
     pause: Option<Pause>,
     /// Failed reads in a row.
     failures: u32,
@@ -57,10 +57,10 @@ struct State {
 struct Current {
     credentials: Arc<Credentials>,
     refresh_at: Option<Timestamp>,
-    since: Instant,
+    read_at: Instant,
 }
 
-/// No read before `until`: whoever asks meanwhile and can't be served gets `error`.
+/// No read before `until`. Callers get `error` meanwhile if there are no valid credentials.
 struct Pause {
     until: Instant,
     error: CredentialsError,
@@ -75,12 +75,12 @@ impl fmt::Debug for SharedCredentials {
 }
 
 impl SharedCredentials {
-    /// Credentials from the source that the process's environment configures. `allow_insecure`
-    /// lets an STS endpoint be plain http off loopback. Nothing is read yet; that no source is
-    /// configured shows in [`get`](Self::get).
+    /// Credentials from the source that the process's environment configures. With `allow_insecure`,
+    /// the endpoint of STS may be plain http to another machine. Nothing is read yet: if no source
+    /// is configured, [`get`](Self::get) reports it.
     ///
     /// # Errors
-    /// Where the source needs an HTTP client and none can be made.
+    /// If the source needs an HTTP client and it can't be set up.
     pub fn from_environment(allow_insecure: bool) -> Result<Self, CredentialsError> {
         let provider = Provider::new(Environment::of_process(), allow_insecure)?;
         Ok(Self::from_provider(provider, Timestamp::now))
@@ -115,51 +115,50 @@ impl SharedCredentials {
         }))
     }
 
-    /// The source that was chosen; none where nothing is configured.
+    /// The source that was chosen, or `None` if none is configured.
     #[must_use]
     pub fn source(&self) -> Option<CredentialSource> {
         self.0.source
     }
 
-    /// The credentials: those at hand while they are valid, else those of a read that all who
-    /// wait share. To be called within a Tokio runtime.
+    /// Returns the cached credentials while they are valid, else waits for a read that all callers
+    /// share. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// Why they can't be read; during the pause after a failure, the failure.
+    /// If the read fails. During the pause after a failure, it returns that failure again.
     pub async fn get(&self) -> Result<Arc<Credentials>, CredentialsError> {
-        let flight = {
+        let read = {
             let mut state = self.state();
             let now = (self.0.clock)();
             if let Some(current) = state.valid(now) {
                 let credentials = Arc::clone(&current.credentials);
                 let due = current.refresh_at.is_some_and(|at| at <= now);
-                if due && state.flight.is_none() && state.pausing().is_none() {
+                if due && state.read.is_none() && state.pausing().is_none() {
                     let _in_background = self.start(&mut state);
                 }
                 return Ok(credentials);
             }
-            match (&state.flight, state.pausing()) {
-                (Some(flight), _) => flight.clone(),
+            match (&state.read, state.pausing()) {
+                (Some(read), _) => read.clone(),
                 (None, Some(error)) => return Err(error.clone()),
                 (None, None) => self.start(&mut state),
             }
         };
-        flight.await
+        read.await
     }
 
-    /// Drops credentials that the API refused, unless others have taken their place.
+    /// Drops credentials that the API refused, unless newer ones have replaced them.
     ///
-    /// Fresh ones stay: another read would bring the same, and they may well serve elsewhere. So
-    /// one object's or one region's refusals neither make a hot loop nor take the credentials from
-    /// all others.
+    /// Fresh credentials are kept: another read would return the same, and they may be valid for
+    /// other calls. So refusals of one object or region cause no hot loop, and don't block others.
     pub fn invalidate(&self, refused: &Arc<Credentials>) {
         self.state().current.take_if(|current| {
-            Arc::ptr_eq(&current.credentials, refused) && current.since.elapsed() >= FRESH
+            Arc::ptr_eq(&current.credentials, refused) && current.read_at.elapsed() >= FRESH
         });
     }
 
-    /// Starts a read in a task of its own, so that it outlives whoever waits for it.
-    fn start(&self, state: &mut State) -> Flight {
+    /// Starts a read in its own task, so that it continues when callers stop waiting.
+    fn start(&self, state: &mut State) -> SharedRead {
         let shared = self.clone();
         let task = tokio::spawn(async move {
             let read = AssertUnwindSafe(async { (shared.0.fetch)().await }).catch_unwind();
@@ -168,13 +167,13 @@ impl SharedCredentials {
                 Ok(Err(_panic)) => Err(CredentialsError::Internal),
                 Err(_elapsed) => Err(shared.timed_out()),
             };
-            shared.settle(fetched)
+            shared.store(fetched)
         });
-        let flight = async { task.await.unwrap_or(Err(CredentialsError::Internal)) }
+        let read = async { task.await.unwrap_or(Err(CredentialsError::Internal)) }
             .boxed()
             .shared();
-        state.flight = Some(flight.clone());
-        flight
+        state.read = Some(read.clone());
+        read
     }
 
     fn timed_out(&self) -> CredentialsError {
@@ -183,12 +182,12 @@ impl SharedCredentials {
             .map_or(CredentialsError::Internal, CredentialsError::Unreachable)
     }
 
-    /// Takes in what a read brought.
-    fn settle(&self, fetched: Result<Credentials, CredentialsError>) -> Outcome {
+    /// Stores the result of a read.
+    fn store(&self, fetched: Result<Credentials, CredentialsError>) -> ReadResult {
         let now = (self.0.clock)();
-        let fetched = fetched.and_then(|credentials| self.unexpired(credentials, now));
+        let fetched = fetched.and_then(|credentials| self.check_expiry(credentials, now));
         let mut state = self.state();
-        state.flight = None;
+        state.read = None;
         match fetched {
             Ok(credentials) => {
                 let credentials = Arc::new(credentials);
@@ -198,7 +197,7 @@ impl SharedCredentials {
                 state.current = Some(Current {
                     refresh_at: refresh_at(&credentials, now),
                     credentials: Arc::clone(&credentials),
-                    since: Instant::now(),
+                    read_at: Instant::now(),
                 });
                 Ok(credentials)
             }
@@ -214,7 +213,7 @@ impl SharedCredentials {
         }
     }
 
-    fn unexpired(
+    fn check_expiry(
         &self,
         credentials: Credentials,
         now: Timestamp,
@@ -245,23 +244,23 @@ impl State {
     }
 }
 
-/// When to read credentials anew that were read at `now`: a quarter of their remaining life
-/// before its end, but no more than the margin.
+/// When to refresh credentials that were read at `now`: a quarter of their remaining life before
+/// they expire, but at most [`REFRESH_MARGIN`] before.
 fn refresh_at(credentials: &Credentials, now: Timestamp) -> Option<Timestamp> {
     let expires_at = credentials.expires_at?;
     let margin = (expires_at.duration_since(now) / 4).min(REFRESH_MARGIN);
     expires_at.checked_sub(margin).ok()
 }
 
-/// The pause after the `n`th failure in a row: exponential, of which half is left to chance, so
-/// that replicas don't move in step.
+/// The pause after the `n`th failure in a row. It is exponential with jitter over its upper half, so
+/// that replicas don't retry at the same moment.
 fn pause(n: u32) -> Duration {
     let doublings = n.saturating_sub(1).min(16);
-    let whole = FIRST_PAUSE
+    let longest = FIRST_PAUSE
         .saturating_mul(1 << doublings)
         .min(LONGEST_PAUSE);
-    let chance = RandomState::new().hash_one(n) % 1000;
-    whole.mul_f64(0.5 + f64::from(u16::try_from(chance).unwrap_or_default()) / 2000.0)
+    let random = RandomState::new().hash_one(n) % 1000;
+    longest.mul_f64(0.5 + f64::from(u16::try_from(random).unwrap_or_default()) / 2000.0)
 }
 
 #[cfg(test)]
@@ -277,11 +276,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(61);
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// What the source answers to its `n`th call, counted from 0.
+    /// What the source returns at its `n`th read, counted from 0: how long the credentials are valid.
     type Script = fn(usize) -> Result<Option<Duration>, CredentialsError>;
 
-    /// Credentials whose source takes a second, on a wall clock that follows Tokio's; each is
-    /// named after the call that made it and lives as long as the script says.
+    /// Credentials from a source that takes a second, on a wall clock that follows Tokio's. The key
+    /// ID is the number of the read.
     fn scripted(script: Script) -> (SharedCredentials, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
         let start = Instant::now();
@@ -311,16 +310,16 @@ mod tests {
         Ok(shared.get().await?.access_key_id.clone())
     }
 
-    /// Waits for the read under way, if any.
-    async fn landed(shared: &SharedCredentials) {
-        let flight = shared.state().flight.clone();
-        if let Some(flight) = flight {
-            let _ = flight.await;
+    /// Waits for the read in progress, if any.
+    async fn finish_read(shared: &SharedCredentials) {
+        let read = shared.state().read.clone();
+        if let Some(read) = read {
+            let _ = read.await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn hundred_waiters_share_one_read() {
+    async fn a_hundred_callers_share_one_read() {
         let (shared, calls) = scripted(|_| Ok(None));
         let waiters = (0..100).map(|_| shared.get());
         let got = futures::future::try_join_all(waiters).await.unwrap();
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failure_is_shared_and_not_repeated_at_once() {
+    async fn failure_is_shared_and_not_retried_at_once() {
         let (shared, calls) = scripted(|_| Err(ERROR));
         let waiters = (0..100).map(|_| shared.get());
         for got in futures::future::join_all(waiters).await {
@@ -349,14 +348,14 @@ mod tests {
         while id(&shared).await.is_err() {
             sleep(Duration::from_millis(100)).await;
         }
-        // Nine reads of a second, and pauses of 1, 2, 4 … 60, 60 s, of which half is chance.
+        // Nine reads of a second, and pauses of 1, 2, 4 … 60, 60 s, half of which is jitter.
         assert_eq!(count(&calls), 9);
         let total = start.elapsed().as_secs();
         assert!((9 + 91..=9 + 183 + 2).contains(&total), "{total}");
         let got = shared.get().await.unwrap();
         advance(FRESH).await;
         shared.invalidate(&got);
-        // The next failure's pause is the first again.
+        // The next failure starts again with the first pause.
         assert_eq!(id(&shared).await, Err(ERROR));
         sleep(Duration::from_secs(1)).await;
         assert_eq!(id(&shared).await, Err(ERROR));
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn new_ones_are_read_before_the_old_expire_which_serve_meanwhile() {
+    async fn credentials_are_refreshed_before_they_expire_and_used_meanwhile() {
         let (shared, calls) = scripted(|_| Ok(Some(HOUR)));
         assert_eq!(id(&shared).await.unwrap(), "0");
         advance(Duration::from_mins(45) - Duration::from_secs(1)).await;
@@ -374,33 +373,33 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(id(&shared).await.unwrap(), "0");
         }
-        landed(&shared).await;
+        finish_read(&shared).await;
         assert_eq!(count(&calls), 2);
         assert_eq!(id(&shared).await.unwrap(), "1");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn short_lived_ones_are_read_anew_at_three_quarters_of_their_life() {
+    async fn short_lived_credentials_are_refreshed_after_three_quarters_of_their_life() {
         let (shared, calls) = scripted(|_| Ok(Some(Duration::from_mins(8))));
         assert_eq!(id(&shared).await.unwrap(), "0");
         advance(Duration::from_secs(6 * 60 - 1)).await;
         assert_eq!(id(&shared).await.unwrap(), "0");
-        landed(&shared).await;
+        finish_read(&shared).await;
         assert_eq!(count(&calls), 1);
         advance(Duration::from_secs(1)).await;
         assert_eq!(id(&shared).await.unwrap(), "0");
-        landed(&shared).await;
+        finish_read(&shared).await;
         assert_eq!(id(&shared).await.unwrap(), "1");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn old_ones_serve_to_their_end_while_reads_fail_and_no_longer() {
+    async fn old_credentials_are_used_until_they_expire_while_reads_fail() {
         let (shared, calls) = scripted(|n| if n == 0 { Ok(Some(HOUR)) } else { Err(ERROR) });
         assert_eq!(id(&shared).await.unwrap(), "0");
         advance(Duration::from_mins(45)).await;
         for _ in 0..14 {
             assert_eq!(id(&shared).await.unwrap(), "0");
-            landed(&shared).await;
+            finish_read(&shared).await;
             sleep(Duration::from_mins(1)).await;
         }
         assert!((14..=15).contains(&count(&calls)), "{}", count(&calls));
@@ -409,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn expired_ones_are_never_served() {
+    async fn expired_credentials_are_never_used() {
         let (shared, calls) = scripted(|n| Ok(Some(if n < 2 { HOUR } else { Duration::ZERO })));
         assert_eq!(id(&shared).await.unwrap(), "0");
         advance(HOUR).await;
@@ -421,20 +420,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_ones_that_had_served_are_replaced_at_once() {
+    async fn refused_credentials_that_are_not_fresh_are_replaced_at_once() {
         let (shared, calls) = scripted(|_| Ok(None));
         let old = shared.get().await.unwrap();
         advance(HOUR).await;
         shared.invalidate(&old);
         assert_eq!(id(&shared).await.unwrap(), "1");
-        // A late refusal of the old ones leaves the new ones alone.
+        // A late refusal of the old credentials doesn't drop the new ones.
         shared.invalidate(&old);
         assert_eq!(id(&shared).await.unwrap(), "1");
         assert_eq!(count(&calls), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusal_over_and_over_makes_no_hot_loop_and_takes_them_from_nobody() {
+    async fn repeated_refusals_cause_no_hot_loop_and_no_error() {
         let (shared, calls) = scripted(|_| Ok(None));
         let start = Instant::now();
         while start.elapsed() < HOUR {
@@ -446,7 +445,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiter_that_gives_up_does_not_stop_the_read() {
+    async fn caller_that_gives_up_does_not_stop_the_read() {
         let (shared, calls) = scripted(|_| Ok(None));
         let impatient = tokio::time::timeout(Duration::from_millis(10), shared.get()).await;
         assert!(impatient.is_err());
@@ -455,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn panic_of_the_source_is_an_error_and_passes() {
+    async fn panic_of_the_source_is_an_error_and_retried() {
         let (shared, _) = scripted(|n| if n == 0 { panic!("poison") } else { Ok(None) });
         assert_eq!(id(&shared).await, Err(CredentialsError::Internal));
         advance(LONG).await;
@@ -463,7 +462,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn source_that_hangs_is_given_up() {
+    async fn source_that_hangs_times_out() {
         let shared = SharedCredentials::new(
             Some(CredentialSource::Oidc),
             std::future::pending::<Result<Credentials, CredentialsError>>,

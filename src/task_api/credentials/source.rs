@@ -1,41 +1,40 @@
-//! Which one of the vendor's sources of credentials is configured.
+//! Chooses which of the vendor's sources of credentials to use.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where the CLI keeps its profiles, below the home directory.
+/// The CLI's file of profiles, below the home directory.
 const CLI_PROFILE: &str = ".aliyun/config.json";
-/// Where shared credentials files are, below the home directory.
+/// The default credentials files, below the home directory.
 const CREDENTIALS_FILES: [&str; 2] = [".alibabacloud/credentials.ini", ".aliyun/credentials.ini"];
 
 /// A source of credentials, in the vendor's order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// An access key in `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`,
-    /// for temporary ones with `ALIBABA_CLOUD_SECURITY_TOKEN`.
+    /// An access key in `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, and
+    /// `ALIBABA_CLOUD_SECURITY_TOKEN` if it is temporary.
     Environment,
-    /// A service account's token, exchanged for a RAM role's credentials: what ACK calls RRSA.
+    /// A service account's token, exchanged for credentials of a RAM role. ACK calls it RRSA.
     Oidc,
-    /// The profile of the vendor's CLI in `~/.aliyun/config.json`, or where
-    /// `ALIBABA_CLOUD_CONFIG_FILE` says.
+    /// The profile of the vendor's CLI in `~/.aliyun/config.json`, or in the file that
+    /// `ALIBABA_CLOUD_CONFIG_FILE` names.
     CliProfile,
     /// The file that `ALIBABA_CLOUD_CREDENTIALS_FILE` names, or one in its default place.
     CredentialsFile,
-    /// The RAM role of the ECS instance, by its metadata service.
+    /// The RAM role of the ECS instance, from its metadata service.
     EcsRamRole,
     /// The local service that `ALIBABA_CLOUD_CREDENTIALS_URI` names.
     CredentialsUri,
 }
 
 impl CredentialSource {
-    /// Chooses the source: the first that is configured, be it incompletely, for to go on to
-    /// the next would be to act under another identity than the one that was meant.
+    /// Chooses the first source that is configured, even incompletely. To try the next one would be
+    /// to use another identity than the one that was meant.
     ///
-    /// The metadata service needs no configuration, so it comes in its place only where
-    /// `ALIBABA_CLOUD_ECS_METADATA` names a role, else last, and never where
-    /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED` is `true`. Hence a credentials URI goes before it
-    /// unless a role is named.
+    /// The metadata service needs no configuration. It has its place in the order only if
+    /// `ALIBABA_CLOUD_ECS_METADATA` names a role. Otherwise it comes last, after a credentials URI.
+    /// It is never used if `ALIBABA_CLOUD_ECS_METADATA_DISABLED` is `true`.
     pub(super) fn choose(
         environment: &Environment,
         exists: impl Fn(&Path) -> bool,
@@ -61,7 +60,7 @@ impl CredentialSource {
         {
             Some(Self::CredentialsFile)
         } else if env.has_any(&["ALIBABA_CLOUD_PROFILE"]) {
-            // Of either kind of file, and missing: the error says so.
+            // A profile is named, but neither kind of file exists: the error says so.
             Some(Self::CliProfile)
         } else if ecs && env.has_any(&["ALIBABA_CLOUD_ECS_METADATA"]) {
             Some(Self::EcsRamRole)
@@ -72,13 +71,13 @@ impl CredentialSource {
         }
     }
 
-    /// Whether it is asked over the network.
+    /// Whether reading it needs the network.
     pub(super) fn is_remote(self) -> bool {
         matches!(self, Self::Oidc | Self::EcsRamRole | Self::CredentialsUri)
     }
 
-    /// What to look at when it gives no credentials.
-    pub(super) fn mend(self) -> &'static str {
+    /// What to check when it gives no credentials.
+    pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Environment => "check both variables",
             Self::Oidc => {
@@ -110,8 +109,8 @@ impl fmt::Display for CredentialSource {
     }
 }
 
-/// The environment variables that sources read, as they were at the start, without the empty
-/// ones. It has no `Debug`, for it holds secrets.
+/// The environment variables that the sources read, as they were at the start, without empty ones.
+/// It has no `Debug`, because it holds secrets.
 #[derive(Clone, Default)]
 pub(super) struct Environment {
     pub(super) variables: HashMap<String, String>,
@@ -119,7 +118,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// The process's own.
+    /// The environment of this process.
     pub(super) fn of_process() -> Self {
         Self::new(
             std::env::vars_os().filter_map(|(name, value)| {
@@ -136,7 +135,7 @@ impl Environment {
         let variables = variables
             .into_iter()
             .filter(|(name, _)| name.starts_with("ALIBABA_CLOUD_"))
-            // What comes from a file or a Secret often ends in a line break.
+            // A value from a file or a Secret often ends in a line break.
             .map(|(name, value)| (name, value.trim().to_owned()))
             .filter(|(_, value)| !value.is_empty())
             .collect();
@@ -244,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn half_configured_source_is_chosen_all_the_same() {
+    fn incompletely_configured_source_is_still_chosen() {
         for (variable, source) in [
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", Env),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", Env),
             ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", Oidc),
             ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", Oidc),
-            // Other tools' variables too, and no sign of these sources.
+            // Other tools use these variables too, so they don't choose a source.
             ("ALIBABA_CLOUD_SECURITY_TOKEN", CredentialsUri),
             ("ALIBABA_CLOUD_ROLE_ARN", CredentialsUri),
         ] {

@@ -1,4 +1,4 @@
-//! The sources, on files and servers of their own.
+//! Each source, with real files and local servers.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::SharedCredentials;
 use super::*;
 
-/// An HTTP server that answers its `n`th request with the `n`th of its responses (the last
-/// one for ever), and keeps the requests.
+/// An HTTP server that answers its `n`th request with the `n`th response, repeats the last response
+/// from then on, and records the requests.
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -80,7 +80,7 @@ fn response(status: &str, body: &str) -> String {
     response
 }
 
-/// What STS answers: credentials of an hour's life from `at`.
+/// A response of STS: credentials that are valid for an hour from `at`.
 fn granted(id: &str, at: Timestamp) -> String {
     let end = at + SignedDuration::from_hours(1);
     let body = format!(
@@ -89,7 +89,7 @@ fn granted(id: &str, at: Timestamp) -> String {
     response("200 OK", &body)
 }
 
-/// What the metadata service and credentials URIs answer.
+/// A response of the metadata service or a credentials URI.
 fn local(id: &str) -> String {
     let body = format!(
         r#"{{"Code":"Success","AccessKeyId":"{id}","AccessKeySecret":"s","SecurityToken":"t","Expiration":"2999-01-01T00:00:00Z"}}"#
@@ -119,15 +119,15 @@ fn file(content: &str) -> tempfile::NamedTempFile {
     file
 }
 
-/// An address where nobody listens.
-async fn nobody() -> String {
+/// An address where nothing listens.
+async fn unused_address() -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 #[tokio::test]
-async fn oidc_token_is_read_anew_at_each_refresh_which_comes_before_expiry() {
+async fn oidc_token_is_read_again_at_each_refresh_and_refreshed_before_expiry() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
     let at = move |minutes| start + SignedDuration::from_mins(minutes);
     let sts = Server::start(vec![granted("first", at(0)), granted("second", at(46))]).await;
@@ -142,7 +142,7 @@ async fn oidc_token_is_read_anew_at_each_refresh_which_comes_before_expiry() {
 
     std::fs::write(token.path(), "token-2\n").unwrap();
     minutes.store(46, Ordering::SeqCst);
-    // The old ones serve until the new ones are there.
+    // The old credentials are used until the new ones are there.
     assert_eq!(shared.get().await.unwrap().access_key_id, "first");
     let renewed = async {
         while shared.get().await.unwrap().access_key_id != "second" {
@@ -163,7 +163,7 @@ async fn oidc_token_is_read_anew_at_each_refresh_which_comes_before_expiry() {
 }
 
 #[tokio::test]
-async fn answers_of_sts_are_told_apart_and_not_quoted() {
+async fn responses_of_sts_are_classified_and_not_quoted() {
     let by = CredentialSource::Oidc;
     let code = |code: &str| Some(code.to_owned());
     let huge = format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000));
@@ -223,8 +223,8 @@ async fn answers_of_sts_are_told_apart_and_not_quoted() {
 }
 
 #[tokio::test]
-async fn sts_that_is_away_is_transient_and_its_url_is_not_shown() {
-    let sts = nobody().await;
+async fn unreachable_sts_is_transient_and_its_url_is_not_shown() {
+    let sts = unused_address().await;
     let token = file("hunter2");
     let error = rrsa(token.path(), &sts).provide().await.unwrap_err();
     assert_eq!(error, CredentialsError::Unreachable(CredentialSource::Oidc));
@@ -232,7 +232,7 @@ async fn sts_that_is_away_is_transient_and_its_url_is_not_shown() {
 }
 
 #[tokio::test]
-async fn wrong_configuration_is_named_before_any_call() {
+async fn wrong_configuration_is_reported_before_any_call() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let oidc = CredentialSource::Oidc;
     let complete = [
@@ -326,7 +326,7 @@ async fn profiles_are_read_from_files() {
 }
 
 #[tokio::test]
-async fn credentials_uri_is_asked() {
+async fn credentials_uri_is_called() {
     let server = Server::start(vec![local("uri")]).await;
     let uri = format!("{}/path?token=hunter2", server.url);
     let credentials = provider(&[("CREDENTIALS_URI", &uri)])
@@ -336,7 +336,7 @@ async fn credentials_uri_is_asked() {
     assert_eq!(credentials.access_key_id, "uri");
     assert!(credentials.expires_at.is_some());
 
-    let uri = format!("{}/path?token=hunter2", nobody().await);
+    let uri = format!("{}/path?token=hunter2", unused_address().await);
     let error = provider(&[("CREDENTIALS_URI", &uri)])
         .provide()
         .await
@@ -349,7 +349,7 @@ async fn credentials_uri_is_asked() {
 }
 
 #[tokio::test]
-async fn metadata_service_is_asked_with_a_token() {
+async fn metadata_service_is_called_with_a_token() {
     let responses = vec![
         response("200 OK", "imds"),
         response("200 OK", "role-1"),
@@ -366,9 +366,9 @@ async fn metadata_service_is_asked_with_a_token() {
 }
 
 #[tokio::test]
-async fn silent_metadata_service_means_no_credentials_unless_a_role_is_named() {
-    let away = nobody().await;
-    let endpoint = ("ECS_METADATA_SERVICE_ENDPOINT", &*away);
+async fn unreachable_metadata_service_means_no_credentials_unless_a_role_is_named() {
+    let unused = unused_address().await;
+    let endpoint = ("ECS_METADATA_SERVICE_ENDPOINT", &*unused);
     let error = provider(&[endpoint]).provide().await.unwrap_err();
     assert_eq!(error, CredentialsError::NotConfigured);
     let named = provider(&[endpoint, ("ECS_METADATA", "role")]);
