@@ -1,5 +1,5 @@
-//! Every kind of bad response: each ends as the contract's table says, nothing of it leaks, and
-//! all passes with it.
+//! Every kind of bad response: the status is the one in the contract, no text of the response leaks,
+//! and the object recovers.
 
 mod answers;
 mod leaks;
@@ -20,7 +20,7 @@ use crate::raw_server::{RawServer, Wire};
 use testbed::world::{World, ready};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bad_answer_ends_as_the_contract_says_leaks_nothing_and_passes() {
+async fn every_bad_answer_has_the_status_of_the_contract_and_leaks_nothing() {
     let canary = RawServer::start(Wire::Close);
     let rows = answers::rows(canary.url());
     play("answers", rows, "text").await;
@@ -28,19 +28,19 @@ async fn every_bad_answer_ends_as_the_contract_says_leaks_nothing_and_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_on_the_wire_ends_as_the_contract_says_leaks_nothing_and_passes() {
+async fn every_fault_on_the_wire_has_the_status_of_the_contract_and_leaks_nothing() {
     play("transport", transport::rows(), "json").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_that_breaks_off_decides_nothing_that_its_code_would_have_decided() {
+async fn an_error_with_a_missing_part_is_not_classified_by_its_status() {
     play("broken", transport::broken_errors(), "json").await;
 }
 
 async fn play(name: &str, rows: Vec<Row>, log_format: &str) {
     let mut stage = Stage::set(name, rows, log_format).await;
-    stage.until_all_ended_as_the_table_says().await;
-    stage.until_all_are_told_by_an_event().await;
+    stage.until_all_statuses_as_expected().await;
+    stage.until_all_have_an_event().await;
     stage.check_messages().await;
     stage.check_metrics().await;
     let mut leaks = stage.leaks().await;
@@ -51,8 +51,8 @@ async fn play(name: &str, rows: Vec<Row>, log_format: &str) {
     stage.end();
 }
 
-/// A task that runs, in trouble of each kind.
-const TROUBLES: [(&str, &str, &str); 8] = [
+/// Each reason of a failing call, the condition that it sets, and a fault that causes it.
+const FAILURES: [(&str, &str, &str); 8] = [
     ("TaskApiUnavailable", "Reconciling", "{status: 503}"),
     ("Throttled", "Reconciling", "{status: 429}"),
     ("InvalidResponse", "Reconciling", "{body: LEAK-1}"),
@@ -65,11 +65,11 @@ const TROUBLES: [(&str, &str, &str); 8] = [
 const OTHER_CLUSTER: &str = r#"{body: '{"state":"fail","cluster_id":"LEAK-2"}'}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_known_stays_in_every_kind_of_trouble() {
+async fn what_is_known_of_the_task_stays_at_every_error() {
     let mut world = World::with_script("known", stage::script()).await;
     let of_cluster = ("ClusterMismatch", "Stalled", OTHER_CLUSTER);
-    let rows: Vec<_> = TROUBLES.into_iter().chain([of_cluster]).collect();
-    // A host for each: one that is throttled slows only itself.
+    let rows: Vec<_> = FAILURES.into_iter().chain([of_cluster]).collect();
+    // Each has its own host, so that a throttled one delays no other.
     let (mut hosts, mut endpoints) = (Vec::new(), Vec::new());
     for (reason, ..) in &rows {
         let host = Alias::of(&world.simulator.url()).await;
@@ -84,15 +84,15 @@ async fn what_was_known_stays_in_every_kind_of_trouble() {
     for (reason, _, fault) in &rows {
         world.simulator.set_fault(reason, fault.parse().unwrap());
     }
-    for ((reason, beside, _), before) in rows.iter().zip(&before) {
+    for ((reason, abnormal, _), before) in rows.iter().zip(&before) {
         let object = world.until_reason(&reason.to_lowercase(), reason).await;
-        assert_eq!(ready(&object), (*reason, "False", *beside));
-        let told = if *reason == "ClusterMismatch" {
+        assert_eq!(ready(&object), (*reason, "False", *abnormal));
+        let expected = if *reason == "ClusterMismatch" {
             ScaleOutTaskStatus::default()
         } else {
             known(before)
         };
-        assert_eq!(known(&object), told, "{reason}");
+        assert_eq!(known(&object), expected, "{reason}");
         assert_eq!(since(&object), since(before), "{reason}");
     }
     world.simulator.clear_faults();
@@ -106,7 +106,7 @@ async fn what_was_known_stays_in_every_kind_of_trouble() {
     assert_eq!(leaks_of(&world).await, [""; 0]);
 }
 
-/// An object whose task has told all that it can.
+/// Creates an object whose task has all fields set.
 async fn running(world: &World, reason: &str) -> WholeObject {
     world.add_task(&format!(
         "{{id: {reason}, duration: 10h, instances: [{{id: i-1, after: 0s}}, {{id: i-2}}],
@@ -129,7 +129,7 @@ async fn poll_now(world: &World, name: &str) {
     world.patch(name, patch).await.unwrap();
 }
 
-/// What the status says of the task.
+/// The part of the status that comes from the task.
 fn known(object: &WholeObject) -> ScaleOutTaskStatus {
     ScaleOutTaskStatus {
         conditions: Vec::new(),
@@ -139,7 +139,7 @@ fn known(object: &WholeObject) -> ScaleOutTaskStatus {
     }
 }
 
-/// Since when `Ready` has its status.
+/// When the status of `Ready` last changed.
 fn since(object: &WholeObject) -> Option<&Time> {
     object.ready().map(|ready| &ready.last_transition_time)
 }

@@ -1,4 +1,4 @@
-//! Signed calls, checked by the simulator, with each kind of credentials.
+//! Signed calls with each kind of credentials. The simulator checks the signatures.
 
 use std::{fs, time::Duration};
 
@@ -9,7 +9,7 @@ const KEY: (&str, &str) = ("LTAI5tExample", "an-example-of-a-secret");
 const TOKEN: &str = "an-example-of-a-token";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_the_environment_signs_what_the_api_accepts() {
+async fn a_key_from_the_environment_signs_calls_that_the_api_accepts() {
     let script = format!(
         "{{credentials: [{{accessKeyId: {}, accessKeySecret: {}}}]}}",
         KEY.0, KEY.1
@@ -23,12 +23,12 @@ async fn a_key_of_the_environment_signs_what_the_api_accepts() {
     world.start_with(&[], &env);
     world.create("one", json!({ "taskId": "T-1" })).await;
     world.until_reason("one", "TaskSucceeded").await;
-    all_were_signed(&world, KEY.0);
+    check_all_signed(&world, KEY.0);
     assert!(!world.log().contains(KEY.1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sts_credentials_of_the_environment_sign_what_the_api_accepts() {
+async fn sts_credentials_from_the_environment_sign_calls_that_the_api_accepts() {
     let script = format!(
         "{{credentials: [{{accessKeyId: {}, accessKeySecret: {}, securityToken: {TOKEN}}}]}}",
         KEY.0, KEY.1
@@ -43,7 +43,7 @@ async fn sts_credentials_of_the_environment_sign_what_the_api_accepts() {
     world.start_with(&[], &env);
     world.create("one", json!({ "taskId": "T-1" })).await;
     world.until_reason("one", "TaskSucceeded").await;
-    all_were_signed(&world, KEY.0);
+    check_all_signed(&world, KEY.0);
     assert!(!world.log().contains(KEY.1) && !world.log().contains(TOKEN));
 }
 
@@ -94,7 +94,7 @@ async fn an_oidc_token_is_exchanged_and_refreshed_before_expiry() {
         world.simulator.sts_exchanges()[0].oidc_token,
         "first-oidc-token"
     );
-    // The kubelet rotates the token: the next exchange must bring the new one.
+    // The kubelet rotates the token, so the next exchange must use the new one.
     fs::write(&token_file, "second-oidc-token").unwrap();
     eventually("three exchanges", || async {
         world.simulator.sts_exchanges().len() >= 3
@@ -109,7 +109,7 @@ async fn an_oidc_token_is_exchanged_and_refreshed_before_expiry() {
             "refreshed after expiry: {apart:?}"
         );
     }
-    // Old credentials served until the new ones were there: no call was refused.
+    // The old credentials were used until the new ones were there: no call was refused.
     let refused = world
         .simulator
         .request_log()
@@ -121,7 +121,7 @@ async fn an_oidc_token_is_exchanged_and_refreshed_before_expiry() {
     }
 }
 
-fn all_were_signed(world: &World, access_key_id: &str) {
+fn check_all_signed(world: &World, access_key_id: &str) {
     let log = world.simulator.request_log();
     assert!(!log.is_empty());
     for request in log {

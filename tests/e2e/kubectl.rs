@@ -1,4 +1,4 @@
-//! What a person sees and types.
+//! What a user types and sees with kubectl.
 
 use std::time::Instant;
 
@@ -12,9 +12,12 @@ async fn kubectl_wait_returns_when_the_task_succeeds() {
     world.start();
     world.create("one", json!({ "taskId": "T-1" })).await;
     let began = Instant::now();
-    let said = world.kubectl_text(&["wait", "sot/one", "--for=condition=Ready", "--timeout=60s"]);
-    assert!(said.contains("condition met"), "{said}");
-    assert!(began.elapsed().as_secs() >= 2, "before the task ended");
+    let output = world.kubectl_text(&["wait", "sot/one", "--for=condition=Ready", "--timeout=60s"]);
+    assert!(output.contains("condition met"), "{output}");
+    assert!(
+        began.elapsed().as_secs() >= 2,
+        "it returned before the task ended"
+    );
     assert_eq!(
         world.get("one").await.status.state.as_deref(),
         Some("success")
@@ -22,14 +25,14 @@ async fn kubectl_wait_returns_when_the_task_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kubectl_wait_can_wait_for_an_end_that_may_be_bad() {
+async fn kubectl_wait_can_wait_for_an_end_that_may_be_a_failure() {
     let mut world = World::new("waitend").await;
     world.add_task("{id: T-1, duration: 3s, outcome: fail}");
     world.start();
     world.create("one", json!({ "taskId": "T-1" })).await;
     let ended = "--for=jsonpath={.status.finishedAt}";
-    let said = world.kubectl_text(&["wait", "sot/one", ended, "--timeout=60s"]);
-    assert!(said.contains("condition met"), "{said}");
+    let output = world.kubectl_text(&["wait", "sot/one", ended, "--timeout=60s"]);
+    assert!(output.contains("condition met"), "{output}");
     let object = world.get("one").await;
     assert_eq!(object.status.state.as_deref(), Some("fail"));
 }
@@ -93,7 +96,7 @@ async fn kubectl_get_shows_the_columns() {
     assert_eq!(found.trim(), "scaleouttask.scaleout.dev/two");
 }
 
-/// A table's cells: kubectl parts them by three blanks or more.
+/// The cells of a table. kubectl separates them by at least three spaces.
 fn cells(table: &str) -> Vec<Vec<&str>> {
     table
         .lines()
@@ -111,19 +114,19 @@ async fn kubectl_explain_describes_every_field() {
     let world = World::new("explain").await;
     let fields = [
         ("taskId", "ID of the task to track"),
-        ("region", "Region whose task API knows the task"),
+        ("region", "Region of the task"),
         ("clusterId", "Cluster the task is expected to belong to"),
         ("credentialsSecretRef", "Secret in the same namespace"),
-        ("pollInterval", "How often to ask"),
+        ("pollInterval", "How often to poll the task"),
         ("timeout", "Stop tracking this long after"),
-        ("suspend", "the task API is not asked"),
+        ("suspend", "the task is not polled"),
         (
             "ttlSecondsAfterFinished",
-            "Delete this object so many seconds after it finished",
+            "Delete this object this many seconds after it finished",
         ),
     ];
     let mut spec = String::new();
-    // The API server publishes a new CRD's schema a moment after it serves the kind.
+    // The API server publishes the schema of a new CRD a moment after it serves the kind.
     eventually("the schema to be published", || {
         let output = world.kubectl(&["explain", "scaleouttask.spec"]);
         spec = String::from_utf8(output.stdout).unwrap();
@@ -139,7 +142,7 @@ async fn kubectl_explain_describes_every_field() {
     }
     let status = world.kubectl_text(&["explain", "scaleouttask.status"]);
     assert!(
-        status.contains("When the controller saw the task finish"),
+        status.contains("When the controller saw that the task finished"),
         "{status}"
     );
 }

@@ -1,4 +1,4 @@
-//! Several replicas under one Lease: one works, the others wait, and no write is stale.
+//! Several replicas with one Lease: one works, the others stand by, and no write is stale.
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,10 @@ use testbed::{
 };
 
 const LEASE: &str = "scaleouttask-controller";
-/// Runs for as long as any test does.
+/// A task that runs longer than any test.
 const ENDLESS: &str = "{id: T-1, duration: 10h}";
 
-/// A replica with a task API of its own, so that each one's calls can be told apart.
+/// A replica with its own task API, so that its calls can be counted.
 struct Replica {
     name: &'static str,
     controller: Controller,
@@ -36,7 +36,7 @@ impl Replica {
             "--leader-elect",
             "--lease-namespace",
             &world.namespace,
-            // A late answer is to be an answer.
+            // A late answer must not become a timeout.
             "--request-timeout",
             "1m",
         ];
@@ -89,7 +89,7 @@ async fn holder(world: &World) -> String {
     lease.spec.unwrap().holder_identity.unwrap_or_default()
 }
 
-/// Who wrote the object's status, with the answers' codes, in the API server's order.
+/// The writes of the object's status: the user and the response code, in the API server's order.
 fn writers(world: &World) -> Vec<(String, u64)> {
     let writer = |write: Value| {
         let user = write["user"]["username"].as_str().unwrap().to_owned();
@@ -125,7 +125,7 @@ async fn one_replica_works_and_all_are_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_leader_is_followed_within_twenty_seconds() {
+async fn a_killed_leader_is_replaced_within_twenty_seconds() {
     let world = World::new("killed").await;
     let (mut leader, standby) = pair(&world, ENDLESS).await;
     leader.controller.signal(Signal::Kill);
@@ -137,13 +137,13 @@ async fn a_killed_leader_is_followed_within_twenty_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_leader_is_followed_within_two_seconds() {
+async fn a_stopped_leader_is_replaced_within_two_seconds() {
     let world = World::new("handover").await;
     let (mut leader, mut standby) = pair(&world, ENDLESS).await;
-    // What else the machine does can only draw a hand-over out: one in time shows that it can be.
+    // A busy machine makes a handover slower, so one that is quick enough is enough.
     let mut quickest = Duration::MAX;
     for next in ["third", "fourth", "fifth"] {
-        quickest = quickest.min(hand_over(leader, &standby).await);
+        quickest = quickest.min(handover(leader, &standby).await);
         if quickest < Duration::from_secs(2) {
             break;
         }
@@ -153,8 +153,8 @@ async fn a_stopped_leader_is_followed_within_two_seconds() {
     assert!(quickest < Duration::from_secs(2), "{quickest:?}");
 }
 
-/// How long nobody polls after `leader` is told to stop.
-async fn hand_over(leader: Replica, standby: &Replica) -> Duration {
+/// Stops `leader`, and returns how long no replica polled.
+async fn handover(leader: Replica, standby: &Replica) -> Duration {
     let stopped = Instant::now();
     let log = leader.controller.log();
     let (code, took) = tokio::task::block_in_place(|| leader.controller.stop());
@@ -162,7 +162,7 @@ async fn hand_over(leader: Replica, standby: &Replica) -> Duration {
     assert!(took < Duration::from_secs(5), "{took:?}");
     standby.until_polling().await;
     let took = stopped.elapsed();
-    println!("polled again {took:?} after the leader was told to stop");
+    println!("polled again {took:?} after the leader was stopped");
     took
 }
 
@@ -170,16 +170,16 @@ async fn hand_over(leader: Replica, standby: &Replica) -> Duration {
 async fn a_frozen_leader_stands_by_again_and_writes_nothing_stale() {
     let world = World::new("frozen").await;
     let (mut frozen, standby) = pair(&world, ENDLESS).await;
-    // The next answer says that the task has failed, and is on its way when the leader freezes.
+    // The next answer says that the task failed. It is in flight when the leader freezes.
     let late = "{id: T-1, outcome: fail, faults: [{delay: 2s}]}";
     frozen.cloud.set_task(late.parse().unwrap());
-    eventually("a call under way", || async {
+    eventually("a call in flight", || async {
         frozen.cloud.in_flight() == 1
     })
     .await;
     frozen.controller.signal(Signal::Stop);
     standby.until_polling().await;
-    // What the new leader sees is another end, so that a stale write would show.
+    // The new leader sees a success instead, so that a stale write would be noticed.
     standby.cloud.set_task("{id: T-1}".parse().unwrap());
     world.until_reason("one", "TaskSucceeded").await;
     let polled = frozen.cloud.total_requests();
@@ -191,38 +191,43 @@ async fn a_frozen_leader_stands_by_again_and_writes_nothing_stale() {
     .await;
     frozen.until_ready().await;
     assert!(frozen.controller.is_running());
-    // It still follows what happens: it is ready to lead again.
+    // It still watches objects, and can lead again.
     world.create("two", json!({ "taskId": "T-1" })).await;
     world.until_reason("two", "TaskSucceeded").await;
-    // Its only write is that of the beginning.
+    // Its only write is the first one.
     world.until_writes("one", 2).await;
     let (of_frozen, others): (Vec<_>, Vec<_>) = writers(&world)
         .into_iter()
         .partition(|(user, _)| user == "first");
     assert_eq!(of_frozen.len(), 1, "{}", frozen.controller.log());
     assert!(others.iter().all(|(_, code)| *code == 200), "{others:?}");
-    assert_eq!(frozen.cloud.total_requests(), polled, "it polled");
+    assert_eq!(
+        frozen.cloud.total_requests(),
+        polled,
+        "the frozen replica polled"
+    );
     assert!(standby.leads().await);
     drop(standby);
     frozen.until_leading().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_taken_away_means_standing_by_not_exiting() {
+async fn a_leader_that_loses_the_lease_stands_by_and_does_not_exit() {
     let world = World::new("stolen").await;
     let mut only = Replica::start(&world, "first", ENDLESS);
     only.until_leading().await;
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
-    let theft = json!({ "spec": { "holderIdentity": "somebody", "leaseDurationSeconds": 4 } });
+    let other_holder =
+        json!({ "spec": { "holderIdentity": "somebody", "leaseDurationSeconds": 4 } });
     let params = PatchParams::default();
     leases
-        .patch(LEASE, &params, &Patch::Merge(theft))
+        .patch(LEASE, &params, &Patch::Merge(other_holder))
         .await
         .unwrap();
-    eventually("it stands by", || async { !only.leads().await }).await;
+    eventually("the replica stands by", || async { !only.leads().await }).await;
     assert_eq!(only.controller.admin("/readyz").await.0, 200);
     assert!(only.controller.is_running());
-    // Nobody renews it: it runs out, and is taken again.
+    // The new holder never renews it, so it expires and is acquired again.
     only.until_leading().await;
     assert!(holder(&world).await != "somebody");
     world.create("one", json!({ "taskId": "T-1" })).await;
@@ -247,7 +252,7 @@ async fn a_deleted_lease_is_created_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_namespace_that_is_missing_is_said_and_waited_for() {
+async fn a_missing_lease_namespace_is_logged_and_waited_for() {
     let world = World::new("nowhere").await;
     let cloud = Simulator::start(Script::default()).unwrap();
     let args = [
@@ -258,12 +263,12 @@ async fn a_lease_namespace_that_is_missing_is_said_and_waited_for() {
         "no-such-namespace",
     ];
     let mut controller = world.controller("first", &cloud, &args, &[]);
-    eventually("it says so", || async {
+    eventually("the controller logs it", || async {
         controller.log().contains("check --lease-namespace")
     })
     .await;
     assert!(controller.is_running());
-    eventually("it is ready", || async {
+    eventually("the controller is ready", || async {
         controller.admin("/readyz").await.0 == 200
     })
     .await;

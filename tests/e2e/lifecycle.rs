@@ -1,4 +1,4 @@
-//! A task from creation to its end, and after.
+//! An object from its creation to the end of its task, and after.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use testbed::world::{World, ready};
 const SAMPLE_ID: &str = "T-5faa48fb31b6b8078d000006";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_sample_bodies_end_up_as_the_same_status() {
+async fn both_sample_bodies_give_the_same_status() {
     let mut world = World::new("samples").await;
     world.start();
     let bodies = [
@@ -55,9 +55,9 @@ async fn both_sample_bodies_end_up_as_the_same_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
+async fn each_change_is_one_write_and_nothing_follows_the_end() {
     let mut world = World::new("lifecycle").await;
-    // By the number of requests, so that no delay of a busy machine skips a step.
+    // Steps follow the number of requests, so that a busy machine skips none.
     world.add_task(
         "{id: T-1, created: '2026-01-01T00:00:00Z', updated: '2026-01-01T00:00:01Z', steps: [
             {state: running, taskResult: [{data: i-1, status: initail}, {data: i-2, status: initail}]},
@@ -73,12 +73,12 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
     assert!(finished.status.finished_at.is_some());
     assert_eq!(finished.status.progress.as_deref(), Some("2/2"));
 
-    testbed::world::eventually("the end in the watch", || async {
+    testbed::world::eventually("the watch sees the end", || async {
         history.statuses().last() == Some(&finished.status)
     })
     .await;
 
-    // What the watch saw: the untouched object, then every change once.
+    // The watch saw the new object, and then each change once.
     let seen: Vec<_> = history
         .statuses()
         .into_iter()
@@ -100,7 +100,7 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
     ];
     assert_eq!(seen, expected);
 
-    nothing_happens_any_more(&world, &finished).await;
+    check_idle(&world, &finished).await;
     assert_eq!(world.writes("one"), vec![200; expected.len() - 1]);
     assert_eq!(world.stop().0, 0);
     world.start();
@@ -108,11 +108,11 @@ async fn each_change_is_one_write_and_the_end_is_followed_by_nothing() {
         world.admin("/readyz").await.0 == 200
     })
     .await;
-    nothing_happens_any_more(&world, &finished).await;
+    check_idle(&world, &finished).await;
 }
 
-/// No call and no write in the time of ten polls.
-async fn nothing_happens_any_more(world: &World, finished: &WholeObject) {
+/// Checks that there is no call and no write in the time of ten polls.
+async fn check_idle(world: &World, finished: &WholeObject) {
     let task_id = &finished.spec.task_id;
     let calls = world.simulator.requests(task_id);
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -122,7 +122,7 @@ async fn nothing_happens_any_more(world: &World, finished: &WholeObject) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_that_end_badly_stall_and_say_why() {
+async fn failed_tasks_stall_with_the_cause_in_the_message() {
     let mut world = World::new("badly").await;
     world.add_task(
         "{id: T-fails, duration: 2s, outcome: failed, error: {code: QuotaExceeded, message: no more instances}}",
@@ -155,9 +155,9 @@ async fn tasks_that_end_badly_stall_and_say_why() {
         "{message}"
     );
 
-    let warned = ("Warning".to_owned(), "TaskFailed".to_owned());
+    let warning = ("Warning".to_owned(), "TaskFailed".to_owned());
     testbed::world::eventually("the Event of the failure", || async {
-        world.events("fails").await.contains(&warned)
+        world.events("fails").await.contains(&warning)
     })
     .await;
     assert_eq!(
@@ -167,7 +167,7 @@ async fn tasks_that_end_badly_stall_and_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_is_told_and_passes_while_the_last_known_state_stays() {
+async fn errors_are_shown_and_pass_while_the_last_known_state_stays() {
     let mut world = World::new("trouble").await;
     world.add_task("{id: T-1, duration: 1h, instances: [{id: i-1, after: 1s}, {id: i-2}]}");
     world.start();
@@ -205,7 +205,7 @@ async fn trouble_is_told_and_passes_while_the_last_known_state_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_cannot_be_answered_says_pending_first() {
+async fn an_object_without_an_answer_is_pending_first() {
     let mut world = World::new("pending").await;
     world.add_task("{id: T-1, duration: 1h, faults: [{requests: 1, kind: hang}]}");
     world.start_with(&["--credentials", "none", "--request-timeout", "5s"], &[]);

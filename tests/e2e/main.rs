@@ -1,5 +1,4 @@
-//! The controller as a process of its own, on a real etcd and kube-apiserver, with a simulated
-//! task API.
+//! The controller as a separate process, with a real etcd and kube-apiserver and a simulated task API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod bad_responses;
@@ -15,4 +14,4 @@ mod raw_server;
 mod secrets;
 mod shards;
 mod specs;
-mod trouble;
+mod task_api_errors;

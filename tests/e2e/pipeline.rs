@@ -1,4 +1,4 @@
-//! The example of a pipeline that waits: one exit code for each way in which a task can go on.
+//! The example script for pipelines: it waits for a task and has an exit code for each result.
 
 use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
 
@@ -11,7 +11,7 @@ const SCRIPT: &str = concat!(
     "/docs/gitops/pipeline/scale-out.sh"
 );
 
-/// The script's exit code, and what it wrote to standard output and standard error.
+/// Runs the script. Returns its exit code, standard output and standard error.
 fn scale_out(world: &World, name: &str, task: &str, seconds: &str) -> (i32, String, String) {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("object.json");
@@ -40,7 +40,7 @@ fn scale_out(world: &World, name: &str, task: &str, seconds: &str) -> (i32, Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pipeline_tells_success_failure_and_what_cannot_be_tracked_apart() {
+async fn the_exit_code_differs_for_success_failure_and_untracked_tasks() {
     let mut world = World::new("pipeline").await;
     world.add_task("{id: T-1, duration: 3s, instances: [{id: i-1}]}");
     world.add_task(
@@ -50,27 +50,27 @@ async fn the_pipeline_tells_success_failure_and_what_cannot_be_tracked_apart() {
     world.add_task("{id: T-4, duration: 10h}");
     world.start();
 
-    let (code, said, _) = scale_out(&world, "succeeds", "T-1", "60");
-    assert_eq!(code, 0, "{said}");
+    let (code, stdout, _) = scale_out(&world, "succeeds", "T-1", "60");
+    assert_eq!(code, 0, "{stdout}");
     let succeeded = "scaleouttask/succeeds: The task succeeded: 1 of 1 instances succeeded\n";
-    assert_eq!(said, succeeded);
+    assert_eq!(stdout, succeeded);
 
-    let (code, said, failed) = scale_out(&world, "fails", "T-2", "60");
-    assert_eq!((code, failed.as_str()), (1, "failed: i-2\n"), "{said}");
+    let (code, stdout, stderr) = scale_out(&world, "fails", "T-2", "60");
+    assert_eq!((code, stderr.as_str()), (1, "failed: i-2\n"), "{stdout}");
 
-    let (code, said, _) = scale_out(&world, "denied", "T-3", "60");
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("cs:DescribeTaskInfo"), "{said}");
+    let (code, stdout, _) = scale_out(&world, "denied", "T-3", "60");
+    assert_eq!(code, 2, "{stdout}");
+    assert!(stdout.contains("cs:DescribeTaskInfo"), "{stdout}");
 
-    let (code, said, _) = scale_out(&world, "goes-on", "T-4", "4");
-    assert_eq!(code, 3, "{said}");
-    assert!(said.contains("The task is running"), "{said}");
+    let (code, stdout, _) = scale_out(&world, "goes-on", "T-4", "4");
+    assert_eq!(code, 3, "{stdout}");
+    assert!(stdout.contains("The task is running"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pipeline_says_so_where_no_controller_runs() {
+async fn the_script_reports_that_no_controller_runs() {
     let world = World::new("nobody").await;
-    let (code, said, why) = scale_out(&world, "alone", "T-1", "4");
-    assert_eq!(code, 3, "{said}");
-    assert!(why.contains("does it run?"), "{why}");
+    let (code, stdout, stderr) = scale_out(&world, "alone", "T-1", "4");
+    assert_eq!(code, 3, "{stdout}");
+    assert!(stderr.contains("does it run?"), "{stderr}");
 }

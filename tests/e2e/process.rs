@@ -1,4 +1,4 @@
-//! The process: how it starts, what it says of itself, and how it ends.
+//! The process: how it starts, its health, metrics and logs, and how it ends.
 
 use std::{
     process::Command,
@@ -12,7 +12,7 @@ use testbed::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_and_metrics_tell_of_the_objects() {
+async fn health_and_metrics_show_the_objects() {
     let mut world = World::new("admin").await;
     world.add_task("{id: T-1}");
     world.start();
@@ -46,7 +46,7 @@ async fn health_and_metrics_tell_of_the_objects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_it_with_0_in_time_though_a_call_hangs() {
+async fn sigterm_exits_with_0_in_time_although_a_call_hangs() {
     let mut world = World::new("sigterm").await;
     world.add_task("{id: T-1, faults: [{kind: hang}]}");
     world.start();
@@ -61,7 +61,7 @@ async fn sigterm_ends_it_with_0_in_time_though_a_call_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_is_heard_while_a_program_for_credentials_hangs() {
+async fn sigterm_works_while_a_program_for_credentials_hangs() {
     let directory = tempfile::tempdir().unwrap();
     let kubeconfig = directory.path().join("kubeconfig");
     let started = directory.path().join("started");
@@ -88,7 +88,7 @@ users:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_whose_answers_make_no_sense_stops_no_other() {
+async fn an_object_with_invalid_answers_stops_no_other() {
     let mut world = World::new("poison").await;
     world.add_task("{id: T-good}");
     world.add_task("{id: T-bad, body: '{\"state\": 5}'}");
@@ -100,7 +100,7 @@ async fn an_object_whose_answers_make_no_sense_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_logs_are_json_and_tell_each_change_once() {
+async fn json_logs_are_json_with_one_line_for_each_change() {
     let mut world = World::new("json").await;
     world.add_task("{id: T-1}");
     let args = [
@@ -114,7 +114,7 @@ async fn json_logs_are_json_and_tell_each_change_once() {
     world.start_with(&args, &[]);
     world.create("one", json!({ "taskId": "T-1" })).await;
     world.until_reason("one", "TaskSucceeded").await;
-    eventually("the line", || async {
+    eventually("the log line", || async {
         world.log().contains("TaskSucceeded")
     })
     .await;
@@ -123,17 +123,17 @@ async fn json_logs_are_json_and_tell_each_change_once() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let told = lines
+    let matching = lines
         .iter()
         .filter(|line| line["reason"] == "TaskSucceeded")
         .collect::<Vec<_>>();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["task_id"], "T-1");
-    assert_eq!(told[0]["name"], "one");
-    assert_eq!(told[0]["namespace"], world.namespace.as_str());
+    assert_eq!(matching.len(), 1);
+    assert_eq!(matching[0]["task_id"], "T-1");
+    assert_eq!(matching[0]["name"], "one");
+    assert_eq!(matching[0]["namespace"], world.namespace.as_str());
 }
 
-/// Runs the binary to its end and returns its code and what it said.
+/// Runs the program until it exits. Returns its exit code and standard error.
 fn run_to_end(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"))
         .args(args)
@@ -159,7 +159,7 @@ fn run_to_end(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn exit_codes_tell_wrong_usage_from_a_failed_start() {
+fn exit_codes_of_wrong_usage_and_a_failed_start_differ() {
     let (code, error) = run_to_end(&["run", "--endpoint", "ftp://x"], &[]);
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("--endpoint"), "{error}");
@@ -202,7 +202,7 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_in_use_is_one_line_and_exit_code_1() {
+async fn an_address_in_use_exits_with_1_and_is_reported() {
     let world = World::new("inuse").await;
     let port = free_port();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -231,7 +231,7 @@ fn the_committed_crd_is_the_one_the_program_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_a_ready_controller_from_one_that_is_not_and_from_none() {
+async fn check_reports_ready_controllers_unready_ones_and_missing_ones() {
     let mut world = World::new("check").await;
     world.start();
     eventually("the controller is ready", || async {
@@ -252,18 +252,18 @@ async fn check_tells_a_ready_controller_from_one_that_is_not_and_from_none() {
     let ready = tokio::task::block_in_place(|| check(world.admin_port()));
     assert_eq!(ready, (Some(0), "ok\n".to_owned(), String::new()));
 
-    let nobody = tokio::task::block_in_place(|| check(free_port()));
-    assert_eq!(nobody.0, Some(1));
+    let unused = tokio::task::block_in_place(|| check(free_port()));
+    assert_eq!(unused.0, Some(1));
     assert!(
-        nobody
+        unused
             .2
             .starts_with("error: no controller answers at 127.0.0.1:")
-            && nobody.2.contains("check --host and --port"),
+            && unused.2.contains("check --host and --port"),
         "{}",
-        nobody.2
+        unused.2
     );
 
-    // Where the CRD can't be listed, it is never ready.
+    // A user that may not list the objects: the controller is never ready.
     let stranger = world.plane.user("stranger", None).unwrap();
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Controller::command();
@@ -271,7 +271,7 @@ async fn check_tells_a_ready_controller_from_one_that_is_not_and_from_none() {
         .args(["--credentials", "none"])
         .env("KUBECONFIG", stranger);
     let waiting = Controller::spawn(command, log.path());
-    eventually("it answers", || async {
+    eventually("the controller answers", || async {
         waiting.admin("/readyz").await.0 == 503
     })
     .await;

@@ -1,4 +1,4 @@
-//! Every test fails that sees an object which breaks what is promised to GitOps tools.
+//! A test fails if it sees a status that breaks what is promised to GitOps tools.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,11 +7,11 @@ use serde_json::json;
 use testbed::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_that_a_tool_takes_for_healthy_too_early_fails_the_test_that_sees_it() {
+async fn a_status_that_tools_take_for_healthy_too_early_fails_the_test() {
     let world = World::new("promises").await;
     world.create("one", json!({ "taskId": "T-1" })).await;
     let api = world.api();
-    let told = |status: &str| {
+    let write = |status: &str| {
         let ready = json!({
             "type": "Ready", "status": status, "reason": "TaskRunning", "message": "it runs",
             "lastTransitionTime": "2026-01-15T08:03:06Z",
@@ -24,10 +24,10 @@ async fn a_status_that_a_tool_takes_for_healthy_too_early_fails_the_test_that_se
             api.patch_status("one", &params, &patch).await.unwrap();
         }
     };
-    told("True").await;
-    // A single version is enough.
-    told("False").await;
+    write("True").await;
+    // One bad version is enough, even if a good one follows.
+    write("False").await;
     let panicked = catch_unwind(AssertUnwindSafe(|| drop(world))).unwrap_err();
-    let said = panicked.downcast_ref::<String>().unwrap();
-    assert!(said.contains("healthy without a success"), "{said}");
+    let message = panicked.downcast_ref::<String>().unwrap();
+    assert!(message.contains("healthy without a success"), "{message}");
 }

@@ -1,5 +1,5 @@
-//! A server that answers with bytes as they are given, however wrong they are as HTTP, until it is
-//! healed.
+//! A server that sends given bytes, even if they are not valid HTTP. Once healed, it sends a good
+//! answer.
 
 use std::{
     io, slice,
@@ -17,23 +17,23 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Slow enough that a hundred bytes outlast any time-out of a test.
+/// The pause between two bytes: a hundred of them take longer than any timeout of a test.
 const DRIP: Duration = Duration::from_millis(100);
-/// The pause within a flood: it is to go on for ever, not to take the processor from others.
+/// The pause within a flood, which must not take the processor from others.
 const WAVE: Duration = Duration::from_millis(20);
-/// So long may a client take to leave after it was answered.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a client may take to close the connection after the answer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEALTHY: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
     content-length: 19\r\nconnection: close\r\n\r\n{\"state\":\"success\"}";
 
 /// How connections are treated.
 #[derive(Clone, Debug)]
 pub enum Wire {
-    /// Nobody listens.
+    /// Nothing listens.
     Refuse,
-    /// Closed as soon as they are there.
+    /// Connections are closed at once.
     Close,
-    /// Closed once all parts were sent.
+    /// All parts are sent, then the connection is closed.
     Send(Vec<Part>),
 }
 
@@ -42,23 +42,23 @@ pub enum Wire {
 pub enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// These, one by one.
+    /// These bytes, one by one.
     Drip(Vec<u8>),
-    /// These, again and again until the client leaves.
+    /// These bytes, again and again until the client closes the connection.
     Flood(Vec<u8>),
     /// The request itself, credentials included.
     Echo,
-    /// Nothing, for ever.
+    /// Nothing, forever.
     Hang,
-    /// A reset in place of an orderly end.
+    /// A reset instead of an orderly close.
     Reset,
 }
 
 /// A running server. It ends when this is dropped.
 pub struct RawServer {
     url: String,
-    /// What it will listen with, where it doesn't yet.
-    silent: Option<TcpSocket>,
+    /// The bound socket, while the server doesn't listen yet.
+    socket: Option<TcpSocket>,
     served: Arc<Served>,
     serving: Option<JoinHandle<()>>,
 }
@@ -76,7 +76,7 @@ impl RawServer {
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let mut server = Self {
             url: format!("http://{}", socket.local_addr().unwrap()),
-            silent: Some(socket),
+            socket: Some(socket),
             served: Arc::new(Served {
                 wire,
                 healed: AtomicBool::new(false),
@@ -99,14 +99,14 @@ impl RawServer {
         self.served.connections.load(Ordering::Relaxed)
     }
 
-    /// From now on every task has succeeded.
+    /// From now on, answers that the task succeeded.
     pub fn heal(&mut self) {
         self.served.healed.store(true, Ordering::Relaxed);
         self.listen();
     }
 
     fn listen(&mut self) {
-        if let Some(socket) = self.silent.take() {
+        if let Some(socket) = self.socket.take() {
             let listener = socket.listen(64).unwrap();
             self.serving = Some(tokio::spawn(accept(listener, self.served.clone())));
         }
@@ -126,7 +126,7 @@ async fn accept(listener: TcpListener, served: Arc<Served>) {
         let (stream, _) = listener.accept().await.unwrap();
         served.connections.fetch_add(1, Ordering::Relaxed);
         let served = served.clone();
-        // An error means that the client left.
+        // An error means that the client closed the connection.
         tokio::spawn(async move { served.answer(stream).await.ok() });
     }
 }
@@ -137,7 +137,7 @@ impl Served {
         if !healed && matches!(self.wire, Wire::Close) {
             return Ok(());
         }
-        // Requests are small: one read brings them whole.
+        // Requests are small enough for one read.
         let mut request = vec![0; 16 * 1024];
         let length = stream.read(&mut request).await?;
         if healed {
@@ -151,9 +151,9 @@ impl Served {
             }
         }
         stream.shutdown().await?;
-        // Closing before the client does could destroy what it hasn't read yet.
+        // If the server closed first, the client could lose what it hasn't read yet.
         timeout(
-            FAREWELL,
+            CLOSE_TIMEOUT,
             tokio::io::copy(&mut stream, &mut tokio::io::sink()),
         )
         .await??;
@@ -179,7 +179,7 @@ impl Part {
             Self::Echo => stream.write_all(request).await,
             Self::Hang => std::future::pending().await,
             Self::Reset => {
-                // What was sent must arrive before the reset overtakes it.
+                // The bytes must arrive before the reset.
                 sleep(DRIP).await;
                 stream.set_zero_linger()
             }

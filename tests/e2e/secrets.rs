@@ -1,4 +1,4 @@
-//! Credentials that an object brings along in a Secret.
+//! Credentials from the Secret that an object refers to.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -22,7 +22,7 @@ const KEYS: &str = "{credentials: [
     {accessKeyId: LTAI-one, accessKeySecret: first-secret},
     {accessKeyId: LTAI-two, accessKeySecret: second-secret, securityToken: a-token}]}";
 
-/// What the chart grants in a namespace whose owner wants it.
+/// Grants what the chart grants in a namespace that uses Secrets.
 async fn grant_secrets(world: &World) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
@@ -70,7 +70,7 @@ async fn poll_now(world: &World, name: &str, request: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_object_is_read_with_the_credentials_of_its_secret() {
+async fn each_object_is_polled_with_the_credentials_of_its_secret() {
     let mut world = World::with_script("secrets", KEYS.parse().unwrap()).await;
     world.add_task("{id: T-1}");
     world.add_task("{id: T-2}");
@@ -97,7 +97,7 @@ async fn each_object_is_read_with_the_credentials_of_its_secret() {
     for secret in ["first-secret", "second-secret", "a-token"] {
         assert!(!world.log().contains(secret));
     }
-    // Read by name, never listed or watched.
+    // Secrets are read by name, never listed or watched.
     let verbs = world.audited_verbs("secrets");
     assert!(
         !verbs.is_empty() && verbs.iter().all(|verb| verb == "get"),
@@ -106,36 +106,39 @@ async fn each_object_is_read_with_the_credentials_of_its_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_secret_is_told_and_mending_it_helps() {
+async fn what_is_wrong_with_a_secret_is_shown_and_a_correction_helps() {
     let mut world = World::with_script("mend", KEYS.parse().unwrap()).await;
     world.add_task("{id: T-1}");
     world.start_with(&ALLOW, &[]);
     world.create("one", spec("T-1", "keys")).await;
-    until_told(&world, "grant its service account get").await;
+    until_message(&world, "grant its service account get").await;
     grant_secrets(&world).await;
-    until_told(
+    until_message(
         &world,
         "Secret keys of spec.credentialsSecretRef doesn't exist",
     )
     .await;
     put_secret(&world, "keys", json!({ "accessKeyId": "LTAI-one" })).await;
-    until_told(&world, "has no accessKeySecret").await;
+    until_message(&world, "has no accessKeySecret").await;
     let mistyped = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "mistyped" });
     put_secret(&world, "keys", mistyped).await;
-    until_told(&world, "SignatureDoesNotMatch").await;
+    until_message(&world, "SignatureDoesNotMatch").await;
 
-    // Refused credentials aren't kept for the whole minute.
+    // Refused credentials aren't cached for the whole minute.
     let right = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
     put_secret(&world, "keys", right).await;
-    let mended = Instant::now();
-    until_told(&world, "succeeded").await;
-    assert!(mended.elapsed() < Duration::from_secs(15), "{mended:?}");
+    let corrected = Instant::now();
+    until_message(&world, "succeeded").await;
+    assert!(
+        corrected.elapsed() < Duration::from_secs(15),
+        "{corrected:?}"
+    );
     world.until_reason("one", "TaskSucceeded").await;
 }
 
-/// Asks for a poll again and again until the object `one` says so. What the API server grants or
-/// stores takes a moment to be seen.
-async fn until_told(world: &World, expected: &str) {
+/// Requests polls until the message of the object `one` contains `expected`. Changes of permissions
+/// and Secrets take a moment to be seen.
+async fn until_message(world: &World, expected: &str) {
     static REQUESTS: AtomicU32 = AtomicU32::new(0);
     eventually(expected, || async {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed).to_string();
@@ -145,12 +148,12 @@ async fn until_told(world: &World, expected: &str) {
         };
         let object = world.until("one", handled).await;
         let ready = object.ready().unwrap();
-        let beside = if ready.reason == "CredentialsInvalid" {
+        let conditions = if ready.reason == "CredentialsInvalid" {
             2
         } else {
             1
         };
-        assert_eq!(object.status.conditions.len(), beside);
+        assert_eq!(object.status.conditions.len(), conditions);
         ready.message.contains(expected)
     })
     .await;
@@ -217,7 +220,7 @@ async fn a_throttled_account_delays_no_other_in_the_same_region() {
     let two = json!({ "accessKeyId": "LTAI-two", "accessKeySecret": "second-secret",
         "securityToken": "a-token" });
     put_secret(&world, "two", two).await;
-    // The same account by another Secret: it waits too.
+    // The same account in another Secret waits too.
     let again = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret" });
     put_secret(&world, "one-again", again).await;
     world.start_with(&ALLOW, &[]);

@@ -1,11 +1,11 @@
-//! One shard of many: the objects with some labels, under a Lease of its own.
+//! Shards: each controller tracks the objects with certain labels and has its own Lease.
 
 use serde_json::json;
 use simulator::{Script, Simulator};
 use testbed::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_shard_tracks_the_objects_with_its_labels_only() {
+async fn each_shard_tracks_only_the_objects_with_its_labels() {
     let world = World::new("shards").await;
     let clouds = [0, 1].map(|_| Simulator::start(Script::default()).unwrap());
     for cloud in &clouds {
@@ -29,7 +29,7 @@ async fn each_shard_tracks_the_objects_with_its_labels_only() {
     world.until_reason("one", "TaskRunning").await;
     assert_eq!(clouds[0].total_requests(), 0);
 
-    // It changes hands with its label.
+    // With another label, the other shard tracks it.
     let label = json!({ "metadata": { "labels": { "team": "web" } } });
     world.patch("one", label).await.unwrap();
     eventually("polled by the other shard", || async {
@@ -38,7 +38,7 @@ async fn each_shard_tracks_the_objects_with_its_labels_only() {
     .await;
     let left = clouds[1].total_requests();
     let seen = clouds[0].total_requests();
-    eventually("polled on", || async {
+    eventually("further polls", || async {
         clouds[0].total_requests() > seen + 2
     })
     .await;

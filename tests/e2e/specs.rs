@@ -1,4 +1,4 @@
-//! Bad specs are refused by the API server itself, with a message that names the field.
+//! The API server itself refuses bad specs, with a message that names the field.
 
 use serde_json::{Value, json};
 use testbed::world::World;
@@ -9,7 +9,7 @@ fn with(field: &str, value: Value) -> Value {
     spec
 }
 
-/// Bad specs, the field that the message names, and a part of its mend.
+/// Bad specs, the field that the message names, and a part of the message that says what is right.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_specs() -> Vec<(Value, &'static str, &'static str)> {
     let secret = |name: &str| json!({ "name": name });
@@ -199,18 +199,18 @@ fn bad_specs() -> Vec<(Value, &'static str, &'static str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_specs_are_refused_with_a_message_that_names_the_field() {
     let world = World::new("specs").await;
-    for (spec, field, mend) in bad_specs() {
+    for (spec, field, hint) in bad_specs() {
         let refused = world.try_create("bad", spec.clone()).await;
         let Err(kube::Error::Api(status)) = refused else {
-            panic!("{spec} was taken: {refused:?}");
+            panic!("{spec} was accepted: {refused:?}");
         };
         assert!(status.message.contains(field), "{spec}: {}", status.message);
-        assert!(status.message.contains(mend), "{spec}: {}", status.message);
+        assert!(status.message.contains(hint), "{spec}: {}", status.message);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn good_specs_are_taken_as_they_are() {
+async fn good_specs_are_stored_unchanged() {
     let world = World::new("good").await;
     let specs = [
         json!({ "taskId": "T-5faa48fb31b6b8078d000006" }),
@@ -238,7 +238,7 @@ async fn good_specs_are_taken_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn immutable_fields_stay_as_they_are() {
+async fn immutable_fields_cannot_be_changed() {
     let world = World::new("immutable").await;
     world
         .create("with", json!({ "taskId": "T-1", "region": "cn-hangzhou" }))
@@ -273,7 +273,7 @@ async fn immutable_fields_stay_as_they_are() {
     for (name, change, field, message) in rows {
         let refused = world.patch(name, json!({ "spec": change })).await;
         let Err(kube::Error::Api(status)) = refused else {
-            panic!("{change} was taken: {refused:?}");
+            panic!("{change} was accepted: {refused:?}");
         };
         assert!(
             status.message.contains(field),

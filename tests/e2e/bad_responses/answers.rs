@@ -1,5 +1,5 @@
-//! Bad answers by status and body, as the simulator gives them to signed calls. Those that fit a
-//! line are in `answers.yaml`.
+//! Bad answers by status and body. The simulator gives them to signed calls. Those that fit on a line
+//! are in `answers.yaml`.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use simulator::Fault;
 
 use super::row::{
-    Answer, ENDINGS, Ending, FAILED, INVALID, MISMATCH, REJECTED, RUNNING, Row, SUCCEEDED,
+    ALL_EXPECTED, Answer, Expected, FAILED, INVALID, MISMATCH, REJECTED, RUNNING, Row, SUCCEEDED,
     THROTTLED, UNKNOWN_STATE,
 };
 
 const MIB: usize = 1024 * 1024;
-/// What the objects of [`mismatched`] expect; the simulator's tasks belong to it.
+/// The cluster that the objects of [`mismatched`] expect. The simulator's tasks belong to it.
 const OWN_CLUSTER: &str = "c00000000000000000000000000000001";
 const SUCCESS: &str = r#"{"state":"success"}"#;
 
-/// All rows. `canary` is a URL that nobody must ever ask.
+/// All rows. `canary` is a URL that must never be called.
 pub fn rows(canary: &str) -> Vec<Row> {
     [
         short(canary),
@@ -26,21 +26,21 @@ pub fn rows(canary: &str) -> Vec<Row> {
         long_codes(),
         mismatched(),
         odd_but_good(),
-        bounded(),
+        long_texts(),
     ]
     .concat()
 }
 
-fn row(kind: &str, ending: Ending, fault: Fault) -> Row {
-    Row::new(kind, ending, Answer::Faults(vec![fault]))
+fn row(kind: &str, expected: Expected, fault: Fault) -> Row {
+    Row::new(kind, expected, Answer::Faults(vec![fault]))
 }
 
-fn body(kind: &str, ending: Ending, body: impl Into<String>) -> Row {
+fn body(kind: &str, expected: Expected, body: impl Into<String>) -> Row {
     let fault = Fault {
         body: Some(body.into()),
         ..Fault::default()
     };
-    row(kind, ending, fault)
+    row(kind, expected, fault)
 }
 
 fn short(canary: &str) -> Vec<Row> {
@@ -48,15 +48,17 @@ fn short(canary: &str) -> Vec<Row> {
     let table: BTreeMap<String, BTreeMap<String, Fault>> =
         serde_saphyr::from_str(&table).unwrap_or_else(|error| panic!("{error}"));
     let rows = table.into_iter().flat_map(|(reason, faults)| {
-        let ending = ENDINGS.into_iter().find(|ending| ending.0 == reason);
-        let ending = ending.unwrap_or_else(|| panic!("no reason {reason}"));
-        let row = move |(kind, fault): (String, _)| row(&kind, ending, fault);
+        let expected = ALL_EXPECTED
+            .into_iter()
+            .find(|expected| expected.0 == reason);
+        let expected = expected.unwrap_or_else(|| panic!("no reason {reason}"));
+        let row = move |(kind, fault): (String, _)| row(&kind, expected, fault);
         faults.into_iter().map(row)
     });
     rows.collect()
 }
 
-/// The second failure is told, and the wait that it asks for is longer than any test.
+/// Only the second failure is written, and its `Retry-After` is longer than any test.
 fn long_waits() -> Vec<Row> {
     let rows = [
         ("Retry-After of weeks", "9999999"),
@@ -77,7 +79,7 @@ fn long_waits() -> Vec<Row> {
     rows.map(row).into()
 }
 
-/// Deeper than any stack.
+/// Nested so deep that a recursive parser would overflow its stack.
 fn nested() -> Vec<Row> {
     let deep = |text: &str| text.repeat(100_000);
     let code = Fault {
@@ -141,7 +143,7 @@ fn long_codes() -> Vec<Row> {
     ]
 }
 
-/// Another cluster's task: not even its cluster is named.
+/// A task of another cluster: not even the name of its cluster is shown.
 fn mismatched() -> Vec<Row> {
     let theirs = r#"{"state":"fail","cluster_id":"LEAK-000","error":{"code":"LEAK-000"},
         "task_result":[{"data":"LEAK-000"}]}"#;
@@ -160,7 +162,7 @@ fn mismatched() -> Vec<Row> {
     rows.map(row).into()
 }
 
-/// Answers that are odd and yet describe the task.
+/// Answers that are odd, but describe the task.
 fn odd_but_good() -> Vec<Row> {
     let odd = |kind, rest: &str, shows: Value| {
         let text = format!(r#"{{"state":"running",{rest}}}"#);
@@ -208,8 +210,8 @@ fn odd_but_good() -> Vec<Row> {
     ]
 }
 
-/// What a task may tell is told, up to its bound.
-fn bounded() -> Vec<Row> {
+/// Texts of the task are shown, cut to their maximum length.
+fn long_texts() -> Vec<Row> {
     let x = |count| "x".repeat(count);
     let and_more = |count| format!("{}LEAK-000", x(count));
     let rows = [
@@ -256,8 +258,8 @@ fn bounded() -> Vec<Row> {
             json!({ "state": "fail" }),
         ),
     ];
-    let row = |(kind, ending, task, shows): (_, _, Value, _)| {
-        body(kind, ending, task.to_string()).showing(shows)
+    let row = |(kind, expected, task, shows): (_, _, Value, _)| {
+        body(kind, expected, task.to_string()).showing(shows)
     };
     rows.map(row).into()
 }

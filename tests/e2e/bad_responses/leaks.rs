@@ -1,12 +1,12 @@
-//! The search for what must be seen nowhere.
+//! Searches texts for what must not be in them.
 
 /// The credentials that calls are signed with.
 pub const KEY_ID: &str = "LTAI5tCanaryOfTheKeyId";
 pub const KEY_SECRET: &str = "canary-of-the-secret-7Q2m";
 pub const TOKEN: &str = "canary-of-the-token-9Zx4";
 
-/// Beginnings of what must be seen nowhere: the marks of all rows, the credentials, and what the
-/// `Authorization` header is made of.
+/// Texts that must not be in any output: the marks of all rows, the credentials, and parts of the
+/// `Authorization` header.
 const FORBIDDEN: [&str; 6] = [
     "LEAK-",
     KEY_ID,
@@ -15,14 +15,14 @@ const FORBIDDEN: [&str; 6] = [
     "Credential=",
     "Signature=",
 ];
-/// How much of the text around a leak is told.
+/// How much of the text around a leak is reported.
 const AROUND: usize = 300;
 
-/// Each leak in a text, with its surroundings; the same text twice is told once.
+/// Each leak in a text, with the text around it. Repeats are reported once.
 pub fn leaks(place: &str, text: &str) -> Vec<String> {
     let plain = plain(text);
     let mut found = Vec::new();
-    for needle in FORBIDDEN.iter().flat_map(|needle| clothes(needle)) {
+    for needle in FORBIDDEN.iter().flat_map(|needle| encodings(needle)) {
         if let Some(at) = plain.find(&needle) {
             let from = plain.floor_char_boundary(at.saturating_sub(AROUND));
             let to = plain.ceil_char_boundary((at + AROUND).min(plain.len()));
@@ -36,7 +36,7 @@ pub fn leaks(place: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Lower case, and without the zero bytes of UTF-16 as they are and as they are escaped.
+/// The text in lower case and without the zero bytes of UTF-16, raw or escaped.
 fn plain(text: &str) -> String {
     let mut text = text.to_ascii_lowercase();
     for zero in ["\0", "\\u{0}", "\\u0000", "\\x00", "\\0"] {
@@ -47,8 +47,8 @@ fn plain(text: &str) -> String {
     text
 }
 
-/// A text as it may come through: as it is, as a list of bytes, in hexadecimal.
-fn clothes(needle: &str) -> [String; 3] {
+/// The forms in which a text may leak: as it is, as a list of bytes, in hexadecimal.
+fn encodings(needle: &str) -> [String; 3] {
     let list = format!("{:?}", needle.as_bytes());
     let hex = needle.bytes().map(|byte| format!("{byte:02x}"));
     [

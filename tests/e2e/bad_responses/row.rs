@@ -1,34 +1,34 @@
-//! One kind of bad response, and what the object must come to that gets it.
+//! One kind of bad response, and the status that the object must have then.
 
 use serde_json::{Value, json};
 use simulator::Fault;
 
 use crate::raw_server::{Part, Wire};
 
-/// Stands in every body and header. Each row gets a number of its own, of the same length.
+/// In every body and header. Each row replaces it by its own mark of the same length.
 const MARK: &str = "LEAK-000";
 
-/// Reason and status of `Ready`, and the type of the condition beside it, as the contract's table
-/// has them for an object whose task was never read.
-pub type Ending = (&'static str, &'static str, &'static str);
+/// Reason and status of `Ready`, and the type of the other condition, for an object whose task was
+/// never read. These are the rows of the contract's table.
+pub type Expected = (&'static str, &'static str, &'static str);
 
-pub const UNAVAILABLE: Ending = ("TaskApiUnavailable", "Unknown", "Reconciling");
-pub const THROTTLED: Ending = ("Throttled", "Unknown", "Reconciling");
-pub const INVALID: Ending = ("InvalidResponse", "Unknown", "Reconciling");
-/// Within the grace.
-pub const NOT_FOUND: Ending = ("TaskNotFound", "Unknown", "Reconciling");
-pub const DENIED: Ending = ("AccessDenied", "False", "Stalled");
-pub const CREDENTIALS: Ending = ("CredentialsInvalid", "False", "Stalled");
-pub const CLOCK: Ending = ("ClockSkewed", "False", "Stalled");
-pub const REJECTED: Ending = ("RequestRejected", "False", "Stalled");
-pub const MISMATCH: Ending = ("ClusterMismatch", "False", "Stalled");
-pub const RUNNING: Ending = ("TaskRunning", "False", "Reconciling");
-pub const UNKNOWN_STATE: Ending = ("TaskStateUnknown", "False", "Reconciling");
-pub const FAILED: Ending = ("TaskFailed", "False", "Stalled");
-pub const SUCCEEDED: Ending = ("TaskSucceeded", "True", "");
+pub const UNAVAILABLE: Expected = ("TaskApiUnavailable", "Unknown", "Reconciling");
+pub const THROTTLED: Expected = ("Throttled", "Unknown", "Reconciling");
+pub const INVALID: Expected = ("InvalidResponse", "Unknown", "Reconciling");
+/// Within the grace period.
+pub const NOT_FOUND: Expected = ("TaskNotFound", "Unknown", "Reconciling");
+pub const DENIED: Expected = ("AccessDenied", "False", "Stalled");
+pub const CREDENTIALS: Expected = ("CredentialsInvalid", "False", "Stalled");
+pub const CLOCK: Expected = ("ClockSkewed", "False", "Stalled");
+pub const REJECTED: Expected = ("RequestRejected", "False", "Stalled");
+pub const MISMATCH: Expected = ("ClusterMismatch", "False", "Stalled");
+pub const RUNNING: Expected = ("TaskRunning", "False", "Reconciling");
+pub const UNKNOWN_STATE: Expected = ("TaskStateUnknown", "False", "Reconciling");
+pub const FAILED: Expected = ("TaskFailed", "False", "Stalled");
+pub const SUCCEEDED: Expected = ("TaskSucceeded", "True", "");
 
 /// All of them.
-pub const ENDINGS: [Ending; 13] = [
+pub const ALL_EXPECTED: [Expected; 13] = [
     UNAVAILABLE,
     THROTTLED,
     INVALID,
@@ -44,12 +44,12 @@ pub const ENDINGS: [Ending; 13] = [
     SUCCEEDED,
 ];
 
-/// How the task API goes wrong.
+/// How the task API answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// As the simulator can; these faults in turn.
+    /// The simulator answers with these faults, one after the other.
     Faults(Vec<Fault>),
-    /// On the wire. With `true`, the endpoint is https, which no server here speaks.
+    /// The raw server answers. With `true`, the endpoint is https, which the server can't speak.
     Wire(Wire, bool),
 }
 
@@ -57,21 +57,21 @@ pub enum Answer {
 pub struct Row {
     pub kind: String,
     pub answer: Answer,
-    pub ending: Ending,
-    /// What the status must have, and with null what it must not.
+    pub expected: Expected,
+    /// Fields that the status must have. Those with null must be absent.
     pub shows: Value,
-    /// The cluster that the object expects, if any.
+    /// The object's `clusterId`, if any.
     pub cluster: Option<&'static str>,
     /// Whether it recovers within the time of a test.
     pub recovers: bool,
 }
 
 impl Row {
-    pub fn new(kind: &str, ending: Ending, answer: Answer) -> Self {
+    pub fn new(kind: &str, expected: Expected, answer: Answer) -> Self {
         Self {
             kind: kind.to_owned(),
             answer,
-            ending,
+            expected,
             shows: json!({}),
             cluster: None,
             recovers: true,
@@ -92,30 +92,30 @@ impl Row {
         Self { recovers, ..self }
     }
 
-    /// Whether the answer says nothing about the task that can be used.
-    pub fn is_trouble(&self) -> bool {
-        ![RUNNING, UNKNOWN_STATE, FAILED, SUCCEEDED].contains(&self.ending)
+    /// Whether the answer can't be used.
+    pub fn is_bad(&self) -> bool {
+        ![RUNNING, UNKNOWN_STATE, FAILED, SUCCEEDED].contains(&self.expected)
     }
 
-    /// How the Event is marked.
+    /// The type of the Event.
     pub fn severity(&self) -> &'static str {
-        if [RUNNING, UNKNOWN_STATE, SUCCEEDED].contains(&self.ending) {
+        if [RUNNING, UNKNOWN_STATE, SUCCEEDED].contains(&self.expected) {
             "Normal"
         } else {
             "Warning"
         }
     }
 
-    /// What the metrics call the end of such a call.
+    /// The value of the label `outcome` in metrics.
     pub fn outcome(&self) -> &'static str {
-        if self.is_trouble() && self.ending != MISMATCH {
-            self.ending.0
+        if self.is_bad() && self.expected != MISMATCH {
+            self.expected.0
         } else {
             "success"
         }
     }
 
-    /// Gives every mark in the answer this number.
+    /// Replaces every mark in the answer by the one with this number.
     pub fn number(&mut self, number: usize) {
         let own = format!("LEAK-{number:03}");
         match &mut self.answer {
@@ -132,13 +132,13 @@ impl Row {
     }
 }
 
-/// Rows of bytes on the wire.
-pub fn wires<const N: usize>(ending: Ending, rows: [(&str, Vec<Part>); N]) -> Vec<Row> {
-    rows.map(|(kind, parts)| Row::new(kind, ending, Answer::Wire(Wire::Send(parts), false)))
+/// Rows that the raw server answers.
+pub fn wires<const N: usize>(expected: Expected, rows: [(&str, Vec<Part>); N]) -> Vec<Row> {
+    rows.map(|(kind, parts)| Row::new(kind, expected, Answer::Wire(Wire::Send(parts), false)))
         .into()
 }
 
-/// Puts the mark into every part of an answer that may hold text.
+/// Puts the mark into every field of an answer that may hold text.
 fn mark(fault: &mut Fault, own: &str) {
     fault.message.get_or_insert_with(|| MARK.to_owned());
     for name in [

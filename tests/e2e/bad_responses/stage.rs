@@ -1,4 +1,4 @@
-//! A controller with one object for each row, and what is to be seen of it.
+//! Runs a controller with one object for each row, and checks what can be seen of it.
 
 use std::{
     collections::HashMap,
@@ -19,21 +19,21 @@ use super::{
 };
 use crate::raw_server::RawServer;
 
-/// Longer than a good answer takes on a busy machine.
+/// A good answer takes less, even on a busy machine.
 const REQUEST_TIMEOUT: &str = "2s";
 
-/// How often all objects are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the state of all objects is checked.
+const CHECK_PERIOD: Duration = Duration::from_millis(500);
 
 pub struct Stage {
     began: Instant,
     world: World,
     rows: Vec<Row>,
     servers: Vec<RawServer>,
-    /// Each row has a host of its own: what is throttled slows only itself.
+    /// Each row has its own host, so that a throttled row delays no other.
     _hosts: Vec<Alias>,
-    /// How often the tasks of rows that stay had been asked for when all was healed.
-    asked: Vec<usize>,
+    /// The number of calls for each row that stays, at the time of healing.
+    calls_of_staying: Vec<usize>,
 }
 
 impl Stage {
@@ -59,7 +59,7 @@ impl Stage {
                     let server = RawServer::start(wire.clone());
                     let scheme = if *tls { "https" } else { "http" };
                     let url = server.url().replace("http", scheme);
-                    // Operators may have put a token there.
+                    // An operator's URL may hold a token.
                     endpoints.push(format!("{}={url}/LEAK-prefix", region(number)));
                     servers.push(server);
                 }
@@ -78,16 +78,16 @@ impl Stage {
             rows,
             servers,
             _hosts: hosts,
-            asked: Vec::new(),
+            calls_of_staying: Vec::new(),
         }
     }
 
-    pub async fn until_all_ended_as_the_table_says(&self) {
-        self.until_none("didn't end as the table says", |row, object| {
+    pub async fn until_all_statuses_as_expected(&self) {
+        self.until_no_problem("not the expected status", |row, object| {
             let is = ready(object);
             let shown = serde_json::to_value(&object.status).unwrap();
-            if is != row.ending {
-                return Some(format!("{is:?}, not {:?}", row.ending));
+            if is != row.expected {
+                return Some(format!("{is:?}, not {:?}", row.expected));
             }
             let mut fields = row.shows.as_object().unwrap().iter();
             // A field that is absent reads as null.
@@ -97,7 +97,7 @@ impl Stage {
         .await;
     }
 
-    /// Asked again where it is asked too seldom for a test, each object finds its task well.
+    /// Requests a poll of each object, as some would be polled too late, and waits until it recovers.
     pub async fn until_all_recovered(&self) {
         let requests = (0..self.rows.len()).map(|number| async move {
             let request = json!({ "scaleout.dev/poll-requested-at": "healed" });
@@ -105,34 +105,42 @@ impl Stage {
             self.world.patch(&object_name(number), patch).await.unwrap();
         });
         join_all(requests).await;
-        self.until_none("didn't recover", |row, object| {
-            let expected = if row.recovers { SUCCEEDED } else { row.ending };
+        self.until_no_problem("not recovered", |row, object| {
+            let expected = if row.recovers {
+                SUCCEEDED
+            } else {
+                row.expected
+            };
             let is = ready(object);
             (is != expected).then(|| format!("{is:?}"))
         })
         .await;
     }
 
-    /// Waits until `trouble` finds none with any object.
-    async fn until_none(&self, what: &str, trouble: impl Fn(&Row, &WholeObject) -> Option<String>) {
+    /// Waits until `problem` returns none for any object.
+    async fn until_no_problem(
+        &self,
+        what: &str,
+        problem: impl Fn(&Row, &WholeObject) -> Option<String>,
+    ) {
         let began = Instant::now();
         let mut left: Vec<_> = self.rows.iter().enumerate().collect();
         loop {
             let objects = self.objects().await;
-            let mut troubles = String::new();
-            // Being as it should once is enough: on a busy machine a time-out may follow.
+            let mut problems = String::new();
+            // Once is enough: on a busy machine a timeout may follow.
             left.retain(|(number, row)| {
-                let trouble = trouble(row, &objects[&object_name(*number)]);
-                if let Some(trouble) = &trouble {
-                    writeln!(troubles, "{number:03} {}: {trouble}", row.kind).unwrap();
+                let problem = problem(row, &objects[&object_name(*number)]);
+                if let Some(problem) = &problem {
+                    writeln!(problems, "{number:03} {}: {problem}", row.kind).unwrap();
                 }
-                trouble.is_some()
+                problem.is_some()
             });
             if left.is_empty() {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{what}:\n{troubles}");
-            tokio::time::sleep(LOOK).await;
+            assert!(began.elapsed() < PATIENCE, "{what}:\n{problems}");
+            tokio::time::sleep(CHECK_PERIOD).await;
         }
     }
 
@@ -145,24 +153,24 @@ impl Stage {
             .collect()
     }
 
-    /// Each by one that has the reason that the object ended with.
-    pub async fn until_all_are_told_by_an_event(&self) {
+    /// Waits until each object has an Event with its reason.
+    pub async fn until_all_have_an_event(&self) {
         eventually("every Event", || async {
             let events = get(&self.world, "/apis/events.k8s.io/v1", "events").await;
-            let told = |(number, row): (usize, &Row)| {
+            let has_event = |(number, row): (usize, &Row)| {
                 let mut events = events["items"].as_array().unwrap().iter();
                 events.any(|event| {
                     event["regarding"]["name"] == object_name(number)
-                        && event["reason"] == row.ending.0
+                        && event["reason"] == row.expected.0
                         && event["type"] == row.severity()
                 })
             };
-            self.rows.iter().enumerate().all(told)
+            self.rows.iter().enumerate().all(has_event)
         })
         .await;
     }
 
-    /// Messages are for people: bounded, and of one line.
+    /// Checks that messages are short and have one line.
     pub async fn check_messages(&self) {
         for (name, object) in self.objects().await {
             for condition in &object.status.conditions {
@@ -176,7 +184,7 @@ impl Stage {
         assert!(!log.contains("\nERROR forged") && !log.contains(['\u{1b}', '\u{202e}']));
     }
 
-    /// Calls are counted by how they ended, in words that are fixed.
+    /// Checks that calls are counted by outcome, with fixed labels only.
     pub async fn check_metrics(&self) {
         let metrics = self.world.admin("/metrics").await.1;
         let mut counted = HashMap::new();
@@ -206,45 +214,45 @@ impl Stage {
         leaks_of(&self.world).await
     }
 
-    /// From now on the task API is well.
+    /// From now on, the task API gives good answers.
     pub fn heal(&mut self) {
-        self.asked = self.requests_of_those_that_stay();
+        self.calls_of_staying = self.count_calls_of_staying();
         self.world.simulator.clear_faults();
         self.servers.iter_mut().for_each(RawServer::heal);
     }
 
-    fn requests_of_those_that_stay(&self) -> Vec<usize> {
+    fn count_calls_of_staying(&self) -> Vec<usize> {
         let rows = self.rows.iter().enumerate();
         let stay = rows.filter(|(_, row)| !row.recovers);
         stay.map(|(number, _)| self.world.simulator.requests(&task_id(number)))
             .collect()
     }
 
-    /// It was one process all the time, and none of its parts panicked.
+    /// Checks that the process never restarted and nothing panicked, and stops it.
     pub fn end(mut self) {
         let log = self.world.log();
-        assert_eq!(self.requests_of_those_that_stay(), self.asked);
+        assert_eq!(self.count_calls_of_staying(), self.calls_of_staying);
         assert_eq!(log.matches("all ScaleOutTasks are known").count(), 1);
-        for trouble in ["panicked", "a fault of this program"] {
-            let told = log.lines().find(|line| line.contains(trouble));
-            assert_eq!(told, None);
+        for bug in ["panicked", "please report it"] {
+            let reported = log.lines().find(|line| line.contains(bug));
+            assert_eq!(reported, None);
         }
         assert_eq!(self.world.stop().0, 0);
-        let bad = self.rows.iter().filter(|row| row.is_trouble()).count();
+        let bad = self.rows.iter().filter(|row| row.is_bad()).count();
         let good = self.rows.len() - bad;
         let took = self.began.elapsed();
         println!("{bad} kinds of bad response, and {good} of odd but good ones, in {took:.1?}");
     }
 }
 
-/// The simulator takes only calls that are signed with the canaries.
+/// A script whose simulator accepts only calls that are signed with the canary credentials.
 pub fn script() -> Script {
     let key = format!("accessKeyId: {KEY_ID}, accessKeySecret: {KEY_SECRET}");
     let script = format!("{{credentials: [{{{key}, securityToken: {TOKEN}}}]}}");
     script.parse().unwrap()
 }
 
-/// Starts the controller with the canaries, telling all it can.
+/// Starts the controller with the canary credentials and the most verbose log.
 pub fn sign_and_trace(world: &mut World, log_format: &str, endpoints: &[String]) {
     let args = [
         "--request-timeout",
@@ -265,7 +273,7 @@ pub fn sign_and_trace(world: &mut World, log_format: &str, endpoints: &[String])
     world.start_with(&args, &env);
 }
 
-/// What is to be seen nowhere and was seen: in objects, Events, metrics or the log.
+/// All leaks in objects, Events, metrics and the log.
 pub async fn leaks_of(world: &World) -> Vec<String> {
     let objects = get(world, "/apis/scaleout.dev/v1alpha1", "scaleouttasks").await;
     let events = get(world, "/apis/events.k8s.io/v1", "events").await;
@@ -291,7 +299,7 @@ async fn get(world: &World, group: &str, resource: &str) -> Value {
 }
 
 fn spec(number: usize, row: &Row) -> Value {
-    // A region for each row: what one is throttled by delays no other.
+    // Each row has its own region, so that a throttled row delays no other.
     let mut spec = json!({
         "taskId": task_id(number), "region": region(number), "pollInterval": "1m",
     });

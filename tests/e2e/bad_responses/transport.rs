@@ -1,4 +1,4 @@
-//! Bad answers by what is on the wire, as no HTTP server gives them.
+//! Bad answers by the bytes on the wire, which no HTTP server would send.
 
 use serde_json::json;
 
@@ -11,10 +11,10 @@ use crate::raw_server::{
     Wire,
 };
 
-/// A good answer but for what is added to it; its unknown field must be seen nowhere.
+/// A good answer. Its unknown field must not be in any output.
 const TASK: &str = r#"{"state":"running","outputs":"LEAK-000"}"#;
 const DENIAL: &str = r#"{"code":"Forbidden.RAM","message":"LEAK-000"}"#;
-/// Real ones, of a running task and of `Throttling`.
+/// Real gzip of a running task and of the error `Throttling`.
 const TASK_IN_GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\x03\x01)\x00\xd6\xff\
     {\"state\":\"running\",\"outputs\":\"LEAK-gzip\"}\x8a)\x11Z)\x00\x00\x00";
 const THROTTLING_IN_GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\x03\x01+\x00\xd4\xff\
@@ -39,7 +39,7 @@ pub fn rows() -> Vec<Row> {
     .concat()
 }
 
-/// An answer with these lines between status and body.
+/// An answer with these header lines.
 fn answer(status: &str, lines: &str, body: impl AsRef<[u8]>) -> Vec<Part> {
     let body = body.as_ref();
     let length = body.len();
@@ -49,7 +49,7 @@ fn answer(status: &str, lines: &str, body: impl AsRef<[u8]>) -> Vec<Part> {
     vec![Bytes([head.as_bytes(), body].concat())]
 }
 
-/// An answer whose lines are all given.
+/// An answer with exactly this head.
 fn raw(head: &str, body: impl AsRef<[u8]>) -> Vec<Part> {
     let head = head.replace('\n', "\r\n");
     vec![Bytes(
@@ -65,9 +65,9 @@ fn no_connection() -> Vec<Row> {
     let wire = |kind, wire, tls| Row::new(kind, UNAVAILABLE, Answer::Wire(wire, tls));
     let plain = answer("400 Bad Request", "", "LEAK-000 this is plain http");
     vec![
-        wire("nobody listens", Wire::Refuse, false),
+        wire("nothing listens", Wire::Refuse, false),
         wire("closed at once", Wire::Close, false),
-        // The endpoint stays https.
+        // The endpoint stays https, so these never recover.
         wire("no TLS", Wire::Send(plain), true).that_stays(),
         wire("closed within TLS", Wire::Send(vec![]), true).that_stays(),
         wire("silent within TLS", Wire::Send(vec![Hang]), true).that_stays(),
@@ -78,8 +78,8 @@ fn broken_off() -> Vec<Row> {
     wires(
         UNAVAILABLE,
         [
-            ("closed in place of an answer", vec![]),
-            ("reset in place of an answer", vec![Reset]),
+            ("closed instead of an answer", vec![]),
+            ("reset instead of an answer", vec![Reset]),
             ("closed within the status", vec![text("HTTP/1.1 20")]),
             (
                 "closed within a header",
@@ -156,7 +156,7 @@ fn not_http() -> Vec<Row> {
                 )],
             ),
             (
-                "TLS where none was asked for",
+                "TLS instead of plain HTTP",
                 vec![Bytes(b"\x15\x03\x01\0\x02\x02\x46LEAK-000".to_vec())],
             ),
             ("HTTP/3.0", raw("HTTP/3.0 200 OK\ncontent-length: 40", TASK)),
@@ -278,7 +278,7 @@ fn wrong_chunks() -> Vec<Row> {
     )
 }
 
-/// What comes as long as somebody reads it.
+/// Answers that never end.
 fn without_end() -> Vec<Row> {
     let flood = |text: &str| Flood(text.repeat(64 * 1024 / text.len()).into_bytes());
     let interim = "HTTP/1.1 103 Early Hints\r\nx-leak: LEAK-000\r\n\r\n";
@@ -339,11 +339,11 @@ fn odd_statuses() -> Vec<Row> {
         ],
     );
     let reason = "503 LEAK-000 \u{ff}\u{fe}";
-    let told = wires(
+    let unavailable = wires(
         UNAVAILABLE,
         [("a reason in odd letters", answer(reason, "", ""))],
     );
-    [invalid, told].concat()
+    [invalid, unavailable].concat()
 }
 
 fn other_encodings() -> Vec<Row> {
@@ -363,10 +363,10 @@ fn other_encodings() -> Vec<Row> {
             ("Latin-1", answer("200 OK", "", latin)),
             ("UTF-8 that is too long", answer("200 OK", "", overlong)),
             (
-                "gzip that nobody asked for",
+                "gzip that was not requested",
                 answer("200 OK", gzip, TASK_IN_GZIP),
             ),
-            ("gzip that isn't told", answer("200 OK", "", TASK_IN_GZIP)),
+            ("gzip without a header", answer("200 OK", "", TASK_IN_GZIP)),
         ],
     )
 }
@@ -415,8 +415,7 @@ fn errors() -> Vec<Row> {
     [throttled, rejected, denied, missing].concat()
 }
 
-/// Errors that break off before the end of their bodies. Where the status leaves open what the code
-/// would have decided, that is no answer.
+/// Errors with an incomplete body. Where the missing error code would decide, they count as no answer.
 pub fn broken_errors() -> Vec<Row> {
     let half = |status: &str| {
         text(&format!(
@@ -458,7 +457,7 @@ pub fn broken_errors() -> Vec<Row> {
     [unavailable, throttled, invalid].concat()
 }
 
-/// The worst server: it sends back what it was sent, with signature and token.
+/// Answers that echo the request with its signature and token.
 fn echoes() -> Vec<Row> {
     let body = |status: &str| vec![text(&format!("HTTP/1.1 {status}\r\n\r\n")), Echo];
     let headers = |status: &str| vec![text(&format!("HTTP/1.1 {status}\r\nx-echo: ")), Echo];
@@ -497,7 +496,7 @@ fn echoes() -> Vec<Row> {
     .concat()
 }
 
-/// Answers that are odd and yet describe the task.
+/// Answers that are odd, but describe the task.
 fn odd_but_good() -> Vec<Row> {
     let large = format!("x-leak: {}\r\n", "LEAK-000".repeat(12_500));
     let interim = "HTTP/1.1 102 Processing\r\nx-leak: LEAK-000\r\n\r\n".repeat(1000);

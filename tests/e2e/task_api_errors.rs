@@ -1,4 +1,4 @@
-//! Trouble of the task API: each slows what it concerns and nothing else, and passes.
+//! Errors of the task API: each delays only the objects that it concerns, and they recover.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use simulator::{RateLimit, Script, Simulator};
 use testbed::world::{World, eventually, eventually_within, ready};
 
-/// A second region with a task API of its own.
+/// A second region with its own task API.
 fn elsewhere(task: &str) -> (Simulator, String) {
     let cloud = Simulator::start(Script::default()).unwrap();
     cloud.set_task(task.parse().unwrap());
@@ -25,7 +25,7 @@ async fn poll_now(world: &World, name: &str, request: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_hangs_delays_its_own_objects_only() {
+async fn an_endpoint_that_hangs_delays_only_its_own_objects() {
     let mut world = World::new("hanging").await;
     world.add_task("{id: T-1, duration: 10h, faults: [{kind: hang}]}");
     let (cloud, endpoint) = elsewhere("{id: T-2, duration: 10h}");
@@ -44,14 +44,14 @@ async fn an_endpoint_that_hangs_delays_its_own_objects_only() {
         let name = format!("hangs-{number}");
         world.create(&name, json!({ "taskId": "T-1" })).await;
     }
-    eventually("every worker of the region hangs", || async {
+    eventually("every slot of the region is taken", || async {
         world.simulator.in_flight() == 2
     })
     .await;
     world.create("elsewhere", in_beijing("T-2")).await;
     world.until_reason("elsewhere", "TaskRunning").await;
     let before = cloud.requests("T-2");
-    eventually("polled on", || async {
+    eventually("further polls", || async {
         cloud.requests("T-2") >= before + 3
     })
     .await;
@@ -60,7 +60,7 @@ async fn an_endpoint_that_hangs_delays_its_own_objects_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retry_after_pauses_the_region_for_its_length_and_no_other() {
+async fn retry_after_pauses_its_region_and_no_other() {
     let mut world = World::new("pause").await;
     world.add_task("{id: T-1, duration: 10h}");
     world.add_task("{id: T-2, duration: 10h}");
@@ -85,7 +85,7 @@ async fn retry_after_pauses_the_region_for_its_length_and_no_other() {
     let elsewhere = cloud.total_requests();
     let resumed = || {
         let log = world.simulator.request_log();
-        // What was under way already may have ended after.
+        // Calls that were already in flight may end after the throttled one.
         let soon = throttled_at + Duration::from_secs(1);
         log.iter().find(|call| call.at > soon).map(|call| call.at)
     };
@@ -95,8 +95,11 @@ async fn retry_after_pauses_the_region_for_its_length_and_no_other() {
         (Duration::from_millis(5900)..Duration::from_secs(9)).contains(&pause),
         "{pause:?}"
     );
-    assert!(cloud.total_requests() >= elsewhere + 4, "the other went on");
-    // One refusal is a blip: it was never written.
+    assert!(
+        cloud.total_requests() >= elsewhere + 4,
+        "the other region was polled meanwhile"
+    );
+    // A single failure is not written.
     world.until_writes("one", 1).await;
     assert_eq!(world.writes("one"), [200]);
 }
@@ -105,7 +108,7 @@ async fn retry_after_pauses_the_region_for_its_length_and_no_other() {
 async fn a_throttling_account_slows_as_a_whole_and_recovers() {
     let mut world = World::new("throttled").await;
     world.add_task("{id: T-1, duration: 10h}");
-    // Absurd values count as absent: the rate falls, and nothing pauses for ever.
+    // An absurd value counts as absent: the rate falls, and nothing pauses forever.
     let mut limit = RateLimit::per_second(5);
     limit.answer.retry_after = Some("-1e99".to_owned());
     world.simulator.set_rate_limit(Some(limit));
@@ -117,7 +120,7 @@ async fn a_throttling_account_slows_as_a_whole_and_recovers() {
         let name = format!("t-{number}");
         world.create(&name, json!({ "taskId": "T-1" })).await;
     }
-    eventually("something is throttled", || async {
+    eventually("a throttled call", || async {
         world
             .simulator
             .request_log()
@@ -125,7 +128,7 @@ async fn a_throttling_account_slows_as_a_whole_and_recovers() {
             .any(|call| call.answered == Some(429))
     })
     .await;
-    // Thirty objects each second would be six times what is allowed.
+    // Thirty objects once a second would be six times the limit.
     let settled = Instant::now() + Duration::from_secs(5);
     let seconds = 10;
     let end = settled + Duration::from_secs(seconds);
@@ -147,7 +150,7 @@ async fn a_throttling_account_slows_as_a_whole_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stalls_an_object_is_not_asked_again_soon_and_recovers_once_mended() {
+async fn stalled_objects_are_not_retried_soon_and_recover() {
     let rows = [
         ("403", "Forbidden.RAM", "AccessDenied"),
         ("401", "Unauthorized", "CredentialsInvalid"),
@@ -170,8 +173,8 @@ async fn what_stalls_an_object_is_not_asked_again_soon_and_recovers_once_mended(
         let message = &object.ready().unwrap().message;
         assert!(message.contains(code), "{message}");
     }
-    let asked = world.simulator.total_requests();
-    // Several poll intervals later, nothing was asked again.
+    let calls = world.simulator.total_requests();
+    // Several poll intervals later, there was no further call.
     world.add_task("{id: T-clock, duration: 10h}");
     world.create("clock", json!({ "taskId": "T-clock" })).await;
     eventually("five polls of another", || async {
@@ -179,18 +182,18 @@ async fn what_stalls_an_object_is_not_asked_again_soon_and_recovers_once_mended(
     })
     .await;
     let of_clock = world.simulator.requests("T-clock");
-    assert_eq!(world.simulator.total_requests(), asked + of_clock);
+    assert_eq!(world.simulator.total_requests(), calls + of_clock);
     world.simulator.clear_faults();
     for number in 0..rows.len() {
         let name = format!("t-{number}");
         world.add_task(&format!("{{id: T-{number}}}"));
-        poll_now(&world, &name, "mended").await;
+        poll_now(&world, &name, "corrected").await;
         world.until_reason(&name, "TaskSucceeded").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_task_is_waited_for_and_stalls_after_two_minutes() {
+async fn a_missing_task_is_waited_for_and_stalls_after_two_minutes() {
     let mut world = World::new("unknown").await;
     world.start();
     world.create("late", json!({ "taskId": "T-late" })).await;
@@ -207,12 +210,12 @@ async fn an_unknown_task_is_waited_for_and_stalls_after_two_minutes() {
     .await;
     println!("stalled {:?} after it was created", created.elapsed());
     assert!(created.elapsed() > Duration::from_mins(1));
-    // The second failure, and the end of the grace.
+    // One write for the second failure, and one at the end of the grace period.
     assert_eq!(world.writes("never"), [200, 200]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_request_is_acted_on_out_of_turn_also_after_the_end() {
+async fn a_poll_request_is_served_at_once_also_after_the_end() {
     let mut world = World::new("requests").await;
     world.add_task("{id: T-1, duration: 10h}");
     world.start();
@@ -227,7 +230,7 @@ async fn a_poll_request_is_acted_on_out_of_turn_also_after_the_end() {
         Some("first")
     );
     let calls = world.simulator.requests("T-1");
-    // It runs again: that is told too.
+    // The task runs again, and the status shows it.
     world.add_task("{id: T-1, duration: 10h}");
     poll_now(&world, "one", "second").await;
     let reopened = world.until_reason("one", "TaskRunning").await;
