@@ -1,28 +1,31 @@
-//! Each request of a controller failing, late, lost, unheard or doubled: it goes on in the same
-//! process, and in the end nobody sees a difference.
+//! Lets each request of the controller fail, come late, get lost, lose its response or arrive twice.
+//! The same process continues, and the result must be the same as without.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bench::Bench,
+    cluster::Cluster,
     matrix::{make_all, points, undisturbed},
-    outcome::{Allowance, Outcome},
     proxy::{Action, Answer, Kind, Point},
+    result::{Allowance, RunResult},
     run::{At, Disturbance, Run},
-    scenario::{GOES, SUCCEEDS, Scenario},
+    scenario::{DELETED, SUCCEEDS, Scenario},
 };
 
 const LATE: Duration = Duration::from_millis(1500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_to_one_request_the_same_is_shown_and_written() {
-    let bench = Bench::shared().await;
+async fn a_disturbance_of_any_request_changes_nothing_in_the_result() {
+    let cluster = Cluster::shared().await;
     let mut runs = Vec::new();
-    for scenario in [SUCCEEDS, GOES] {
-        let whole = undisturbed(&bench, scenario).await;
-        for point in points(&whole) {
+    for scenario in [SUCCEEDS, DELETED] {
+        let undisturbed_result = undisturbed(&cluster, scenario).await;
+        for point in points(&undisturbed_result) {
             for action in disturbances(point) {
-                runs.push((disturbed(scenario, point, action), whole.clone()));
+                runs.push((
+                    disturbed(scenario, point, action),
+                    undisturbed_result.clone(),
+                ));
             }
         }
     }
@@ -32,7 +35,7 @@ async fn whatever_happens_to_one_request_the_same_is_shown_and_written() {
         *counts.entry(action).or_insert(0) += 1;
     }
     let visited = runs.len();
-    let divergent = make_all(&bench, runs, leaves_its_trace).await;
+    let divergent = make_all(&cluster, runs, check_repeated).await;
     println!(
         "disturbed requests: {visited} visited, {} divergent; {counts:?}",
         divergent.len()
@@ -41,9 +44,9 @@ async fn whatever_happens_to_one_request_the_same_is_shown_and_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_is_refused_as_too_old_is_listed_anew() {
-    let bench = Bench::shared().await;
-    let whole = undisturbed(&bench, SUCCEEDS).await;
+async fn a_watch_that_is_too_old_leads_to_a_new_list() {
+    let cluster = Cluster::shared().await;
+    let undisturbed_result = undisturbed(&cluster, SUCCEEDS).await;
     let first = |kind, action| Disturbance {
         at: At::Ever(Point { kind, ordinal: 1 }),
         action,
@@ -55,12 +58,12 @@ async fn a_watch_that_is_refused_as_too_old_is_listed_anew() {
         ],
         ..Run::undisturbed(SUCCEEDS)
     };
-    let divergent = make_all(&bench, [(run, whole)], |_, _, _| Ok(())).await;
+    let divergent = make_all(&cluster, [(run, undisturbed_result)], |_, _, _| Ok(())).await;
     assert!(divergent.is_empty(), "{}", divergent.join("\n\n"));
 }
 
-/// A disturbance after which nothing had to be done again would be none.
-fn leaves_its_trace(run: &Run, outcome: &Outcome, whole: &Outcome) -> Result<(), String> {
+/// Checks that the request was repeated. Otherwise the disturbance had no effect.
+fn check_repeated(run: &Run, result: &RunResult, undisturbed: &RunResult) -> Result<(), String> {
     let Disturbance {
         at: At::Ever(Point { kind, .. }),
         action,
@@ -70,21 +73,21 @@ fn leaves_its_trace(run: &Run, outcome: &Outcome, whole: &Outcome) -> Result<(),
     };
     let is_repeated = match action {
         Action::Pass | Action::Delay(_) | Action::Replay(_) | Action::Freeze(_) => false,
-        // The watch may have told what the answer didn't.
+        // The watch may have delivered what the lost response contained.
         Action::DropAfter => !kind.is_write(),
         _ => true,
     };
     // A list that breaks off once all objects came is followed by a watch.
     let is_alike = |other: &Kind| other == kind || (!other.is_write() && !kind.is_write());
-    let count = |outcome: &Outcome| {
-        let kinds = outcome
+    let count = |result: &RunResult| {
+        let kinds = result
             .records
             .iter()
             .map(|record| record.request.point.kind);
         kinds.filter(is_alike).count()
     };
-    if is_repeated && count(outcome) <= count(whole) {
-        return Err("it left no trace".to_owned());
+    if is_repeated && count(result) <= count(undisturbed) {
+        return Err("the request was not repeated".to_owned());
     }
     Ok(())
 }
@@ -97,7 +100,7 @@ fn disturbed(scenario: Scenario, point: Point, action: Action) -> Run {
             at: At::Ever(point),
             action,
         }],
-        // An Event that was taken and not heard of is told again, rather than not at all.
+        // An Event whose response got lost is sent again, rather than not at all.
         allowed: Allowance {
             lost_events: 0,
             repeated_events: i32::from(may_repeat),
@@ -106,7 +109,7 @@ fn disturbed(scenario: Scenario, point: Point, action: Action) -> Run {
     }
 }
 
-/// What may happen to such a request.
+/// The disturbances that are possible for such a request.
 fn disturbances(point: Point) -> Vec<Action> {
     let mut actions = vec![
         Action::Fail(500, None),
@@ -120,11 +123,11 @@ fn disturbances(point: Point) -> Vec<Action> {
         actions.push(Action::Replay(Answer::First));
         actions.push(Action::Replay(Answer::Second));
         if point.ordinal == 1 {
-            // Takes as long as the controller is ready to wait.
+            // Takes until the controller's timeout, so only once.
             actions.push(Action::Hold);
         }
     } else {
-        // Within the first object, and for what goes on as a watch within a later event too.
+        // Cuts within the first object, and for what goes on as a watch also within a later event.
         actions.extend([20, 120].map(Action::CutBody));
     }
     if matches!(point.kind, Kind::List | Kind::Watch) {

@@ -1,4 +1,4 @@
-//! A leader that can write statuses but not renew its Lease: it must stop by itself.
+//! A leader that can write statuses but not renew its Lease must stop writing by itself.
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,18 +8,18 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    bench::Bench,
+    cluster::Cluster,
     proxy::{Action, Kind, Plan},
     scenario::{Act, TASK_ID},
     stage::Stage,
 };
 
-/// How long the last successful renewal lets its sender write.
+/// How long a replica may write after it sent its last successful renewal.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 type Arrivals = Arc<Mutex<Vec<(Kind, Instant)>>>;
 
-/// Notes when requests arrive, and fails those about the Lease where `renewable` is false.
+/// Records when requests arrive. If not `renewable`, requests for the Lease fail.
 fn plan(arrivals: &Arrivals, renewable: bool) -> Plan {
     let arrivals = arrivals.clone();
     Box::new(move |request| {
@@ -42,13 +42,13 @@ fn times(arrivals: &Arrivals, wanted: Kind) -> Vec<Instant> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_starts_ten_seconds_after_the_last_renewal() {
-    let bench = Bench::shared().await;
+    let cluster = Cluster::shared().await;
     let arrivals = Arrivals::default();
     let under_a_lease = |namespace: &str| {
         let lease = ["--leader-elect", "--lease-namespace", namespace];
         lease.map(str::to_owned).to_vec()
     };
-    let stage = Stage::new(&bench, "fence", plan(&arrivals, true), under_a_lease).await;
+    let stage = Stage::new(&cluster, "fence", plan(&arrivals, true), under_a_lease).await;
     tokio::select! {
         () = lose_and_regain_the_lease(&stage, &arrivals) => {}
         ended = stage.keep() => panic!("{ended}\n{}", stage.log()),
@@ -57,7 +57,7 @@ async fn no_write_starts_ten_seconds_after_the_last_renewal() {
 
 async fn lose_and_regain_the_lease(stage: &Stage, arrivals: &Arrivals) {
     stage.act(&Act::Start).await;
-    tell(stage, 0).await;
+    set_task(stage, 0).await;
     let spec = json!({ "taskId": TASK_ID, "pollInterval": "1s" });
     stage.act(&Act::Create(spec)).await;
     stage
@@ -70,11 +70,11 @@ async fn lose_and_regain_the_lease(stage: &Stage, arrivals: &Arrivals) {
     stage.proxy.set_plan(plan(arrivals, false));
     let renewed = *times(arrivals, Kind::Lease).last().unwrap();
 
-    // Each poll sees something new, so that there is something to write each second.
+    // Each poll brings a change, so that there is a write each second.
     let mut step = 0;
     while renewed.elapsed() < DEADLINE + Duration::from_secs(6) {
         step += 1;
-        tell(stage, step).await;
+        set_task(stage, step).await;
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let last_write = *times(arrivals, Kind::PatchStatus).last().unwrap();
@@ -93,16 +93,16 @@ async fn lose_and_regain_the_lease(stage: &Stage, arrivals: &Arrivals) {
     };
     tokio::time::timeout(Duration::from_secs(20), resumed)
         .await
-        .unwrap_or_else(|_| panic!("it doesn't lead again\n{}", stage.log()));
+        .unwrap_or_else(|_| panic!("the replica doesn't lead again\n{}", stage.log()));
     assert!(stage.simulator.requests(TASK_ID) > calls);
 }
 
-/// The task goes on, and has one instance more at each step.
-async fn tell(stage: &Stage, step: usize) {
+/// Sets a running task with one more instance at each step.
+async fn set_task(stage: &Stage, step: usize) {
     let instances: Vec<String> = (0..=step)
         .map(|number| format!("{{data: i-{number}, status: initail}}"))
         .collect();
     let results = instances.join(", ");
     let task = format!("{{id: {TASK_ID}, steps: [{{state: running, taskResult: [{results}]}}]}}");
-    stage.act(&Act::Tell(task)).await;
+    stage.act(&Act::SetTask(task)).await;
 }

@@ -1,4 +1,4 @@
-//! Some tasks under one controller, and what is known of its process.
+//! Several objects with one controller, and checks of its process.
 
 use std::{
     collections::BTreeMap,
@@ -24,13 +24,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{bench::Bench, stage::command};
+use crate::{cluster::Cluster, stage::command};
 
-/// Nothing takes longer where nothing is disturbed.
+/// Nothing takes longer without disturbance.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// How often things are looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// Objects with the state and instances that their tasks end with, and what they show then.
+/// How often conditions are checked.
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
+/// For each object: its name, the last state of its task, the last status of the instance, and the
+/// reason that it shows then.
 const ENDS: [(&str, &str, &str, &str); 4] = [
     ("succeeds", "success", "success", "TaskSucceeded"),
     ("fails", "fail", "initail", "TaskFailed"),
@@ -39,28 +40,28 @@ const ENDS: [(&str, &str, &str, &str); 4] = [
 ];
 
 pub struct Fleet {
-    bench: Bench,
+    cluster: Cluster,
     namespace: String,
     simulator: Simulator,
     process: Process,
     pid: u32,
     directory: TempDir,
-    // At the end, when nobody writes any more.
+    // The last field: it checks when it is dropped, after everything that writes has ended.
     vow: Vow,
 }
 
-/// Looks how many file descriptors a process has open; ends when this is dropped.
-pub struct Watchman {
+/// Watches how many file descriptors a process has open, until it is dropped.
+pub struct DescriptorWatch {
     most: Arc<AtomicUsize>,
     watching: JoinHandle<()>,
 }
 
 impl Fleet {
-    /// A controller and objects of tasks that run.
-    pub async fn start(bench: &Bench, name: &str, kubeconfig: &Path) -> Self {
+    /// Starts a controller and objects with running tasks.
+    pub async fn start(cluster: &Cluster, name: &str, kubeconfig: &Path) -> Self {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
-        let vow = bench.create_namespace(&namespace).await;
+        let vow = cluster.create_namespace(&namespace).await;
         let simulator = Simulator::start(Script::default()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let command = command(&namespace, &simulator, kubeconfig);
@@ -68,7 +69,7 @@ impl Fleet {
         let process = Process::spawn("controller", &command, &log).unwrap();
         let pid = timeout(PATIENCE, pid_of(&namespace)).await.unwrap();
         let fleet = Self {
-            bench: bench.clone(),
+            cluster: cluster.clone(),
             namespace,
             simulator,
             process,
@@ -77,7 +78,7 @@ impl Fleet {
             vow,
         };
         for (name, ..) in ENDS {
-            fleet.tell(name, "running", "initail");
+            fleet.set_task(name, "running", "initail");
             fleet.create(name).await;
         }
         let running = ENDS.map(|(name, ..)| (name, "TaskRunning"));
@@ -85,30 +86,30 @@ impl Fleet {
         fleet
     }
 
-    /// Ends the tasks, all but one, and says what their objects are to show.
+    /// Ends all tasks but one. Returns the reasons that their objects must show.
     pub fn end_tasks(&self) -> Vec<(&'static str, &'static str)> {
         let end = |(name, state, instance, reason)| {
-            self.tell(name, state, instance);
+            self.set_task(name, state, instance);
             (name, reason)
         };
         ENDS.map(end).to_vec()
     }
 
-    /// Waits until the controller has asked about every task once more.
-    pub async fn until_asked(&self) {
-        let asked = || ENDS.map(|(name, ..)| self.simulator.requests(name));
-        let before = asked();
+    /// Waits until the controller has polled every task once more.
+    pub async fn until_polled(&self) {
+        let polls = || ENDS.map(|(name, ..)| self.simulator.requests(name));
+        let before = polls();
         let all = async {
-            while asked()
+            while polls()
                 .iter()
                 .zip(before)
                 .any(|(now, before)| *now <= before)
             {
-                sleep(LOOK).await;
+                sleep(CHECK_PERIOD).await;
             }
         };
         let met = timeout(PATIENCE, all).await;
-        assert!(met.is_ok(), "not asked about all tasks\n{}", self.log());
+        assert!(met.is_ok(), "not all tasks were polled\n{}", self.log());
     }
 
     /// Waits until the objects show these reasons; returns how long that took.
@@ -125,17 +126,17 @@ impl Fleet {
                 "{shown:?} instead of {reasons:?} after {limit:?}\n{}",
                 self.log()
             );
-            sleep(LOOK).await;
-            // An API server that has just come may take a moment.
-            let asked = timeout(limit, self.objects().list(&ListParams::default())).await;
-            if let Ok(Ok(objects)) = asked {
+            sleep(CHECK_PERIOD).await;
+            // An API server that has just started may fail for a moment.
+            let listed = timeout(limit, self.objects().list(&ListParams::default())).await;
+            if let Ok(Ok(objects)) = listed {
                 shown = objects.into_iter().map(reason).collect();
             }
         }
         began.elapsed()
     }
 
-    pub fn tell(&self, name: &str, state: &str, instance: &str) {
+    pub fn set_task(&self, name: &str, state: &str, instance: &str) {
         let task = format!(
             "{{id: {name}, steps: [{{state: {state}, taskResult: [{{data: i-1, status: {instance}}}]}}]}}"
         );
@@ -147,36 +148,36 @@ impl Fleet {
     }
 
     pub async fn create_with(&self, name: &str, spec: &Value) {
-        let (bench, namespace) = (&self.bench, &self.namespace);
-        bench.create_object(namespace, name, spec).await;
+        let (cluster, namespace) = (&self.cluster, &self.namespace);
+        cluster.create_object(namespace, name, spec).await;
     }
 
     pub async fn patch(&self, name: &str, patch: &Value) {
-        let (bench, namespace) = (&self.bench, &self.namespace);
-        bench.patch_object(namespace, name, patch).await;
+        let (cluster, namespace) = (&self.cluster, &self.namespace);
+        cluster.patch_object(namespace, name, patch).await;
     }
 
     pub fn objects(&self) -> Api<ScaleOutTask> {
-        self.bench.objects(&self.namespace)
+        self.cluster.objects(&self.namespace)
     }
 
-    /// For a control plane whose API server goes away.
+    /// Allows for missed versions, for a control plane whose API server is stopped.
     pub fn may_miss_versions(&mut self) {
         self.vow.may_miss = true;
     }
 
-    /// Fails unless the process is the one that was started.
+    /// Fails unless the process that was started still runs.
     pub fn assert_alive(&mut self) {
         let ended = self.process.exit_status().unwrap();
         assert_eq!(ended, None, "{}", self.log());
         assert_eq!(find_pid(&self.namespace), Some(self.pid));
     }
 
-    /// How many file descriptors the controller has open, at most, in a second of rest.
+    /// The largest number of open file descriptors of the controller in an idle second.
     pub async fn quiet_descriptors(&self) -> usize {
-        let watchman = self.watchman();
+        let watch = self.watch_descriptors();
         sleep(Duration::from_secs(1)).await;
-        watchman.most()
+        watch.most()
     }
 
     /// Waits until the controller has no more file descriptors open than that.
@@ -185,22 +186,22 @@ impl Fleet {
         while descriptors(self.pid).unwrap() > at_most {
             let now = descriptors(self.pid).unwrap();
             assert!(began.elapsed() < limit, "{now} descriptors, not {at_most}");
-            sleep(LOOK).await;
+            sleep(CHECK_PERIOD).await;
         }
     }
 
-    pub fn watchman(&self) -> Watchman {
+    pub fn watch_descriptors(&self) -> DescriptorWatch {
         let (pid, most) = (self.pid, Arc::new(AtomicUsize::new(0)));
         let seen = most.clone();
         let watching = tokio::spawn(async move {
             loop {
-                // A process that is gone is another test's finding.
+                // If the process is gone, `assert_alive` reports it.
                 let now = descriptors(pid).unwrap_or_default();
                 seen.fetch_max(now, Ordering::Relaxed);
-                sleep(LOOK).await;
+                sleep(CHECK_PERIOD).await;
             }
         });
-        Watchman { most, watching }
+        DescriptorWatch { most, watching }
     }
 
     pub fn log(&self) -> String {
@@ -209,14 +210,14 @@ impl Fleet {
     }
 }
 
-impl Watchman {
-    /// The most that were open at once.
+impl DescriptorWatch {
+    /// The largest number that was seen.
     pub fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Watchman {
+impl Drop for DescriptorWatch {
     fn drop(&mut self) {
         self.watching.abort();
     }
@@ -233,11 +234,11 @@ async fn pid_of(namespace: &str) -> u32 {
         if let Some(pid) = find_pid(namespace) {
             return pid;
         }
-        sleep(LOOK).await;
+        sleep(CHECK_PERIOD).await;
     }
 }
 
-/// The controller of that namespace, and not the shell that looks after it.
+/// The process of the controller of that namespace, not of the shell that started it.
 fn find_pid(namespace: &str) -> Option<u32> {
     let program = testbed::controller::program();
     let is_ours = |pid: &u32| {

@@ -1,8 +1,9 @@
-//! The controller behind a proxy that disturbs single requests, on a real etcd and kube-apiserver:
-//! killed at each, with each failing in each way, and with the API server away for a while.
+//! The controller behind a proxy that disturbs single requests, with a real etcd and kube-apiserver.
+//! It is killed at each request, each request fails in each way, and the API server is down for a
+//! while.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod bench;
+mod cluster;
 mod crash;
 mod each_request;
 mod fence;
@@ -10,8 +11,8 @@ mod fleet;
 mod matrix;
 mod observer;
 mod outage;
-mod outcome;
 mod proxy;
+mod result;
 mod run;
 mod scenario;
 mod stage;

@@ -1,46 +1,45 @@
-//! Many runs, each compared with the undisturbed one.
+//! Makes many runs and compares each with the undisturbed one.
 
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
-    bench::Bench,
-    outcome::{Allowance, Outcome, assert_as_told},
+    cluster::Cluster,
     proxy::{Kind, Point},
+    result::{Allowance, RunResult, assert_as_expected},
     run::Run,
     scenario::Scenario,
 };
 
-/// What a run shows where nothing is disturbed: exactly what the scenario says.
-pub async fn undisturbed(bench: &Bench, scenario: Scenario) -> Outcome {
-    let made = Run::undisturbed(scenario).make(bench).await;
-    let outcome = made.unwrap_or_else(|error| panic!("{error}"));
-    assert_as_told(&scenario, &outcome);
-    let differences = outcome.differences(&outcome, Allowance::default());
+/// The result of an undisturbed run. It must be what the scenario expects.
+pub async fn undisturbed(cluster: &Cluster, scenario: Scenario) -> RunResult {
+    let made = Run::undisturbed(scenario).make(cluster).await;
+    let result = made.unwrap_or_else(|error| panic!("{error}"));
+    assert_as_expected(&scenario, &result);
+    let differences = result.differences(&result, Allowance::default());
     assert!(differences.is_empty(), "{differences:?}");
-    outcome
+    result
 }
 
-/// Every request of a run, by kind; those about Leases go by their own clock.
-pub fn points(outcome: &Outcome) -> BTreeSet<Point> {
-    let points = outcome.records.iter().map(|record| record.request.point);
+/// The requests of a run by kind, except those for Leases, whose number depends on the time.
+pub fn points(result: &RunResult) -> BTreeSet<Point> {
+    let points = result.records.iter().map(|record| record.request.point);
     points.filter(|point| point.kind != Kind::Lease).collect()
 }
 
-/// What else holds of a run, its outcome and that of the undisturbed one.
-pub type Check = fn(&Run, &Outcome, &Outcome) -> Result<(), String>;
+/// A further check of a run, with its result and the one of the undisturbed run.
+pub type Check = fn(&Run, &RunResult, &RunResult) -> Result<(), String>;
 
-/// Makes the runs, as many at a time as may go on, and says how each differs from its undisturbed
-/// one that does.
+/// Makes the runs concurrently. Returns the differences from the undisturbed results.
 pub async fn make_all(
-    bench: &Bench,
-    runs: impl IntoIterator<Item = (Run, Outcome)>,
+    cluster: &Cluster,
+    runs: impl IntoIterator<Item = (Run, RunResult)>,
     check: Check,
 ) -> Vec<String> {
     let runs = runs.into_iter();
     let mut made: FuturesUnordered<_> = runs
-        .map(|(run, whole)| tokio::spawn(compare(bench.clone(), run, whole, check)))
+        .map(|(run, expected)| tokio::spawn(compare(cluster.clone(), run, expected, check)))
         .collect();
     let mut differing = Vec::new();
     while let Some(difference) = made.next().await {
@@ -49,11 +48,11 @@ pub async fn make_all(
     differing
 }
 
-async fn compare(bench: Bench, run: Run, whole: Outcome, check: Check) -> Option<String> {
-    let found = match run.make(&bench).await {
-        Ok(outcome) => {
-            let mut found = outcome.differences(&whole, run.allowed);
-            found.extend(check(&run, &outcome, &whole).err());
+async fn compare(cluster: Cluster, run: Run, expected: RunResult, check: Check) -> Option<String> {
+    let found = match run.make(&cluster).await {
+        Ok(result) => {
+            let mut found = result.differences(&expected, run.allowed);
+            found.extend(check(&run, &result, &expected).err());
             found
         }
         Err(error) => vec![error],

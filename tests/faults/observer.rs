@@ -1,4 +1,4 @@
-//! Sees every version of an object, on a way that no test disturbs.
+//! Watches every version of an object, on a connection that is never disturbed.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub at: Instant,
-    /// None once it is deleted.
+    /// `None` once it is deleted.
     pub object: Option<WholeObject>,
 }
 
-/// All versions of an object from before it was created.
+/// Records all versions of an object. It starts before the object is created.
 pub struct Observer {
     seen: watch::Receiver<Vec<Seen>>,
     watching: JoinHandle<()>,
@@ -46,7 +46,7 @@ impl Observer {
         Self { seen, watching }
     }
 
-    /// Waits until the newest version is as `wanted`; says which it is if it takes too long.
+    /// Waits until the newest version is as `wanted`. Returns the newest version if that takes too long.
     pub async fn until(
         &self,
         limit: Duration,

@@ -1,5 +1,5 @@
-//! The API server away, or in trouble with every request, for some time: the controller stays, and
-//! what happened meanwhile is shown soon after.
+//! The API server is down, or every request is disturbed, for a while. The controller keeps running,
+//! and shows what happened meanwhile soon after.
 
 use std::time::Duration;
 
@@ -16,44 +16,44 @@ use tokio::{
 };
 
 use crate::{
-    bench::Bench,
+    cluster::Cluster,
     fleet::Fleet,
     proxy::{Action, Kind, Proxy, Request},
 };
 
 /// How long an outage lasts.
 const OUTAGE: Duration = Duration::from_secs(8);
-/// So long that the pauses between attempts are at their longest.
+/// Long enough for the pauses between attempts to reach their maximum.
 const LONG_OUTAGE: Duration = Duration::from_secs(20);
-/// How soon after it everything is shown.
+/// How soon after an outage everything must be shown.
 const SOON: Duration = Duration::from_secs(10);
-/// So many file descriptors more than usual an outage may take …
+/// How many more file descriptors than usual may be open during an outage.
 const MORE_DESCRIPTORS: usize = 40;
-/// … and keep.
+/// How many more may be open after it.
 const KEPT_DESCRIPTORS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_that_end_while_the_api_server_is_away_are_shown_soon_after_its_return() {
+async fn tasks_that_end_while_the_api_server_is_down_are_shown_soon_after() {
     type Outage = fn(&mut ControlPlane);
     let outages: [(&str, Outage); 2] = [
         ("stopped", |plane| plane.stop_apiserver().unwrap()),
         ("killed", |plane| plane.kill_apiserver().unwrap()),
     ];
     let mut plane = own_plane(Options::default()).await;
-    let bench = Bench::prepared(&plane).await;
+    let cluster = Cluster::prepared(&plane).await;
     for (name, outage) in outages {
-        let mut fleet = Fleet::start(&bench, name, &bench.kubeconfig).await;
+        let mut fleet = Fleet::start(&cluster, name, &cluster.kubeconfig).await;
         fleet.may_miss_versions();
         let quiet = fleet.quiet_descriptors().await;
-        let watchman = fleet.watchman();
+        let watch = fleet.watch_descriptors();
         plane = on(plane, outage).await;
         let ends = fleet.end_tasks();
-        fleet.until_asked().await;
+        fleet.until_polled().await;
         sleep(OUTAGE).await;
         plane = on(plane, |plane| plane.start_apiserver().unwrap()).await;
         let took = fleet.until_shown(SOON, &ends).await;
         fleet.assert_alive();
-        let most = watchman.most();
+        let most = watch.most();
         println!(
             "API server {name}: shown {took:?} after its return; {quiet} descriptors, at most {most}"
         );
@@ -68,64 +68,63 @@ async fn tasks_that_end_while_the_api_server_is_away_are_shown_soon_after_its_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_with_every_request_is_over_soon_after_it_ends() {
-    let gone: Trouble = |request| match request.point.kind {
+async fn everything_is_shown_soon_after_all_requests_were_disturbed() {
+    let gone: Disturb = |request| match request.point.kind {
         Kind::Watch => Action::Gone,
         _ => Action::Pass,
     };
-    let rows: [(&str, Trouble, Duration); 5] = [
+    let rows: [(&str, Disturb, Duration); 5] = [
         ("slow", |_| Action::Delay(Duration::from_secs(2)), OUTAGE),
         ("failing", |_| Action::Fail(500, None), OUTAGE),
         ("throttled", |_| Action::Fail(429, Some(1)), OUTAGE),
         ("cut", |_| Action::DropBefore, LONG_OUTAGE),
         ("gone", gone, OUTAGE),
     ];
-    let bench = Bench::shared().await;
-    let each =
-        rows.map(|(name, trouble, duration)| in_trouble(&bench, name, vec![(trouble, duration)]));
+    let cluster = Cluster::shared().await;
+    let each = rows
+        .map(|(name, disturb, duration)| disturb_for(&cluster, name, vec![(disturb, duration)]));
     join_all(each).await;
 }
 
-/// An API server that has just begun to serve refuses what it allows later: it hasn't read its roles
-/// yet.
+/// An API server that has just started may refuse what it allows later, as it hasn't read the roles.
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_at_the_end_of_an_outage_last_no_longer_than_they_have_to() {
-    let bench = Bench::shared().await;
-    let phases: Vec<(Trouble, Duration)> = vec![
+async fn refusals_at_the_end_of_an_outage_are_retried_soon() {
+    let cluster = Cluster::shared().await;
+    let phases: Vec<(Disturb, Duration)> = vec![
         (|_| Action::DropBefore, LONG_OUTAGE),
         // Longer than the longest pause between two attempts.
         (|_| Action::Fail(403, None), Duration::from_secs(6)),
     ];
-    in_trouble(&bench, "refused", phases).await;
+    disturb_for(&cluster, "refused", phases).await;
 }
 
-/// What is done to each request while the trouble lasts.
-type Trouble = fn(&Request) -> Action;
+/// What is done to each request during the outage.
+type Disturb = fn(&Request) -> Action;
 
-async fn in_trouble(bench: &Bench, name: &str, phases: Vec<(Trouble, Duration)>) {
-    let proxy = Proxy::start(bench.upstream.clone(), Box::new(|_| Action::Pass)).await;
-    let mut fleet = Fleet::start(bench, name, &proxy.kubeconfig()).await;
+async fn disturb_for(cluster: &Cluster, name: &str, phases: Vec<(Disturb, Duration)>) {
+    let proxy = Proxy::start(cluster.upstream.clone(), Box::new(|_| Action::Pass)).await;
+    let mut fleet = Fleet::start(cluster, name, &proxy.kubeconfig()).await;
     let quiet = fleet.quiet_descriptors().await;
-    let (watchman, before) = (fleet.watchman(), proxy.records().len());
+    let (watch, before) = (fleet.watch_descriptors(), proxy.records().len());
     proxy.set_plan(Box::new(phases[0].0));
     proxy.cut();
     let mut shown = fleet.end_tasks();
-    // What is done to these only a watch, or another list, can tell.
-    fleet.tell("new", "success", "success");
+    // Only a watch or a new list shows these changes.
+    fleet.set_task("new", "success", "success");
     fleet.create("new").await;
     let suspend = json!({ "spec": { "suspend": true } });
     fleet.patch("goes-on", &suspend).await;
     shown.retain(|(name, _)| *name != "goes-on");
     shown.extend([("goes-on", "Suspended"), ("new", "TaskSucceeded")]);
-    for (trouble, duration) in phases {
-        proxy.set_plan(Box::new(trouble));
+    for (disturb, duration) in phases {
+        proxy.set_plan(Box::new(disturb));
         sleep(duration).await;
     }
     proxy.set_plan(Box::new(|_| Action::Pass));
     let requests = proxy.records().len() - before;
     let took = fleet.until_shown(SOON, &shown).await;
     fleet.assert_alive();
-    let (most, open) = (watchman.most(), proxy.connections());
+    let (most, open) = (watch.most(), proxy.connections());
     println!(
         "requests {name}: shown {took:?} after that; {requests} requests meanwhile; \
          {quiet} descriptors, at most {most}; {open} connections"
@@ -138,18 +137,18 @@ async fn in_trouble(bench: &Bench, name: &str, phases: Vec<(Trouble, Duration)>)
     fleet.until_descriptors(SOON, at_rest).await;
 }
 
-/// As behind a webhook that hangs.
+/// As with a webhook that hangs.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_deletions_that_hang_hold_no_other_object_up() {
+async fn many_deletions_that_hang_delay_no_other_object() {
     const DELETED: usize = 200;
-    let bench = Bench::shared().await;
+    let cluster = Cluster::shared().await;
     let plan = |request: &Request| match request.point.kind {
         Kind::Delete => Action::Hold,
         _ => Action::Pass,
     };
-    let proxy = Proxy::start(bench.upstream.clone(), Box::new(plan)).await;
-    let mut fleet = Fleet::start(&bench, "deleted", &proxy.kubeconfig()).await;
-    fleet.tell("over", "success", "success");
+    let proxy = Proxy::start(cluster.upstream.clone(), Box::new(plan)).await;
+    let mut fleet = Fleet::start(&cluster, "deleted", &proxy.kubeconfig()).await;
+    fleet.set_task("over", "success", "success");
     for number in 0..DELETED {
         let spec = json!({ "taskId": "over", "ttlSecondsAfterFinished": 0 });
         fleet.create_with(&format!("over-{number}"), &spec).await;
@@ -163,7 +162,7 @@ async fn many_deletions_that_hang_hold_no_other_object_up() {
         .collect();
     fleet.until_shown(OUTAGE * 8, &over).await;
     let ends = fleet.end_tasks();
-    fleet.tell("new", "success", "success");
+    fleet.set_task("new", "success", "success");
     fleet.create("new").await;
     let took = fleet
         .until_shown(SOON, &[ends, vec![("new", "TaskSucceeded")]].concat())
@@ -183,21 +182,21 @@ async fn many_deletions_that_hang_hold_no_other_object_up() {
         }
     })
     .await
-    .expect("the objects are still there");
+    .expect("the objects are deleted");
     fleet.assert_alive();
     println!("{DELETED} deletions hang: others shown {took:?} later");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_is_compacted_away_is_listed_anew() {
-    // Without the cache, watches begin where etcd's history does.
+async fn a_watch_from_a_compacted_version_leads_to_a_new_list() {
+    // Without the watch cache, a watch can start only as far back as etcd's history reaches.
     let options = Options::default()
         .apiserver_arg("--etcd-compaction-interval=1s")
         .apiserver_arg("--watch-cache=false");
     let plane = own_plane(options).await;
-    let bench = Bench::prepared(&plane).await;
-    let proxy = Proxy::start(bench.upstream.clone(), Box::new(|_| Action::Pass)).await;
-    let mut fleet = Fleet::start(&bench, "compacted", &proxy.kubeconfig()).await;
+    let cluster = Cluster::prepared(&plane).await;
+    let proxy = Proxy::start(cluster.upstream.clone(), Box::new(|_| Action::Pass)).await;
+    let mut fleet = Fleet::start(&cluster, "compacted", &proxy.kubeconfig()).await;
     let before = proxy.records().len();
     proxy.set_plan(Box::new(|request| match request.point.kind {
         Kind::Watch => Action::Hold,
@@ -223,7 +222,7 @@ async fn a_version_that_is_compacted_away_is_listed_anew() {
         .split('&')
         .find_map(|pair| pair.strip_prefix("resourceVersion="));
     let ends = fleet.end_tasks();
-    fleet.tell("new", "success", "success");
+    fleet.set_task("new", "success", "success");
     fleet.create("new").await;
     timeout(OUTAGE * 4, until_compacted(&fleet, version.unwrap()))
         .await
@@ -240,7 +239,7 @@ async fn a_version_that_is_compacted_away_is_listed_anew() {
     assert!(after.contains(&Kind::List), "{after:?}");
 }
 
-/// Waits until the API server says that this version is too old for a watch.
+/// Waits until this version is too old for a watch.
 async fn until_compacted(fleet: &Fleet, version: &str) {
     loop {
         let api = fleet.objects();
@@ -260,7 +259,7 @@ async fn own_plane(options: Options) -> ControlPlane {
     starting.await.unwrap()
 }
 
-/// What is done to a control plane takes its time.
+/// Runs a blocking action on a control plane.
 async fn on(mut plane: ControlPlane, act: fn(&mut ControlPlane)) -> ControlPlane {
     let acting = spawn_blocking(move || {
         act(&mut plane);

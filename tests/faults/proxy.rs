@@ -1,7 +1,7 @@
-//! A proxy between the controller and the API server, which can do to each single request what
-//! networks, proxies and API servers do to some.
+//! A proxy between the controller and the API server. It can disturb each single request as networks,
+//! proxies and API servers do.
 //!
-//! It speaks plain HTTP to the controller, and to the API server what the given client speaks.
+//! It speaks plain HTTP to the controller, and uses the given client for the API server.
 
 mod action;
 mod body;
@@ -34,10 +34,10 @@ pub use self::{
 };
 use self::{body::Cut, request::Counter};
 
-/// Says what to do with each request.
+/// Decides what to do with each request.
 pub type Plan = Box<dyn FnMut(&Request) -> Action + Send>;
 
-/// A running proxy; it ends when this is dropped.
+/// A running proxy. It stops when this is dropped.
 pub struct Proxy {
     url: String,
     shared: Arc<Shared>,
@@ -45,10 +45,10 @@ pub struct Proxy {
     serving: JoinHandle<()>,
 }
 
-/// What all connections have in common.
+/// What all connections share.
 struct Shared {
     upstream: Client,
-    /// The plan and the count are one: each request meets the plan in the order of its number.
+    /// The plan and the counter share a lock, so that requests get numbers and actions in one order.
     planned: Mutex<(Plan, Counter)>,
     records: watch::Sender<Vec<Record>>,
     traffic: watch::Sender<Traffic>,
@@ -57,16 +57,16 @@ struct Shared {
     connections: AtomicUsize,
 }
 
-/// Whether requests and answers flow.
+/// Whether requests and responses are passed on.
 #[derive(Debug)]
 struct Traffic {
-    /// The client's processes up to now.
+    /// The number of the current process of the client.
     life: u32,
     frozen: bool,
 }
 
 impl Proxy {
-    /// Starts a proxy to where `upstream` leads, which must not retry by itself.
+    /// Starts a proxy to the API server of `upstream`, which must not retry by itself.
     pub async fn start(upstream: Client, plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -93,22 +93,22 @@ impl Proxy {
         }
     }
 
-    /// A kubeconfig that leads to the proxy.
+    /// A kubeconfig for clients of the proxy.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join(KUBECONFIG)
     }
 
-    /// Has another plan for the requests from now on.
+    /// Replaces the plan for all later requests.
     pub fn set_plan(&self, plan: Plan) {
         lock(&self.shared.planned).0 = plan;
     }
 
-    /// Cuts all connections, as a network does that is down for a moment.
+    /// Cuts all connections, like a network that is down for a moment.
     pub fn cut(&self) {
         self.shared.cut.notify_one();
     }
 
-    /// Lets go what is held, and holds nothing any more.
+    /// Passes on all requests that are held. Later ones are not held.
     pub fn release(&self) {
         self.shared.released.send_replace(true);
     }
@@ -118,19 +118,19 @@ impl Proxy {
         self.shared.records.borrow().clone()
     }
 
-    /// Waits until the requests and their answers are as `wanted`.
+    /// Waits until the requests and responses are as `wanted`.
     pub async fn until(&self, wanted: impl FnMut(&Vec<Record>) -> bool) {
         let mut records = self.shared.records.subscribe();
         records.wait_for(wanted).await.unwrap();
     }
 
-    /// Waits until a request stopped all traffic.
+    /// Waits until a request has stopped all traffic.
     pub async fn frozen(&self) {
         let mut traffic = self.shared.traffic.subscribe();
         traffic.wait_for(|traffic| traffic.frozen).await.unwrap();
     }
 
-    /// Lets the traffic of the client's next process flow. Whatever its last one sent is lost.
+    /// Passes on the traffic of the client's next process. What the last process sent is lost.
     pub fn thaw(&self) {
         self.shared.traffic.send_modify(|traffic| {
             traffic.life += 1;
@@ -138,7 +138,7 @@ impl Proxy {
         });
     }
 
-    /// Where the proxy is.
+    /// The URL of the proxy.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -148,7 +148,7 @@ impl Proxy {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Where the proxy may keep files.
+    /// A directory for files of the test.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -189,13 +189,13 @@ impl Shared {
         self.traffic.borrow().life
     }
 
-    /// Stops all traffic, unless the process that asked for it is gone.
+    /// Stops all traffic, unless the process that sent the request is gone.
     fn freeze(&self, life: u32) {
         self.traffic
             .send_modify(|traffic| traffic.frozen |= traffic.life == life);
     }
 
-    /// Waits while traffic stands still; fails if it was that of a process which is gone then.
+    /// Waits while traffic is stopped. Fails if the process is gone then.
     async fn until_flowing(&self, life: u32) -> Result<(), Cut> {
         let mut traffic = self.traffic.subscribe();
         let flowing = |traffic: &Traffic| traffic.life != life || !traffic.frozen;
@@ -218,7 +218,7 @@ impl Shared {
     }
 }
 
-/// Counts an open connection as long as it lives.
+/// Counts an open connection until it is dropped.
 struct Connection<'a>(&'a AtomicUsize);
 
 impl Drop for Connection<'_> {
@@ -241,7 +241,7 @@ contexts: [{{ name: proxy, context: {{ cluster: proxy, user: proxy, namespace: d
     )
 }
 
-/// A test that panicked elsewhere says so itself.
+/// Ignores poisoning: the test that panicked reports it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! One run of a scenario, disturbed or not.
+//! One run of a scenario, with or without disturbances.
 
 use std::{
     fmt,
@@ -11,32 +11,32 @@ use tokio::{
 };
 
 use crate::{
-    bench::Bench,
-    outcome::{self, Allowance, Outcome, Told},
+    cluster::Cluster,
     proxy::{Action, Kind, Plan, Point, Request},
+    result::{self, Allowance, EventCounts, RunResult},
     scenario::{Scenario, Step, TASK_ID},
     stage::{Arguments, Stage},
 };
 
-/// No step takes longer, on a busy machine too.
+/// No step takes longer, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Longer than the longest poll interval of a scenario.
 const QUIET: Duration = Duration::from_millis(1300);
-/// An Event is tried again after 0.5 and after 2 s.
+/// An Event is retried after 0.5 s and after 2 s.
 const EVENTS_WITHIN: Duration = Duration::from_secs(10);
-/// So many runs go on at a time, over all tests.
+/// Limits how many runs of all tests are made at the same time.
 static SLOTS: Semaphore = Semaphore::const_new(24);
 
 /// Which request is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// Over all lives of the controller.
+    /// Counted over all processes of the controller.
     Ever(Point),
-    /// Since this process of it began.
+    /// Counted since this process started.
     InLife(u32, Point),
 }
 
-/// Does that to one request.
+/// One request and what is done to it.
 #[derive(Clone, Debug)]
 pub struct Disturbance {
     pub at: At,
@@ -49,7 +49,7 @@ pub struct Run {
     pub scenario: Scenario,
     pub disturbances: Vec<Disturbance>,
     pub allowed: Allowance,
-    /// What the controller is started with beside the usual.
+    /// Further arguments of the controller.
     pub arguments: Arguments,
 }
 
@@ -63,12 +63,12 @@ impl Run {
         }
     }
 
-    /// Makes the run. An error says why it didn't come to its end.
-    pub async fn make(&self, bench: &Bench) -> Result<Outcome, String> {
+    /// Makes the run. An error says why it couldn't be completed.
+    pub async fn make(&self, cluster: &Cluster) -> Result<RunResult, String> {
         let _slot = SLOTS.acquire().await.unwrap();
-        let audit_start = bench.audit_end();
+        let audit_start = cluster.audit_end();
         let plan = plan(self.disturbances.clone());
-        let stage = Stage::new(bench, self.scenario.name, plan, self.arguments).await;
+        let stage = Stage::new(cluster, self.scenario.name, plan, self.arguments).await;
         let made = tokio::select! {
             made = self.play(&stage, audit_start) => made,
             ended = stage.keep() => Err(ended),
@@ -76,7 +76,7 @@ impl Run {
         made.map_err(|error| explain(&stage, &error))
     }
 
-    async fn play(&self, stage: &Stage, audit_start: u64) -> Result<Outcome, String> {
+    async fn play(&self, stage: &Stage, audit_start: u64) -> Result<RunResult, String> {
         for step in (self.scenario.steps)() {
             take(stage, &step).await?;
         }
@@ -85,24 +85,25 @@ impl Run {
             stage.observer.seen().len(),
         );
         let all_disturbed = timeout(PATIENCE, self.until_disturbed(stage)).await;
-        all_disturbed.map_err(|_| "not every request to disturb came".to_owned())?;
+        all_disturbed
+            .map_err(|_| "a request that should be disturbed was never sent".to_owned())?;
         let quiet = Instant::now() + QUIET;
-        self.until_told(stage).await;
+        self.until_events(stage).await;
         sleep_until(quiet.into()).await;
         let seen = stage.observer.seen();
-        let (statuses, was_pending) = outcome::distinct(&seen);
-        let audited = |verb| stage.bench.audited(audit_start, &stage.namespace, verb);
-        Ok(Outcome {
+        let (statuses, was_pending) = result::distinct(&seen);
+        let audited = |verb| stage.cluster.audited(audit_start, &stage.namespace, verb);
+        Ok(RunResult {
             statuses,
             was_pending,
-            end: outcome::end_of(&seen),
+            end: result::end_of(&seen),
             patches: audited("patch"),
             deletes: audited("delete"),
-            events: outcome::told(stage).await,
+            events: result::count_events(stage).await,
             calls_after: stage.simulator.requests(TASK_ID) - calls,
             versions_after: seen.len() - versions,
             records: stage.proxy.records(),
-            flaws: outcome::flaws(&seen),
+            flaws: result::flaws(&seen),
         })
     }
 
@@ -126,22 +127,22 @@ impl Run {
         stage.until_watching(lives).await;
     }
 
-    /// Waits until no more Events are missing than may be.
-    async fn until_told(&self, stage: &Stage) {
+    /// Waits until no more Events are missing than allowed.
+    async fn until_events(&self, stage: &Stage) {
         let enough = async {
-            let is_missing = |told: &Told| {
-                let tells = self.scenario.tells.iter();
-                let missing = tells.map(|(type_, reason, count)| {
-                    let told = told.get(&((*type_).to_owned(), (*reason).to_owned()));
-                    (count - told.copied().unwrap_or_default()).max(0)
+            let is_missing = |counts: &EventCounts| {
+                let expected = self.scenario.events.iter();
+                let missing = expected.map(|(type_, reason, expected)| {
+                    let count = counts.get(&((*type_).to_owned(), (*reason).to_owned()));
+                    (expected - count.copied().unwrap_or_default()).max(0)
                 });
                 missing.sum::<i32>() > self.allowed.lost_events
             };
-            while is_missing(&outcome::told(stage).await) {
+            while is_missing(&result::count_events(stage).await) {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        // What is missing then shows in the outcome.
+        // What is still missing then shows in the result.
         timeout(EVENTS_WITHIN, enough).await.ok();
     }
 }
@@ -172,14 +173,13 @@ fn explain(stage: &Stage, error: &str) -> String {
 async fn take(stage: &Stage, step: &Step) -> Result<(), String> {
     for act in &step.acts {
         let acted = timeout(PATIENCE, stage.act(act)).await;
-        acted.map_err(|_| format!("{} came to nothing at {act:?}", step.what))?;
+        acted.map_err(|_| format!("{} timed out at {act:?}", step.what))?;
     }
     let done = stage.observer.until(PATIENCE, step.done).await;
     done.map_err(|now| format!("{} had no effect; {now}", step.what))
 }
 
-/// Disturbs each request that is named, once. Only what is too old for a watch stays so, until it
-/// is listed anew.
+/// Disturbs each of the requests once. But a watch that is too old stays too old until the next list.
 fn plan(mut disturbances: Vec<Disturbance>) -> Plan {
     let mut is_too_old = false;
     Box::new(move |request: &Request| {

@@ -1,39 +1,39 @@
 //! What happens to one object: steps, each of which changes one thing and waits for its effect.
 //!
-//! No step depends on time, and what a step does the controller can learn at any later time just
-//! as well. So whatever is done to the controller meanwhile, it has to show the same statuses.
+//! No step depends on time, and the controller can learn of each change at any later time. So it must
+//! show the same statuses, whatever is done to it meanwhile.
 
 use serde_json::{Value, json};
 use testbed::WholeObject;
 
-/// The object's name and its task's.
+/// The name of the object and the ID of its task.
 pub const NAME: &str = "one";
 pub const TASK_ID: &str = "T-1";
 
-/// One object's story.
+/// The steps for one object, and what must be seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     pub name: &'static str,
     pub steps: fn() -> Vec<Step>,
-    /// What the object shows in turn, by reason, progress and observed generation.
+    /// The statuses of the object in order: reason, progress and observed generation.
     pub shows: &'static [(&'static str, &'static str, i64)],
-    /// The Events about it, by type and reason, and how often each is told.
-    pub tells: &'static [(&'static str, &'static str, i32)],
+    /// The Events about it: type, reason, and how often each is sent.
+    pub events: &'static [(&'static str, &'static str, i32)],
 }
 
-/// One change, and what it leads to.
+/// One change and its effect.
 pub struct Step {
     pub what: &'static str,
     pub acts: Vec<Act>,
-    /// Whether the newest version, or the object's deletion, shows it.
+    /// Whether the newest version of the object, or `None` if it is deleted, shows the effect.
     pub done: fn(Option<&WholeObject>) -> bool,
 }
 
-/// What somebody else than the controller does.
+/// What the test does.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Has the task API tell the task so.
-    Tell(String),
+    /// Sets the task in the task API.
+    SetTask(String),
     Create(Value),
     /// A merge patch of the object.
     Patch(Value),
@@ -43,8 +43,8 @@ pub enum Act {
     AwaitWatch,
 }
 
-/// A task that succeeds. The object is there before the controller, is changed, suspended, asked
-/// for, and touched after its end.
+/// A task that succeeds. The object exists before the controller starts. It is changed, suspended,
+/// polled on request, and changed after its end.
 pub const SUCCEEDS: Scenario = Scenario {
     name: "succeeds",
     steps: succeeding,
@@ -61,24 +61,25 @@ pub const SUCCEEDS: Scenario = Scenario {
         ("TaskSucceeded", "2/2", 5),
         ("TaskSucceeded", "2/2", 5),
     ],
-    tells: &[
+    events: &[
         ("Normal", "TaskRunning", 2),
         ("Normal", "Suspended", 1),
         ("Normal", "TaskSucceeded", 1),
     ],
 };
 
-/// A task of which an instance fails. The object comes after the controller and goes with its end.
-pub const GOES: Scenario = Scenario {
-    name: "goes",
-    steps: going,
+/// A task with a failed instance. The object is created after the controller starts, and deleted at
+/// its end.
+pub const DELETED: Scenario = Scenario {
+    name: "is-deleted",
+    steps: deleted_at_end,
     shows: &[
         ("", "", -1),
         ("TaskRunning", "0/2", 1),
         ("TaskRunning", "1/2", 1),
         ("InstancesFailed", "1/2", 1),
     ],
-    tells: &[
+    events: &[
         ("Normal", "TaskRunning", 1),
         ("Warning", "InstancesFailed", 1),
     ],
@@ -86,7 +87,11 @@ pub const GOES: Scenario = Scenario {
 
 fn succeeding() -> Vec<Step> {
     let create = Act::Create(json!({ "taskId": TASK_ID, "pollInterval": "1s" }));
-    let start = vec![tell("running", ["initail", "initail"]), create, Act::Start];
+    let start = vec![
+        set_task("running", ["initail", "initail"]),
+        create,
+        Act::Start,
+    ];
     vec![
         Step {
             what: "the start",
@@ -95,7 +100,7 @@ fn succeeding() -> Vec<Step> {
         },
         step(
             "the first instance",
-            tell("running", ["success", "initail"]),
+            set_task("running", ["success", "initail"]),
             |object| shows(object, "TaskRunning", "1/2"),
         ),
         step(
@@ -108,7 +113,7 @@ fn succeeding() -> Vec<Step> {
         }),
         step(
             "the second instance",
-            tell("running", ["success", "success"]),
+            set_task("running", ["success", "success"]),
             |object| shows(object, "TaskRunning", "2/2"),
         ),
         step("suspending", spec(&json!({ "suspend": true })), |object| {
@@ -119,7 +124,7 @@ fn succeeding() -> Vec<Step> {
         }),
         step(
             "the end",
-            tell("success", ["success", "success"]),
+            set_task("success", ["success", "success"]),
             |object| shows(object, "TaskSucceeded", "2/2"),
         ),
         step(
@@ -135,13 +140,13 @@ fn succeeding() -> Vec<Step> {
     ]
 }
 
-fn going() -> Vec<Step> {
+fn deleted_at_end() -> Vec<Step> {
     let spec = json!({ "taskId": TASK_ID, "pollInterval": "1s", "ttlSecondsAfterFinished": 0 });
     vec![
         Step {
             what: "the start",
             acts: vec![
-                tell("running", ["initail", "initail"]),
+                set_task("running", ["initail", "initail"]),
                 Act::Start,
                 Act::AwaitWatch,
                 Act::Create(spec),
@@ -150,12 +155,12 @@ fn going() -> Vec<Step> {
         },
         Step {
             what: "a failed instance",
-            acts: vec![tell("running", ["success", "failed"])],
+            acts: vec![set_task("running", ["success", "failed"])],
             done: |object| shows(object, "TaskRunning", "1/2"),
         },
         Step {
             what: "end and deletion",
-            acts: vec![tell("success", ["success", "failed"])],
+            acts: vec![set_task("success", ["success", "failed"])],
             done: |object| object.is_none(),
         },
     ]
@@ -169,10 +174,10 @@ fn step(what: &'static str, act: Act, done: fn(Option<&WholeObject>) -> bool) ->
     }
 }
 
-/// The task with these two instances. Its times don't depend on the clock.
-fn tell(state: &str, instances: [&str; 2]) -> Act {
+/// Sets the task with these two instances. Its times don't depend on the clock.
+fn set_task(state: &str, instances: [&str; 2]) -> Act {
     let [one, two] = instances;
-    Act::Tell(format!(
+    Act::SetTask(format!(
         "{{id: {TASK_ID}, created: '2026-01-01T00:00:00Z', updated: '2026-01-01T00:00:01Z', steps: [
             {{state: {state}, taskResult: [{{data: i-1, status: {one}}}, {{data: i-2, status: {two}}}]}}]}}"
     ))

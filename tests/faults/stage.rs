@@ -1,4 +1,5 @@
-//! One object's world: a namespace, a task API, a proxy and a controller that sees only these.
+//! The environment of one object: a namespace, a task API, a proxy and a controller that uses only
+//! these.
 
 use std::{
     fs,
@@ -14,40 +15,40 @@ use testbed::{controller::Controller, witness::Vow};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
-    bench::Bench,
+    cluster::Cluster,
     observer::Observer,
     proxy::{Plan, Proxy},
     scenario::{Act, NAME},
 };
 
-/// How often the controller is looked after.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often to check whether the controller still runs.
+const CHECK_PERIOD: Duration = Duration::from_millis(200);
 
-/// What the controller is started with beside the usual, given its namespace.
+/// Further arguments for the controller, given its namespace.
 pub type Arguments = fn(namespace: &str) -> Vec<String>;
 
 pub struct Stage {
-    pub bench: Bench,
+    pub cluster: Cluster,
     pub namespace: String,
     pub simulator: Simulator,
     pub proxy: Proxy,
     pub observer: Observer,
     start: Notify,
     arguments: Arguments,
-    // At the end, when nobody writes any more.
+    // The last field: it checks when it is dropped, after everything that writes has ended.
     _vow: Vow,
 }
 
 impl Stage {
-    pub async fn new(bench: &Bench, name: &str, plan: Plan, arguments: Arguments) -> Self {
+    pub async fn new(cluster: &Cluster, name: &str, plan: Plan, arguments: Arguments) -> Self {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", STAGES.fetch_add(1, Ordering::Relaxed));
         Self {
-            _vow: bench.create_namespace(&namespace).await,
-            bench: bench.clone(),
+            _vow: cluster.create_namespace(&namespace).await,
+            cluster: cluster.clone(),
             simulator: Simulator::start(Script::default()).unwrap(),
-            proxy: Proxy::start(bench.upstream.clone(), plan).await,
-            observer: Observer::start(bench.objects(&namespace), NAME),
+            proxy: Proxy::start(cluster.upstream.clone(), plan).await,
+            observer: Observer::start(cluster.objects(&namespace), NAME),
             namespace,
             start: Notify::new(),
             arguments,
@@ -55,11 +56,11 @@ impl Stage {
     }
 
     pub async fn act(&self, act: &Act) {
-        let (bench, namespace) = (&self.bench, &self.namespace);
+        let (cluster, namespace) = (&self.cluster, &self.namespace);
         match act {
-            Act::Tell(task) => self.simulator.set_task(task.parse::<Task>().unwrap()),
-            Act::Create(spec) => bench.create_object(namespace, NAME, spec).await,
-            Act::Patch(patch) => bench.patch_object(namespace, NAME, patch).await,
+            Act::SetTask(task) => self.simulator.set_task(task.parse::<Task>().unwrap()),
+            Act::Create(spec) => cluster.create_object(namespace, NAME, spec).await,
+            Act::Patch(patch) => cluster.patch_object(namespace, NAME, patch).await,
             Act::Start => self.start.notify_one(),
             Act::AwaitWatch => self.until_watching(1).await,
         }
@@ -77,8 +78,8 @@ impl Stage {
             .await;
     }
 
-    /// Runs the controller from [`Act::Start`] on: where the proxy freezes, it is killed and
-    /// started again. Ends only if the controller did so by itself, and says how.
+    /// Runs the controller from [`Act::Start`] on. When the proxy freezes, kills it and starts it
+    /// again. Returns only if the controller exits by itself, with the exit status.
     pub async fn keep(&self) -> String {
         self.start.notified().await;
         loop {
@@ -86,7 +87,7 @@ impl Stage {
             loop {
                 tokio::select! {
                     () = self.proxy.frozen() => break,
-                    () = sleep(LOOK) => {}
+                    () = sleep(CHECK_PERIOD) => {}
                 }
                 if let Some(status) = process.exit_status().unwrap() {
                     return format!("the controller ended by itself: {status}");
@@ -109,7 +110,7 @@ impl Stage {
         self.proxy.directory().join("controller.log")
     }
 
-    /// What the controller said, over all its lives.
+    /// The log of all processes of the controller.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -122,7 +123,7 @@ pub fn command(namespace: &str, simulator: &Simulator, kubeconfig: &Path) -> Com
         .args(["--region", "cn-hangzhou", "--poll-interval", "1s"])
         .args(["--credentials", "none", "--namespace", namespace])
         .args(["--endpoint", &simulator.url()])
-        // Any free port: nobody asks there.
+        // Any free port: nothing uses it.
         .args(["--admin-address", "127.0.0.1:0"])
         .env("KUBECONFIG", kubeconfig);
     command

@@ -1,4 +1,4 @@
-//! The verbs that the chart grants: the controller uses each of them, and no other.
+//! The controller uses each verb that the chart grants, and no other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use testbed::render::{RELEASE, granted, render_as};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    bench::Bench,
+    cluster::Cluster,
     proxy::{Action, Kind, Plan, Point, is_streaming_list},
     scenario::{Act, TASK_ID},
     stage::Stage,
@@ -47,17 +47,17 @@ fn verbs(rules: &[Value]) -> BTreeSet<Verb> {
     verbs
 }
 
-/// A release's service account with what the chart grants it, and an object that takes it all.
+/// A release's service account with the permissions of the chart, and an object that needs them all.
 struct Trial {
     stage: Stage,
-    /// What the API server knows the controller by.
+    /// The user name of the controller at the API server.
     user: String,
     /// What the chart grants.
     granted: BTreeSet<Verb>,
 }
 
-/// A conflict, so that the object is read; and no stream of all objects, so that they are listed in
-/// pages, as where the API server lacks the feature gate `WatchList`.
+/// The first write gets a conflict, so that the controller reads the object. Lists don't stream, as
+/// where the API server lacks the feature gate `WatchList`: they come in pages.
 fn plan() -> Plan {
     let first = Point {
         kind: Kind::PatchStatus,
@@ -90,14 +90,14 @@ fn arguments(namespace: &str) -> Vec<String> {
 }
 
 impl Trial {
-    /// Grants all but that verb.
-    async fn new(bench: &Bench, name: &str, without: Option<&Verb>) -> Self {
-        // The account is another namespace's, for its name is needed first.
+    /// Grants everything the chart grants, except that verb.
+    async fn new(cluster: &Cluster, name: &str, without: Option<&Verb>) -> Self {
+        // The account is in another namespace, whose name is needed first.
         let account = format!("{name}-account");
-        bench.create_namespace(&account).await;
+        cluster.create_namespace(&account).await;
         let user = format!("system:serviceaccount:{account}:{RELEASE}");
-        let bench = bench.acting_as(&user).await;
-        let stage = Stage::new(&bench, name, plan(), arguments).await;
+        let cluster = cluster.acting_as(&user).await;
+        let stage = Stage::new(&cluster, name, plan(), arguments).await;
         let namespace = stage.namespace.clone();
         let values = json!({
             "namespaces": [namespace],
@@ -106,7 +106,7 @@ impl Trial {
         let mut objects = render_as(RELEASE, &account, &values).unwrap();
         let granted = verbs(&granted(&objects));
         for object in &mut objects {
-            // Where the Lease is, so that each trial has its own.
+            // Moved to the namespace of the Lease, so that each trial has its own.
             if object["metadata"]["namespace"] == account.as_str() {
                 object["metadata"]["namespace"] = json!(namespace);
             }
@@ -116,8 +116,8 @@ impl Trial {
         }
         for object in &objects {
             match object["kind"].as_str() {
-                Some("Role") => create::<Role>(&bench, &namespace, object).await,
-                Some("RoleBinding") => create::<RoleBinding>(&bench, &namespace, object).await,
+                Some("Role") => create::<Role>(&cluster, &namespace, object).await,
+                Some("RoleBinding") => create::<RoleBinding>(&cluster, &namespace, object).await,
                 _ => {}
             }
         }
@@ -128,20 +128,20 @@ impl Trial {
         }
     }
 
-    /// An object with a Secret of its own, that succeeds and goes.
+    /// Creates an object with its own Secret. It succeeds and is deleted.
     async fn act(&self) {
         let secret = json!({
             "metadata": { "name": "keys" },
             "stringData": { "accessKeyId": "id", "accessKeySecret": "secret" },
         });
-        create::<Secret>(&self.stage.bench, &self.stage.namespace, &secret).await;
+        create::<Secret>(&self.stage.cluster, &self.stage.namespace, &secret).await;
         let spec = json!({
             "taskId": TASK_ID,
             "ttlSecondsAfterFinished": 0,
             "credentialsSecretRef": { "name": "keys" },
         });
         for act in [
-            Act::Tell(format!("{{id: {TASK_ID}}}")),
+            Act::SetTask(format!("{{id: {TASK_ID}}}")),
             Act::Create(spec),
             Act::Start,
         ] {
@@ -149,10 +149,10 @@ impl Trial {
         }
     }
 
-    /// What the controller asked for, allowed and refused, from the audit log.
-    fn asked(&self) -> (BTreeSet<Verb>, BTreeSet<Verb>) {
+    /// The verbs that the controller used, allowed and refused, from the audit log.
+    fn used(&self) -> (BTreeSet<Verb>, BTreeSet<Verb>) {
         let (mut allowed, mut refused) = (BTreeSet::new(), BTreeSet::new());
-        for event in self.stage.bench.audited_of(&self.user) {
+        for event in self.stage.cluster.audited_of(&self.user) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = &event["objectRef"];
             let resource = match object["subresource"].as_str() {
@@ -169,12 +169,12 @@ impl Trial {
         (allowed, refused)
     }
 
-    /// Runs the controller until what it asked for is as `wanted`.
+    /// Runs the controller until the verbs that it used are as `wanted`.
     async fn until(&self, what: &str, wanted: impl Fn(&BTreeSet<Verb>, &BTreeSet<Verb>) -> bool) {
         let waiting = async {
             self.act().await;
             loop {
-                let (allowed, refused) = self.asked();
+                let (allowed, refused) = self.used();
                 if wanted(&allowed, &refused) {
                     break;
                 }
@@ -183,15 +183,15 @@ impl Trial {
         };
         tokio::select! {
             ended = timeout(PATIENCE, waiting) => {
-                let asked = self.asked();
-                ended.unwrap_or_else(|_| panic!("{what}: {asked:?}\n{}", self.stage.log()));
+                let used = self.used();
+                ended.unwrap_or_else(|_| panic!("{what}: {used:?}\n{}", self.stage.log()));
             }
             how = self.stage.keep() => panic!("{what}: {how}\n{}", self.stage.log()),
         }
     }
 }
 
-/// Takes a verb out of a role.
+/// Removes a verb from a role.
 fn remove(object: &mut Value, (group, resource, verb): &Verb) {
     for rule in object["rules"].as_array_mut().into_iter().flatten() {
         if rule["apiGroups"][0] == group.as_str() && rule["resources"][0] == resource.as_str() {
@@ -206,7 +206,7 @@ fn remove(object: &mut Value, (group, resource, verb): &Verb) {
     }
 }
 
-async fn create<K>(bench: &Bench, namespace: &str, object: &Value)
+async fn create<K>(cluster: &Cluster, namespace: &str, object: &Value)
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
         + DeserializeOwned
@@ -215,15 +215,15 @@ where
         + std::fmt::Debug,
     K::DynamicType: Default,
 {
-    let api: Api<K> = Api::namespaced(bench.client.clone(), namespace);
+    let api: Api<K> = Api::namespaced(cluster.client.clone(), namespace);
     let object = serde_json::from_value(object.clone()).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controller_uses_each_verb_that_the_chart_grants_and_no_other() {
-    let bench = Bench::shared().await;
-    let trial = Trial::new(&bench, "verbs", None).await;
+    let cluster = Cluster::shared().await;
+    let trial = Trial::new(&cluster, "verbs", None).await;
     trial
         .until("each verb", |allowed, refused| {
             assert!(refused.is_empty(), "{refused:?}");
@@ -234,15 +234,15 @@ async fn the_controller_uses_each_verb_that_the_chart_grants_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_any_one_verb_it_is_refused_what_it_needs() {
-    let bench = Bench::shared().await;
+async fn without_any_of_the_verbs_a_request_is_refused() {
+    let cluster = Cluster::shared().await;
     let values = json!({ "secretCredentials": { "enabled": true, "namespaces": ["any"] } });
     let all = verbs(&granted(&render_as(RELEASE, "any", &values).unwrap()));
     assert_eq!(all.len(), 10, "{all:?}");
     let each = all.iter().enumerate().map(|(number, verb)| {
-        let bench = &bench;
+        let cluster = &cluster;
         async move {
-            let trial = Trial::new(bench, &format!("no-verb-{number}"), Some(verb)).await;
+            let trial = Trial::new(cluster, &format!("no-verb-{number}"), Some(verb)).await;
             let missed = BTreeSet::from([verb.clone()]);
             let what = format!("without {verb:?}");
             trial.until(&what, |_, refused| *refused == missed).await;

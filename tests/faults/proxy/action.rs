@@ -1,4 +1,4 @@
-//! What the proxy does with a request.
+//! The actions of the proxy.
 
 use std::time::Duration;
 
@@ -11,44 +11,44 @@ use super::body::{Body, whole};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Pass,
-    /// Answers with this status and, in seconds, this `Retry-After`; the API server never hears.
+    /// Responds with this status and this `Retry-After` in seconds. The API server never gets the
+    /// request.
     Fail(u16, Option<u32>),
-    /// Passes it on that much later.
+    /// Passes it on after this delay.
     Delay(Duration),
-    /// Cuts the connection; the API server never hears.
+    /// Cuts the connection. The API server never gets the request.
     DropBefore,
-    /// Cuts the connection once the API server has answered: the client never hears.
+    /// Cuts the connection after the response of the API server. The client never gets it.
     DropAfter,
-    /// Passes it on twice, one after the other, and answers with this one's answer.
+    /// Passes it on twice, one after the other, and returns this response.
     Replay(Answer),
-    /// Passes it on once [`super::Proxy::release`] was called.
+    /// Passes it on once [`super::Proxy::release`] is called.
     Hold,
-    /// Cuts the connection after so many bytes of the answer's body.
+    /// Cuts the connection after this many bytes of the response body.
     CutBody(usize),
-    /// A watch that begins well and then says that its version is too old.
+    /// A watch that starts, and then reports that its version is too old.
     Gone,
     /// A watch refused because its version is too old.
     GoneStatus,
-    /// Stops all traffic at that moment, until [`super::Proxy::thaw`]; what is under way then is
-    /// lost.
+    /// Stops all traffic until [`super::Proxy::thaw`]. What is in flight then is lost.
     Freeze(Side),
 }
 
-/// Which of two answers.
+/// Which of two responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     First,
     Second,
 }
 
-/// Before a request takes effect, or after it did and before the client hears.
+/// Before a request takes effect, or after that but before the client gets the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Before,
     After,
 }
 
-/// As the API server itself fails a request.
+/// A response like that of the API server to a failed request.
 pub fn failure(code: u16, retry_after: Option<u32>) -> Response<Body> {
     let mut response = answer(code, status(code).to_string());
     if let Some(seconds) = retry_after {
@@ -59,7 +59,7 @@ pub fn failure(code: u16, retry_after: Option<u32>) -> Response<Body> {
     response
 }
 
-/// A watch's stream of one event: its version is too old.
+/// A watch with one event: its version is too old.
 pub fn gone() -> Response<Body> {
     let event = json!({ "type": "ERROR", "object": status(410) });
     answer(200, format!("{event}\n"))

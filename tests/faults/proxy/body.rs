@@ -1,4 +1,4 @@
-//! Bodies of answers: as they come, or cut short.
+//! Bodies of responses, whole or cut short.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -7,26 +7,26 @@ use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 
-/// The body of an answer.
+/// The body of a response.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// Makes the server cut the connection.
+/// An error that makes the server cut the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut;
 
-/// A body that is all there.
+/// A complete body.
 pub fn whole(bytes: impl Into<Bytes>) -> Body {
     let body = Full::new(bytes.into());
     body.map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The first `after` bytes of a body, in the pieces that it comes in, and then a cut.
+/// The first `after` bytes of a body, in the pieces in which it arrives, then a cut.
 pub fn cut(body: Body, after: usize) -> Body {
     let state = (body.into_data_stream(), Some(after));
     let pieces = stream::unfold(state, |(mut pieces, left)| async move {
         let left = left?;
         if left == 0 {
-            // What was sent gets through before the connection goes.
+            // The bytes must arrive before the connection is cut.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Some((Err(Cut.into()), (pieces, None)));
         }

@@ -1,4 +1,4 @@
-//! Requests as they are told apart, counted and recorded.
+//! Classifies, counts and records requests.
 
 use std::{collections::HashMap, fmt};
 
@@ -13,19 +13,19 @@ pub enum Kind {
     List,
     /// From a version on.
     Watch,
-    /// Of one object, as after a conflict.
+    /// A read of one object, as after a conflict.
     Read,
     PatchStatus,
     Delete,
     CreateEvent,
     PatchEvent,
-    /// Whatever is done to a Lease: by its own clock, so it has numbers of its own.
+    /// Any request for a Lease. Their number depends on the time, so they are counted separately.
     Lease,
     Other,
 }
 
-/// One request by its kind and its number among those of its kind, from 1. Where requests of
-/// different kinds go out side by side, a number among all would name another each time.
+/// Identifies a request by its kind and its number among those of its kind, from 1. A number among all
+/// requests would be ambiguous, as requests of different kinds are sent concurrently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     pub kind: Kind,
@@ -35,24 +35,24 @@ pub struct Point {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Among all requests, from 1; those about Leases are counted apart.
+    /// The number among all requests, from 1. Requests for Leases are counted separately.
     pub number: usize,
     pub point: Point,
-    /// Which of the client's processes sent it, from 1.
+    /// The number of the client's process that sent it, from 1.
     pub life: u32,
-    /// Its kind and its number since that process began.
+    /// Its kind and its number since that process started.
     pub point_in_life: Point,
     pub method: Method,
     pub path: String,
     pub query: String,
 }
 
-/// A request and what became of it.
+/// A request and its result.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub request: Request,
     pub action: Action,
-    /// The statuses that the API server answered: none where it never got the request.
+    /// The response codes of the API server. Empty if it never got the request.
     pub answers: Vec<u16>,
 }
 
@@ -100,7 +100,7 @@ pub fn is_streaming_list(query: &str) -> bool {
     query.contains("sendInitialEvents=true")
 }
 
-/// Resource, name and subresource that a path like `/apis/GROUP/VERSION/namespaces/NS/…` names.
+/// The resource, name and subresource in a path like `/apis/GROUP/VERSION/namespaces/NS/…`.
 fn segments(path: &str) -> [&str; 3] {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let resource_at = if parts.get(3) == Some(&"namespaces") {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_told_apart_by_what_they_are_for() {
+    fn requests_are_classified_by_their_purpose() {
         let base = "/apis/scaleout.dev/v1alpha1/namespaces/events/scaleouttasks";
         let events = "/apis/events.k8s.io/v1/namespaces/leases/events";
         let rows = [

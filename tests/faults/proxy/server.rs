@@ -1,4 +1,4 @@
-//! The proxy's server: it does to each request what the plan says.
+//! The proxy's server. It carries out the plan for each request.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
     body::{Body, Cut, cut, whole},
 };
 
-/// Serves until it is dropped, and every connection with it.
+/// Serves until it is dropped. Then all connections end too.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -35,13 +35,13 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let _open = shared.connected();
-    // A process has its connections for itself, so they belong to its life.
+    // A connection belongs to the process that opened it.
     let life = shared.life();
-    // Without it, small answers in pieces wait for acknowledgements.
+    // Without it, small pieces of a response wait for acknowledgements.
     stream.set_nodelay(true).ok();
     let service = service_fn(|request| respond(request, shared.clone(), life));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // It ends in an error wherever a test cuts it.
+    // It returns an error whenever a test cuts the connection.
     connection.await.ok();
 }
 
@@ -53,7 +53,7 @@ async fn respond(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let (index, streams, action) = shared.arrived(life, &head);
-    let asked = Asked {
+    let pending = PendingRequest {
         shared: shared.clone(),
         life,
         index,
@@ -62,13 +62,13 @@ async fn respond(
         body,
     };
     shared.until_flowing(life).await?;
-    let answer = asked.answer(action).await?;
+    let answer = pending.answer(action).await?;
     shared.until_flowing(life).await?;
     Ok(answer)
 }
 
-/// A request that waits for its answer.
-struct Asked {
+/// A request that waits for its response.
+struct PendingRequest {
     shared: Arc<Shared>,
     life: u32,
     index: usize,
@@ -78,7 +78,7 @@ struct Asked {
     body: Bytes,
 }
 
-impl Asked {
+impl PendingRequest {
     async fn answer(&self, action: Action) -> Result<Response<Body>, Cut> {
         match action {
             Action::Pass => self.forward().await,
@@ -118,8 +118,8 @@ impl Asked {
         }
     }
 
-    /// The API server's answer: a watch's as it comes, others once they are whole. A broken
-    /// connection there is one here.
+    /// Returns the response of the API server. A watch is passed on as it arrives, other responses
+    /// once they are complete. If that connection breaks, this one is cut.
     async fn forward(&self) -> Result<Response<Body>, Cut> {
         let mut request = http::Request::new(kube::client::Body::from(self.body.clone()));
         *request.method_mut() = self.head.method.clone();
@@ -139,12 +139,12 @@ impl Asked {
             shared.answered(index, head.status.as_u16());
             Ok(Response::from_parts(head, body))
         };
-        // What the API server was asked for takes effect, also when the client leaves.
+        // In its own task: the request takes effect even if the client closes the connection.
         tokio::spawn(answered).await.map_err(|_| Cut)?
     }
 }
 
-/// The headers that aren't about one connection.
+/// The headers that don't belong to a single connection.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {

@@ -1,4 +1,4 @@
-//! The proxy does to a request what it says, and nothing to the others.
+//! The proxy does what its actions say.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ const PATH: &str = "apis/scaleout.dev/v1alpha1/namespaces/a/scaleouttasks";
 const SOON: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_millis(300);
 
-/// A server that numbers its answers, with 200 and then 409.
+/// A server that numbers its responses. The first has status 200, later ones 409.
 struct Upstream {
     requests: Arc<AtomicUsize>,
     client: Client,
@@ -49,7 +49,7 @@ impl Upstream {
     }
 }
 
-/// The status and body that a client gets, or nothing where the connection broke.
+/// The status and body that a client gets, or `None` if the connection breaks.
 async fn get(proxy: &Proxy) -> Option<(u16, String)> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/{PATH}", proxy.url());
@@ -58,7 +58,7 @@ async fn get(proxy: &Proxy) -> Option<(u16, String)> {
 }
 
 #[tokio::test]
-async fn each_action_shows_on_both_sides() {
+async fn each_action_is_seen_on_both_sides() {
     let answer = |code, body: &str| Some((code, body.to_owned()));
     let rows = [
         (Action::Pass, answer(200, "answer 1"), 1),
@@ -80,14 +80,14 @@ async fn each_action_shows_on_both_sides() {
         if action == Action::Delay(LATE) {
             assert!(began.elapsed() >= LATE);
         }
-        let heard = upstream.requests.load(Ordering::Relaxed);
-        assert_eq!(heard, requests, "{action:?}");
+        let received = upstream.requests.load(Ordering::Relaxed);
+        assert_eq!(received, requests, "{action:?}");
         assert_eq!(proxy.records()[0].answers.len(), requests, "{action:?}");
     }
 }
 
 #[tokio::test]
-async fn answers_of_its_own_are_those_of_an_api_server() {
+async fn its_own_responses_look_like_those_of_an_api_server() {
     let rows = [
         (Action::Fail(500, None), 500, "InternalError"),
         (Action::Fail(429, Some(1)), 429, "TooManyRequests"),
@@ -107,7 +107,7 @@ async fn answers_of_its_own_are_those_of_an_api_server() {
 }
 
 #[tokio::test]
-async fn what_is_held_goes_on_once_it_is_released() {
+async fn a_held_request_is_passed_on_once_released() {
     let upstream = Upstream::start().await;
     let plan = Box::new(|_: &_| Action::Hold);
     let proxy = Proxy::start(upstream.client.clone(), plan).await;
@@ -122,7 +122,7 @@ async fn what_is_held_goes_on_once_it_is_released() {
 }
 
 #[tokio::test]
-async fn freezing_loses_what_is_under_way_and_nothing_that_comes_later() {
+async fn freezing_loses_what_is_in_flight_and_nothing_later() {
     for (side, requests) in [(Side::Before, 0), (Side::After, 1)] {
         let upstream = Upstream::start().await;
         let plan = Box::new(move |request: &super::Request| match request.number {
@@ -141,8 +141,8 @@ async fn freezing_loses_what_is_under_way_and_nothing_that_comes_later() {
         };
         let (answer, ()) = tokio::join!(get(&proxy), thaw);
         assert_eq!(answer, None, "{side:?}");
-        let heard = upstream.requests.load(Ordering::Relaxed);
-        assert_eq!(heard, requests, "{side:?}");
+        let received = upstream.requests.load(Ordering::Relaxed);
+        assert_eq!(received, requests, "{side:?}");
         assert!(get(&proxy).await.is_some());
         let record = proxy.records().pop().unwrap();
         assert_eq!((record.request.number, record.request.life), (3, 2));

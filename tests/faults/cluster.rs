@@ -1,4 +1,4 @@
-//! What runs share: clients of one control plane, and its audit log.
+//! What all runs share: clients of one control plane, and its audit log.
 
 use std::{
     fs::File,
@@ -22,21 +22,21 @@ use testbed::{
 };
 use tokio::sync::OnceCell;
 
-/// A control plane as a run sees it.
+/// Access to a control plane.
 #[derive(Clone)]
-pub struct Bench {
-    /// The administrator's.
+pub struct Cluster {
+    /// The client of the administrator.
     pub client: Client,
-    /// The controller's, for the proxy: whatever goes wrong shows at once.
+    /// The client that the proxy uses for the controller. It doesn't retry, so that failures show.
     pub upstream: Client,
-    /// The controller's, for a controller without a proxy.
+    /// The kubeconfig of a controller without a proxy.
     pub kubeconfig: PathBuf,
     audit_log: PathBuf,
     witness: Arc<Witness>,
 }
 
-impl Bench {
-    /// On the control plane that all tests share.
+impl Cluster {
+    /// Uses the control plane that all tests share.
     pub async fn shared() -> Self {
         static WITNESS: OnceCell<Arc<Witness>> = OnceCell::const_new();
         let plane = tokio::task::spawn_blocking(controlplane::shared);
@@ -45,7 +45,7 @@ impl Bench {
         Self::of(plane, witness.clone()).await
     }
 
-    /// On a control plane of the test's own, with what the controller needs.
+    /// Uses a test's own control plane, and installs what the controller needs.
     pub async fn prepared(plane: &ControlPlane) -> Self {
         Self::of(plane, prepare(plane).await).await
     }
@@ -55,14 +55,14 @@ impl Bench {
         let kubeconfig = plane.user(USER, Some(GROUP)).unwrap();
         Self {
             client,
-            upstream: frank_client(&kubeconfig).await,
+            upstream: client_without_retries(&kubeconfig).await,
             kubeconfig,
             audit_log: plane.audit_log().to_owned(),
             witness,
         }
     }
 
-    /// Creates a namespace, in which everything is to keep the promises to GitOps tools.
+    /// Creates a namespace. All statuses in it are checked against the promises to GitOps tools.
     pub async fn create_namespace(&self, name: &str) -> Vow {
         let body = json!({ "metadata": { "name": name } });
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
@@ -97,23 +97,23 @@ impl Bench {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// The same with another user as the controller.
+    /// The same, with another user for the controller.
     pub async fn acting_as(&self, user: &str) -> Self {
         let kubeconfig = controlplane::shared().user(user, None).unwrap();
         Self {
-            upstream: frank_client(&kubeconfig).await,
+            upstream: client_without_retries(&kubeconfig).await,
             kubeconfig,
             ..self.clone()
         }
     }
 
-    /// Where the audit log ends now.
+    /// The current end of the audit log.
     pub fn audit_end(&self) -> u64 {
         self.audit_log.metadata().unwrap().len()
     }
 
-    /// The statuses that the API server answered the controller's requests of that verb about
-    /// objects in the namespace, since the audit log ended at `start`.
+    /// The response codes of the controller's requests with that verb for objects in the namespace,
+    /// from `start` in the audit log.
     pub fn audited(&self, start: u64, namespace: &str, verb: &str) -> Vec<u64> {
         let mut log = File::open(&self.audit_log).unwrap();
         log.seek(SeekFrom::Start(start)).unwrap();
@@ -136,7 +136,7 @@ impl Bench {
             .collect()
     }
 
-    /// Every request of that user that was answered.
+    /// All requests of that user that got a response.
     pub fn audited_of(&self, user: &str) -> Vec<Value> {
         let log = std::fs::read_to_string(&self.audit_log).unwrap();
         log.lines()
@@ -147,14 +147,14 @@ impl Bench {
     }
 }
 
-/// What the controller needs, and what sees everything after.
+/// Installs what the controller needs, and starts to check all statuses.
 async fn prepare(plane: &ControlPlane) -> Arc<Witness> {
     install(&client_of(plane).await).await;
     Witness::start(plane).await
 }
 
-/// A client that doesn't try again by itself, for that would hide what a test disturbs.
-async fn frank_client(kubeconfig: &Path) -> Client {
+/// A client without retries, which would hide what a test disturbs.
+async fn client_without_retries(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options);

@@ -1,4 +1,4 @@
-//! What a run showed in the end, and in what it differs from an undisturbed one.
+//! The result of a run, and its differences from the one of an undisturbed run.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,44 +9,44 @@ use serde_json::{Value, json};
 
 use crate::{observer::Seen, proxy::Record, scenario::Scenario, stage::Stage};
 
-/// An object waits 2 s for its first answer before it says `Pending`; what is seen of both may come
-/// a little late.
+/// An object becomes `Pending` after 2 s without an answer. This is less, as the test may see the
+/// object's creation late.
 const OVERDUE: Duration = Duration::from_millis(1500);
 
-/// Events by type and reason, with how often each was told.
-pub type Told = BTreeMap<(String, String), i32>;
+/// Events by type and reason, with how often each was sent.
+pub type EventCounts = BTreeMap<(String, String), i32>;
 
-/// What a run showed.
+/// The result of a run.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunResult {
     /// The distinct statuses in their order, without times.
     pub statuses: Vec<Value>,
-    /// Whether it legitimately said first that it waits for an answer.
+    /// Whether it was `Pending` first, which is right if the first answer came late.
     pub was_pending: bool,
-    /// The object in the end, without times; null if it was deleted.
+    /// The last version of the object without times, or null if it was deleted.
     pub end: Value,
-    /// What the API server answered to patches of the status and to deletions.
+    /// The response codes of status patches and of deletions.
     pub patches: Vec<u64>,
     pub deletes: Vec<u64>,
-    pub events: Told,
-    /// Calls and versions of the object after the end.
+    pub events: EventCounts,
+    /// The numbers of calls and of versions of the object after the last step.
     pub calls_after: usize,
     pub versions_after: usize,
     pub records: Vec<Record>,
-    /// Rules that hold for every history and didn't here.
+    /// Broken rules that hold for every history.
     pub flaws: Vec<String>,
 }
 
-/// In what a run may differ from an undisturbed one.
+/// How a run may differ from an undisturbed one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowance {
-    /// So many Events may be missing.
+    /// How many Events may be missing.
     pub lost_events: i32,
-    /// So many may be told once more.
+    /// How many Events may be sent twice.
     pub repeated_events: i32,
 }
 
-impl Outcome {
+impl RunResult {
     pub fn written(&self) -> usize {
         self.patches.iter().filter(|code| **code == 200).count()
     }
@@ -55,7 +55,7 @@ impl Outcome {
         self.deletes.iter().filter(|code| **code == 200).count()
     }
 
-    /// Everything in which this differs from what it should be like.
+    /// All differences from the result of an undisturbed run.
     pub fn differences(&self, undisturbed: &Self, allowed: Allowance) -> Vec<String> {
         let mut found = self.flaws.clone();
         let mut equal = |what: &str, ours: &Value, theirs: &Value| {
@@ -69,7 +69,7 @@ impl Outcome {
             &json!(undisturbed.statuses),
         );
         equal("the end", &self.end, &undisturbed.end);
-        // `Pending` is the one status more that a slow machine may see.
+        // On a slow machine, `Pending` is one more status.
         let written = undisturbed.written() + usize::from(self.was_pending);
         equal("status writes", &json!(self.written()), &json!(written));
         let deleted = undisturbed.deleted();
@@ -89,8 +89,8 @@ impl Outcome {
     }
 }
 
-fn event_differences(ours: &Told, theirs: &Told, allowed: Allowance) -> Vec<String> {
-    let count = |told: &Told, key| told.get(key).copied().unwrap_or_default();
+fn event_differences(ours: &EventCounts, theirs: &EventCounts, allowed: Allowance) -> Vec<String> {
+    let count = |counts: &EventCounts, key| counts.get(key).copied().unwrap_or_default();
     let (mut lost, mut repeated) = (0, 0);
     let mut found = Vec::new();
     for key in ours
@@ -101,7 +101,7 @@ fn event_differences(ours: &Told, theirs: &Told, allowed: Allowance) -> Vec<Stri
         lost += (-more).max(0);
         repeated += more.max(0);
         if !theirs.contains_key(key) {
-            found.push(format!("Event that nobody expects: {key:?}"));
+            found.push(format!("unexpected Event: {key:?}"));
         }
     }
     if lost > allowed.lost_events || repeated > allowed.repeated_events {
@@ -110,8 +110,8 @@ fn event_differences(ours: &Told, theirs: &Told, allowed: Allowance) -> Vec<Stri
     found
 }
 
-/// Distinct statuses without their times, and whether the first of them was a legitimate `Pending`,
-/// which is left out.
+/// The distinct statuses without their times, and whether the first was a legitimate `Pending`, which
+/// is left out.
 pub fn distinct(seen: &[Seen]) -> (Vec<Value>, bool) {
     let mut statuses: Vec<Value> = Vec::new();
     let mut was_pending = false;
@@ -158,7 +158,7 @@ fn timeless(status: &ScaleOutTaskStatus) -> Value {
     serde_json::to_value(status).unwrap()
 }
 
-/// Where a time moved that had no reason to.
+/// Times that changed without a reason.
 pub fn flaws(seen: &[Seen]) -> Vec<String> {
     let versions: Vec<_> = seen
         .iter()
@@ -181,24 +181,25 @@ pub fn flaws(seen: &[Seen]) -> Vec<String> {
     found
 }
 
-/// The Events in the namespace.
-pub async fn told(stage: &Stage) -> Told {
-    let api: kube::Api<Event> = kube::Api::namespaced(stage.bench.client.clone(), &stage.namespace);
+/// Counts the Events in the namespace.
+pub async fn count_events(stage: &Stage) -> EventCounts {
+    let api: kube::Api<Event> =
+        kube::Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
     let events = api.list(&ListParams::default()).await.unwrap();
-    let mut told = Told::new();
+    let mut counts = EventCounts::new();
     for event in events {
         let key = (
             event.type_.unwrap_or_default(),
             event.reason.unwrap_or_default(),
         );
-        *told.entry(key).or_default() += event.series.map_or(1, |series| series.count);
+        *counts.entry(key).or_default() += event.series.map_or(1, |series| series.count);
     }
-    told
+    counts
 }
 
-/// Whether the statuses are what the scenario says.
-pub fn assert_as_told(scenario: &Scenario, outcome: &Outcome) {
-    let shown: Vec<_> = outcome
+/// Checks that the statuses are those of the scenario.
+pub fn assert_as_expected(scenario: &Scenario, result: &RunResult) {
+    let shown: Vec<_> = result
         .statuses
         .iter()
         .map(|status| {
@@ -218,5 +219,5 @@ pub fn assert_as_told(scenario: &Scenario, outcome: &Outcome) {
         })
         .collect();
     assert_eq!(shown, expected, "{}", scenario.name);
-    assert_eq!(outcome.patches, vec![200; expected.len() - 1]);
+    assert_eq!(result.patches, vec![200; expected.len() - 1]);
 }
