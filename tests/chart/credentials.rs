@@ -1,4 +1,4 @@
-//! Where the pods have their cloud credentials from.
+//! Where the pods get their cloud credentials from.
 
 use serde_json::{Value, json};
 use testbed::render::{container, pod, rendered};
@@ -6,7 +6,7 @@ use testbed::render::{container, pod, rendered};
 use crate::settings;
 
 #[test]
-fn each_source_of_credentials_is_one_value_away() {
+fn each_source_of_credentials_is_set_by_one_value() {
     let variables = |values: &Value| -> Vec<String> {
         let objects = rendered(values);
         let variables = container(&objects)["env"]
@@ -43,7 +43,7 @@ fn each_source_of_credentials_is_one_value_away() {
 }
 
 #[test]
-fn the_token_for_rrsa_is_where_the_variable_says_and_for_sts_alone() {
+fn the_token_for_rrsa_is_mounted_where_the_variable_says_and_only_for_sts() {
     let objects = rendered(&settings::rrsa());
     let container = container(&objects);
     let variables = container["env"].as_array().unwrap();
@@ -67,7 +67,7 @@ fn the_token_for_rrsa_is_where_the_variable_says_and_for_sts_alone() {
 }
 
 #[test]
-fn keys_come_from_the_secret_and_are_nowhere_else() {
+fn keys_are_only_references_to_the_secret() {
     let objects = rendered(&json!({ "credentials": { "existingSecret": "keys" } }));
     let variables = container(&objects)["env"].as_array().unwrap();
     let keys: Vec<&Value> = variables

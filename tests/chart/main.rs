@@ -1,4 +1,4 @@
-//! The Helm chart: its templates, what a real API server says to them, its alerts and its dashboard.
+//! The Helm chart: its templates, releases on a real API server, alerts and the dashboard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod credentials;

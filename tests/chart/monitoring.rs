@@ -1,5 +1,5 @@
-//! Alerts and dashboard: the rules as promtool sees them, the queries on a running controller's own
-//! metrics.
+//! Alerts and dashboard: promtool checks the rules, and the queries run on the metrics of a real
+//! controller.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,21 +46,21 @@ fn names() -> BTreeSet<String> {
 #[test]
 fn each_alert_fires_and_clears() {
     let output = promtool().args(["test", "rules", TESTS]).output().unwrap();
-    let said = format!(
+    let output_text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("SUCCESS"), "{said}");
+    assert!(output.status.success(), "{output_text}");
+    assert!(output_text.contains("SUCCESS"), "{output_text}");
 
-    // And those tests leave none out, firing or silent.
+    // The tests must cover every alert, firing and cleared.
     let tests: Value = serde_saphyr::from_str(&read(TESTS)).unwrap();
     let (mut fire, mut clear) = (BTreeSet::new(), BTreeSet::new());
     for test in tests["tests"].as_array().unwrap() {
-        for look in test["alert_rule_test"].as_array().into_iter().flatten() {
-            let name = look["alertname"].as_str().unwrap().to_owned();
-            let is_firing = look["exp_alerts"]
+        for check in test["alert_rule_test"].as_array().into_iter().flatten() {
+            let name = check["alertname"].as_str().unwrap().to_owned();
+            let is_firing = check["exp_alerts"]
                 .as_array()
                 .is_some_and(|alerts| !alerts.is_empty());
             if is_firing {
@@ -75,20 +75,20 @@ fn each_alert_fires_and_clears() {
 }
 
 #[test]
-fn promtool_finds_nothing_to_say_against_the_rules() {
+fn promtool_finds_no_problem_with_the_rules() {
     let output = promtool()
         .args(["check", "rules", "--lint=all", "--lint-fatal", ALERTS])
         .output()
         .unwrap();
-    let said = text(&output).unwrap();
+    let output_text = text(&output).unwrap();
     assert!(
-        said.contains(&format!("SUCCESS: {} rules found", names().len())),
-        "{said}"
+        output_text.contains(&format!("SUCCESS: {} rules found", names().len())),
+        "{output_text}"
     );
 }
 
 #[test]
-fn each_alert_has_a_page_that_says_what_to_do() {
+fn each_alert_has_a_runbook_that_says_what_to_do() {
     let mut pages = BTreeSet::new();
     for alert in alerts() {
         let name = alert["alert"].as_str().unwrap();
@@ -121,7 +121,7 @@ fn each_alert_has_a_page_that_says_what_to_do() {
     assert_eq!(there.collect::<BTreeSet<_>>(), pages);
 }
 
-/// All queries of the dashboard's panels, with their titles.
+/// The titles and queries of all panels of the dashboard.
 fn queries() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
     let mut queries = Vec::new();
@@ -136,16 +136,16 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
-/// Every series that the controller showed, and its value at each look.
+/// Every series of the controller, with its value at each scrape.
 type Series = BTreeMap<String, Vec<Option<String>>>;
 
-fn add(series: &mut Series, looks: usize, metrics: &str) {
+fn add(series: &mut Series, scrapes: usize, metrics: &str) {
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
-        // What follows is an exemplar.
+        // An exemplar may follow the value.
         let line = line.split(" # ").next().unwrap();
         let (name, value) = line.rsplit_once(' ').unwrap();
         let values = series.entry(name.to_owned()).or_default();
-        values.resize(looks, None);
+        values.resize(scrapes, None);
         values.push(Some(value.to_owned()));
     }
 }
@@ -159,7 +159,7 @@ fn scraped(name: &str) -> String {
     }
 }
 
-/// A controller at work on every kind of task, looked at each second.
+/// Runs a controller with every kind of task, and scrapes it each second.
 async fn observed() -> Series {
     let mut world = World::new("metrics").await;
     world.add_task("{id: T-1, duration: 4s, instances: [{id: i-1}, {id: i-2}]}");
@@ -167,7 +167,7 @@ async fn observed() -> Series {
     world.add_task("{id: T-3, duration: 10h}");
     world.add_task("{id: T-4, duration: 10h, faults: [{status: 403, code: Forbidden.RAM}]}");
     world.start();
-    let (mut series, mut looks) = (Series::new(), 0);
+    let (mut series, mut scrapes) = (Series::new(), 0);
     for name in ["T-1", "T-2", "T-3", "T-4"] {
         world
             .create(&name.to_lowercase(), json!({ "taskId": name }))
@@ -177,11 +177,11 @@ async fn observed() -> Series {
         world.admin("/metrics").await.0 == 200
     })
     .await;
-    while looks < 12 {
+    while scrapes < 12 {
         let (code, metrics) = world.admin("/metrics").await;
         assert_eq!(code, 200);
-        add(&mut series, looks, &metrics);
-        looks += 1;
+        add(&mut series, scrapes, &metrics);
+        scrapes += 1;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     eventually("the tasks have ended", || async {
@@ -194,7 +194,7 @@ async fn observed() -> Series {
     })
     .await;
     for values in series.values_mut() {
-        values.resize(looks, None);
+        values.resize(scrapes, None);
     }
     series
 }
@@ -202,7 +202,7 @@ async fn observed() -> Series {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_query_of_the_dashboard_returns_data_from_a_running_controller() {
     let series = observed().await;
-    let looks = series.values().next().unwrap().len();
+    let scrapes = series.values().next().unwrap().len();
     let input: Vec<Value> = series
         .iter()
         .map(|(name, values)| {
@@ -221,9 +221,9 @@ async fn each_query_of_the_dashboard_returns_data_from_a_running_controller() {
             .replace("$__rate_interval", "1m");
         assert!(!query.contains('$'), "{title}: {query}");
         json!({
-            // Where there is no data, or only what is no number, nothing is counted.
+            // Without data, or with NaN only, the count is empty.
             "expr": format!("count(({query}) >= 0) > bool 0"),
-            "eval_time": format!("{}s", 15 * (looks - 1)),
+            "eval_time": format!("{}s", 15 * (scrapes - 1)),
             "exp_samples": [{ "labels": "{}", "value": 1 }],
         })
     };
@@ -243,12 +243,12 @@ async fn each_query_of_the_dashboard_returns_data_from_a_running_controller() {
         .arg(&path)
         .output()
         .unwrap();
-    let said = format!(
+    let output_text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{output_text}");
     println!(
         "{} queries return data, of {} series",
         queries.len(),
@@ -257,7 +257,7 @@ async fn each_query_of_the_dashboard_returns_data_from_a_running_controller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_and_dashboard_speak_of_metrics_that_there_are() {
+async fn alerts_and_dashboard_use_only_existing_metrics() {
     let series = observed().await;
     let known: BTreeSet<&str> = series
         .keys()

@@ -1,4 +1,4 @@
-//! What the pods may reach, and how they are reached.
+//! The network policy: what the pods may reach, and what may reach them.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use testbed::render::{NAMESPACE, RELEASE, find, render, render_as, rendered};
 use crate::settings;
 
 #[test]
-fn the_network_policy_lets_out_what_is_needed() {
+fn the_network_policy_allows_only_the_egress_that_is_needed() {
     let ports = |values: Value| -> Vec<u64> {
         let objects = rendered(&values);
         let policy = find(&objects, "NetworkPolicy", RELEASE);
@@ -20,7 +20,7 @@ fn the_network_policy_lets_out_what_is_needed() {
         ports.into_iter().collect()
     };
     let with = |credentials: Value| json!({ "networkPolicy": { "enabled": true }, "credentials": credentials });
-    // Port 80 is the metadata service's.
+    // Port 80 is for the metadata service.
     assert_eq!(ports(with(json!({}))), [53, 80, 443, 6443]);
     assert_eq!(
         ports(with(json!({ "ecsRamRole": "worker" }))),
@@ -48,7 +48,7 @@ fn the_network_policy_lets_out_what_is_needed() {
 }
 
 #[test]
-fn the_network_policy_follows_the_endpoints_and_lets_the_releases_test_in() {
+fn the_network_policy_follows_the_endpoints_and_allows_helm_test() {
     let values = json!({
         "endpoint": "http://tasks.example.com:8081/proxy", "allowInsecureEndpoint": true,
         "endpointFor": { "cn-beijing": "http://10.1.2.3", "cn-hangzhou": "https://[fd00::1]:9443" },
@@ -79,7 +79,7 @@ fn the_network_policy_follows_the_endpoints_and_lets_the_releases_test_in() {
 }
 
 #[test]
-fn plain_http_to_others_needs_the_operators_word() {
+fn plain_http_to_another_machine_must_be_allowed() {
     for (values, name) in [
         (
             json!({ "endpoint": "http://cs.example.com" }),
@@ -100,7 +100,7 @@ fn plain_http_to_others_needs_the_operators_word() {
 }
 
 #[test]
-fn a_name_that_no_service_can_have_is_mended_or_refused() {
+fn a_name_that_no_service_can_have_is_corrected_or_refused() {
     let objects = render_as("tasks.web", NAMESPACE, &json!({})).unwrap();
     find(&objects, "Service", "tasks-web-scaleouttask-controller");
     let error = render_as("1-web", NAMESPACE, &json!({})).unwrap_err();

@@ -1,5 +1,5 @@
-//! Releases of the chart on a real API server, without a node: what it takes, and what Helm does
-//! with it over a release's life.
+//! Releases of the chart on a real API server without a node: which objects it accepts, and how Helm
+//! installs, upgrades and uninstalls them.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::settings;
 
 const CRD: &str = "scaleouttasks.scaleout.dev";
 
-/// A control plane of the test's own, for the CRD is the whole cluster's.
+/// The test's own control plane, as there is only one CRD in a cluster.
 struct Cluster(ControlPlane);
 
 impl Cluster {
@@ -30,17 +30,17 @@ impl Cluster {
         text(&self.0.kubectl().args(arguments).output().unwrap())
     }
 
-    /// Hands objects to kubectl. Returns what it printed; a warning is an error.
+    /// Passes objects to kubectl and returns its output. A warning is an error.
     fn kubectl_with(&self, arguments: &[&str], objects: &[Value]) -> Result<String, String> {
         let mut command = self.0.kubectl();
         command.args(arguments).args(["--filename", "-"]);
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
         let output = with_input(command, &list.to_string());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.is_empty() {
+        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+        if warnings.is_empty() {
             text(&output)
         } else {
-            Err(said)
+            Err(warnings)
         }
     }
 
@@ -55,7 +55,8 @@ impl Cluster {
         text(&command.output().unwrap())
     }
 
-    /// A namespace that takes restricted pods only, and what its controllers would have made.
+    /// Creates a namespace that accepts only restricted pods, and its service accounts, which no
+    /// controller creates here.
     fn create_namespace(&self, name: &str) {
         let level = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         let meta = |kind: &str, metadata: Value| json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
@@ -101,7 +102,7 @@ fn with_input(mut command: Command, input: &str) -> std::process::Output {
 }
 
 #[test]
-fn the_api_server_takes_every_object_in_every_setting() {
+fn the_api_server_accepts_every_object_with_all_values() {
     let cluster = Cluster::start();
     let crds = tools::monitoring_crds(&mut StderrProgress::default()).unwrap();
     for kind in ["podmonitors", "prometheusrules"] {
@@ -122,7 +123,7 @@ fn the_api_server_takes_every_object_in_every_setting() {
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for (name, values) in settings::all() {
         let mut objects = render(&values).unwrap();
-        // The level of Pod Security binds pods, and only warns of what makes them.
+        // Pod Security refuses pods, but only warns about Deployments. So check a pod, too.
         let template = find(&objects, "Deployment", RELEASE)["spec"]["template"].clone();
         let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"] });
         pod["metadata"]["name"] = json!("as-the-deployment-makes-it");
@@ -143,7 +144,7 @@ fn the_api_server_takes_every_object_in_every_setting() {
                 .or_default() += 1;
         }
     }
-    println!("taken: {kinds:?}");
+    println!("accepted: {kinds:?}");
     for kind in [
         "NetworkPolicy",
         "PodMonitor",
@@ -171,7 +172,7 @@ fn a_pod_that_is_less_restricted_is_refused() {
     );
 }
 
-/// The chart with a CRD from before the time to live.
+/// The chart with an older CRD, without `ttlSecondsAfterFinished`.
 fn older_chart() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     copy(Path::new(CHART), directory.path());
@@ -207,7 +208,7 @@ fn knows_ttl(crd: &Value) -> bool {
 }
 
 #[test]
-fn an_upgrade_brings_the_new_crd_and_no_release_takes_objects_with_it() {
+fn an_upgrade_updates_the_crd_and_an_uninstall_keeps_objects() {
     let cluster = Cluster::start();
     let older = older_chart();
     let values = json!({ "credentials": { "none": true } });
@@ -245,26 +246,26 @@ fn an_upgrade_brings_the_new_crd_and_no_release_takes_objects_with_it() {
     ]);
     assert_eq!(left.unwrap(), "");
 
-    // The CRD that was left is the same release's again, and another's only if it is told so.
+    // The remaining CRD still belongs to the old release. Another one must take it over explicitly.
     cluster.helm(&["install", RELEASE, CHART], &values).unwrap();
     cluster.helm(&["uninstall", RELEASE], &values).unwrap();
     let error = cluster
         .helm(&["install", "other", CHART], &values)
         .unwrap_err();
     assert!(error.contains("scaleouttasks.scaleout.dev"), "{error}");
-    hand_over(&cluster, "other");
+    take_over_crd(&cluster, "other");
     cluster.helm(&["install", "other", CHART], &values).unwrap();
     assert_eq!(cluster.kubectl(&uid).unwrap(), before);
 
-    // And beside it stands a shard.
+    // A shard can be installed as well.
     let shard = json!({
         "selector": "team=web", "crds": { "install": false }, "rbac": { "aggregate": false },
     });
     cluster.helm(&["install", "web", CHART], &shard).unwrap();
 }
 
-/// As the chart's README says.
-fn hand_over(cluster: &Cluster, release: &str) {
+/// Lets another release manage the CRD, as the chart's README describes.
+fn take_over_crd(cluster: &Cluster, release: &str) {
     let label = "app.kubernetes.io/managed-by=Helm";
     let change = ["--overwrite", "crd", CRD];
     let labelled = [&["label"], change.as_slice(), &[label]].concat();
@@ -276,12 +277,12 @@ fn hand_over(cluster: &Cluster, release: &str) {
 }
 
 #[test]
-fn releases_of_one_name_stand_in_two_namespaces() {
+fn releases_of_the_same_name_work_in_two_namespaces() {
     let cluster = Cluster::start();
     let values = json!({ "credentials": { "none": true }, "namespaces": ["team-a"] });
     for namespace in [NAMESPACE, "team-a"] {
         cluster.create_namespace(namespace);
-        // Helm makes it itself.
+        // Helm creates the account itself.
         let account = [
             "delete",
             "serviceaccount",
@@ -304,14 +305,14 @@ fn releases_of_one_name_stand_in_two_namespaces() {
 }
 
 #[test]
-fn users_of_a_namespace_may_do_with_objects_what_they_may_do_with_others() {
+fn viewers_and_editors_have_the_usual_permissions() {
     let cluster = Cluster::start();
     cluster.create_namespace(NAMESPACE);
     let objects = render(&json!({})).unwrap();
     let crd = find(&objects, "CustomResourceDefinition", CRD).clone();
     cluster.kubectl_with(&["create"], &[crd]).unwrap();
     cluster.until_established();
-    // No controller manager aggregates here, so the roles are bound as they are.
+    // No controller manager aggregates roles here, so these roles are bound directly.
     let roles: Vec<Value> = ["view", "edit"]
         .map(|role| {
             find(
@@ -331,14 +332,14 @@ fn users_of_a_namespace_may_do_with_objects_what_they_may_do_with_others() {
             .unwrap();
     }
     let can = |user: &str, verb: &str, part: &str| {
-        let said = cluster
+        let output = cluster
             .0
             .kubectl()
             .args(["auth", "can-i", verb, CRD, "--as", user])
             .arg(format!("--subresource={part}"))
             .output()
             .unwrap();
-        String::from_utf8_lossy(&said.stdout).trim() == "yes"
+        String::from_utf8_lossy(&output.stdout).trim() == "yes"
     };
     for verb in ["get", "list", "watch"] {
         assert!(can("viewer", verb, ""), "{verb}");

@@ -1,4 +1,4 @@
-//! Who may do what, and with which token.
+//! Permissions and service account tokens.
 
 use serde_json::{Value, json};
 use testbed::render::{NAMESPACE, RELEASE, find, granted, kinds, pod, read, render_as, rendered};
@@ -32,8 +32,8 @@ fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
 }
 
 #[test]
-fn secrets_can_be_read_in_the_named_namespaces_only() {
-    let speaks_of_secrets = |object: &&Value| {
+fn secrets_can_be_read_only_in_the_named_namespaces() {
+    let is_about_secrets = |object: &&Value| {
         let rules = object["rules"].as_array();
         rules.is_some_and(|rules| {
             rules
@@ -42,10 +42,10 @@ fn secrets_can_be_read_in_the_named_namespaces_only() {
         })
     };
     let objects = rendered(&json!({}));
-    assert!(!objects.iter().any(|object| speaks_of_secrets(&object)));
+    assert!(!objects.iter().any(|object| is_about_secrets(&object)));
 
     let objects = rendered(&settings::namespaced());
-    let found: Vec<&Value> = objects.iter().filter(speaks_of_secrets).collect();
+    let found: Vec<&Value> = objects.iter().filter(is_about_secrets).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0]["kind"], "Role");
     assert_eq!(found[0]["metadata"]["namespace"], "team-b");
@@ -54,7 +54,7 @@ fn secrets_can_be_read_in_the_named_namespaces_only() {
 }
 
 #[test]
-fn the_lease_is_the_releases_own() {
+fn each_release_has_its_own_lease() {
     let objects = render_as("tasks-web", "ops", &json!({})).unwrap();
     let name = "tasks-web-scaleouttask-controller";
     let role = find(&objects, "Role", &format!("{name}-lease"));
@@ -67,7 +67,7 @@ fn the_lease_is_the_releases_own() {
 }
 
 #[test]
-fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
+fn users_get_permissions_by_the_roles_view_and_edit() {
     let objects = rendered(&json!({}));
     for (role, verbs) in [
         ("view", json!(["get", "list", "watch"])),
@@ -87,9 +87,9 @@ fn ordinary_users_may_use_the_kind_by_the_clusters_own_roles() {
     }
 }
 
-/// The benchmarks' role is written by hand, so that they need no Helm.
+/// The role for benchmarks is written by hand, so that they don't need Helm.
 #[test]
-fn the_benchmarks_controller_may_do_the_same() {
+fn the_role_for_benchmarks_has_the_same_rules() {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&read("dev/testbed/rbac.yaml")).unwrap();
     let objects = rendered(&json!({}));
@@ -102,7 +102,7 @@ fn the_benchmarks_controller_may_do_the_same() {
 }
 
 #[test]
-fn pods_have_the_one_token_that_they_need() {
+fn pods_have_only_the_token_that_they_need() {
     let objects = rendered(&json!({}));
     let account = find(&objects, "ServiceAccount", RELEASE);
     assert_eq!(account["automountServiceAccountToken"], false);

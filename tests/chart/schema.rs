@@ -1,4 +1,4 @@
-//! The schema of the values: complete, and what it refuses is named.
+//! The schema of the values: it is complete, and its errors name the value.
 
 use serde_json::{Map, Value, json};
 use testbed::render::{read, render};
@@ -11,14 +11,14 @@ fn values() -> Value {
     serde_saphyr::from_str(&read("charts/scaleouttask-controller/values.yaml")).unwrap()
 }
 
-/// The properties of a group of values; none of what is given on as it is.
+/// The properties of a group of values. `None` for objects that are passed on unchanged.
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     (schema["additionalProperties"] == false)
         .then(|| schema["properties"].as_object())
         .flatten()
 }
 
-/// Where values and schema don't have the same names.
+/// Finds names that only the values or only the schema have.
 fn differences(path: &str, schema: &Value, values: &Value, found: &mut Vec<String>) {
     let (Some(properties), Some(values)) = (properties(schema), values.as_object()) else {
         return;
@@ -38,14 +38,14 @@ fn differences(path: &str, schema: &Value, values: &Value, found: &mut Vec<Strin
 fn values_and_schema_have_the_same_names() {
     let mut found = Vec::new();
     differences("", &schema(), &values(), &mut found);
-    // What is a parent chart's, and what few pods have.
+    // For parent charts, and for a field that few pods have.
     found.sort();
     let expected = ["enabled", "global", "resources.claims"];
     assert_eq!(found, expected.map(|name| format!("{name} has no default")));
 }
 
 #[test]
-fn wrong_values_are_refused_by_their_names() {
+fn wrong_values_are_refused_with_their_names() {
     let rows = [
         (json!({ "replica": 3 }), "replica"),
         (json!({ "replicas": "two" }), "replicas"),

@@ -1,8 +1,8 @@
-//! The values that matter, in sets that are held against Helm's lint and the API server.
+//! Sets of values that are checked by Helm's lint and the API server.
 
 use serde_json::{Value, json};
 
-/// Each with its name.
+/// All sets, with their names.
 pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("default", json!({})),
@@ -37,7 +37,7 @@ pub fn namespaced() -> Value {
     })
 }
 
-/// All that is off by default, and all that pods may be given.
+/// Everything that is off by default, and every setting of pods.
 pub fn everything() -> Value {
     json!({
         "replicas": 3,

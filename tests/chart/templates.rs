@@ -1,4 +1,4 @@
-//! What the values make of the templates.
+//! The rendered templates for various values.
 
 use clap::Parser;
 use scaleouttask_controller::cli::Cli;
@@ -11,7 +11,7 @@ use testbed::render::{
 use crate::settings;
 
 #[test]
-fn helm_finds_nothing_to_say_against_the_chart() {
+fn helm_lint_finds_no_problem() {
     for (name, values) in settings::all() {
         let file = values_file(&values);
         let output = helm()
@@ -19,21 +19,21 @@ fn helm_finds_nothing_to_say_against_the_chart() {
             .arg(file.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
+        let output_text = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success(),
-            "{name}: {said}{}",
+            "{name}: {output_text}{}",
             String::from_utf8_lossy(&output.stderr)
         );
         assert!(
-            said.contains("1 chart(s) linted, 0 chart(s) failed"),
-            "{name}: {said}"
+            output_text.contains("1 chart(s) linted, 0 chart(s) failed"),
+            "{name}: {output_text}"
         );
     }
 }
 
 #[test]
-fn by_default_there_is_what_two_replicas_need_and_no_more() {
+fn the_default_is_two_replicas_and_nothing_optional() {
     let objects = rendered(&json!({}));
     assert_eq!(
         kinds(&objects),
@@ -77,7 +77,7 @@ fn by_default_there_is_what_two_replicas_need_and_no_more() {
 }
 
 #[test]
-fn both_probes_ask_the_controllers_own_pages() {
+fn both_probes_use_the_admin_port() {
     let objects = rendered(&json!({}));
     let container = container(&objects);
     for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
@@ -93,7 +93,7 @@ fn both_probes_ask_the_controllers_own_pages() {
 }
 
 #[test]
-fn each_value_reaches_its_flag() {
+fn each_value_sets_its_flag() {
     let rows = [
         (json!({ "region": "cn-hangzhou" }), "--region=cn-hangzhou"),
         (
@@ -162,7 +162,7 @@ fn each_value_reaches_its_flag() {
 }
 
 #[test]
-fn the_program_takes_the_arguments_that_it_is_given() {
+fn the_program_accepts_all_rendered_arguments() {
     for (name, values) in settings::all() {
         let objects = rendered(&values);
         let arguments = arguments(&objects);
@@ -173,17 +173,17 @@ fn the_program_takes_the_arguments_that_it_is_given() {
 }
 
 #[test]
-fn the_test_of_a_release_asks_it_by_its_own_program() {
+fn helm_test_uses_the_image_of_the_controller() {
     let objects = rendered(&json!({}));
     let pod = find(&objects, "Pod", &format!("{RELEASE}-test"));
-    let asking = &pod["spec"]["containers"][0];
-    assert_eq!(asking["image"], container(&objects)["image"]);
-    let arguments = asking["args"].as_array().unwrap();
+    let container_of_test = &pod["spec"]["containers"][0];
+    assert_eq!(container_of_test["image"], container(&objects)["image"]);
+    let arguments = container_of_test["args"].as_array().unwrap();
     assert!(arguments.contains(&json!("--host=$(SCALEOUTTASK_CONTROLLER_SERVICE_HOST)")));
 }
 
 #[test]
-fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
+fn the_crd_is_the_committed_one_and_kept_by_default() {
     let crd = |values: Value| {
         find(
             &rendered(&values),
@@ -203,8 +203,8 @@ fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
         kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"],
         "Prune=false,Delete=false"
     );
-    let goes = crd(json!({ "crds": { "keep": false } }));
-    assert_eq!(goes["metadata"]["annotations"], Value::Null);
+    let deletable = crd(json!({ "crds": { "keep": false } }));
+    assert_eq!(deletable["metadata"]["annotations"], Value::Null);
     let none = rendered(&json!({ "crds": { "install": false } }));
     assert!(
         !none
@@ -213,7 +213,7 @@ fn the_crd_is_the_committed_one_and_stays_unless_told_otherwise() {
     );
 }
 
-/// Helm writes large numbers in another form.
+/// Converts numbers to floats, as Helm writes large numbers in another form.
 fn in_floats(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
@@ -229,7 +229,7 @@ fn in_floats(value: &Value) -> Value {
 }
 
 #[test]
-fn what_others_manage_can_be_left_to_them() {
+fn objects_that_others_manage_can_be_left_out() {
     let values = json!({
         "serviceAccount": { "create": false, "name": "theirs" },
         "rbac": { "create": false, "aggregate": false },
@@ -243,7 +243,7 @@ fn what_others_manage_can_be_left_to_them() {
 }
 
 #[test]
-fn what_is_off_by_default_can_be_turned_on() {
+fn optional_objects_can_be_enabled() {
     let objects = rendered(&settings::everything());
     let monitor = find(&objects, "PodMonitor", RELEASE);
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
@@ -265,7 +265,7 @@ fn what_is_off_by_default_can_be_turned_on() {
 }
 
 #[test]
-fn pods_go_where_they_are_told_with_what_they_are_given() {
+fn settings_of_pods_are_passed_on() {
     let values = settings::everything();
     let objects = rendered(&values);
     let pod = pod(&objects);
@@ -295,7 +295,7 @@ fn pods_go_where_they_are_told_with_what_they_are_given() {
 }
 
 #[test]
-fn names_that_look_like_numbers_stay_texts() {
+fn names_that_look_like_numbers_stay_strings() {
     let values = json!({
         "namespaces": ["123"],
         "secretCredentials": { "enabled": true, "namespaces": ["123"] },
@@ -322,7 +322,7 @@ fn names_that_look_like_numbers_stay_texts() {
 }
 
 #[test]
-fn runbooks_are_where_they_are_served() {
+fn runbook_urls_use_the_configured_base_url() {
     let values = json!({ "prometheusRule": {
         "enabled": true, "runbookBaseUrl": "https://wiki.example.com/runbooks/",
     } });
@@ -336,7 +336,7 @@ fn runbooks_are_where_they_are_served() {
 }
 
 #[test]
-fn labels_of_values_never_replace_the_charts_own() {
+fn labels_from_values_never_replace_the_charts_own() {
     let theirs = json!({ "app.kubernetes.io/name": "theirs", "team": "platform" });
     let values = json!({
         "podLabels": theirs,
@@ -351,7 +351,7 @@ fn labels_of_values_never_replace_the_charts_own() {
 }
 
 #[test]
-fn a_probes_times_can_be_left_to_kubernetes() {
+fn the_timing_of_a_probe_can_be_left_to_kubernetes() {
     let objects = rendered(&json!({ "livenessProbe": null }));
     let probe = &container(&objects)["livenessProbe"];
     assert_eq!(
@@ -361,12 +361,12 @@ fn a_probes_times_can_be_left_to_kubernetes() {
 }
 
 #[test]
-fn names_fit_whatever_the_release_is_called() {
+fn names_are_short_enough_for_any_release_name() {
     let release = "a-release-with-the-longest-name-that-helm-lets-it-hav";
     let objects = render_as(release, NAMESPACE, &settings::everything()).unwrap();
     for object in &objects {
         let name = object["metadata"]["name"].as_str().unwrap();
-        // Some names become labels' values, or those of Services.
+        // Names of Services and names that become values of labels must be shorter.
         let is_role = object["kind"].as_str().unwrap().contains("Role");
         let is_free = is_role
             || ["CustomResourceDefinition", "ConfigMap", "Pod"]
@@ -381,7 +381,7 @@ fn names_fit_whatever_the_release_is_called() {
 }
 
 #[test]
-fn what_helm_prints_can_be_typed() {
+fn the_notes_of_helm_can_be_copied() {
     let file = values_file(&json!({ "selector": "team=web", "credentials": { "none": true } }));
     let output = helm()
         .args([
@@ -396,8 +396,8 @@ fn what_helm_prints_can_be_typed() {
         .arg(file.path())
         .output()
         .unwrap();
-    let said = text(&output).unwrap();
-    let (_, notes) = said.split_once("NOTES:").unwrap();
+    let output_text = text(&output).unwrap();
+    let (_, notes) = output_text.split_once("NOTES:").unwrap();
     for part in [
         "kubectl --namespace scaleout-system rollout status deployment/scaleouttask-controller",
         "\"team\": \"web\"",

@@ -1,4 +1,4 @@
-//! Helm waits for what it installs by kstatus, the library by which Flux waits too.
+//! Helm waits for what it installs with kstatus, the library that Flux uses too.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use testbed::{
     world::World,
 };
 
-/// Installs a chart that is nothing but one object, and waits for it.
+/// Installs a chart with a single object, and waits for it.
 fn install(world: &World, name: &str, task: &str) -> Result<String, String> {
     let chart = tempfile::tempdir().unwrap();
     let object = json!({
@@ -43,7 +43,7 @@ fn install(world: &World, name: &str, task: &str) -> Result<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kstatus_waits_for_the_tasks_success_and_notices_its_failure() {
+async fn kstatus_waits_for_success_and_notices_failure() {
     let mut world = World::new("kstatus").await;
     world.add_task("{id: T-1, duration: 6s, instances: [{id: i-1}]}");
     world
@@ -67,7 +67,7 @@ async fn kstatus_waits_for_the_tasks_success_and_notices_its_failure() {
     println!("{took:?}: {error}");
     assert!(
         took < Duration::from_secs(40),
-        "it sat out its time: {took:?}"
+        "it waited until its timeout: {took:?}"
     );
     assert_eq!(
         world.get("fails").await.reason().unwrap().as_str(),

@@ -17,7 +17,7 @@ use kube::{
 use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use testbed::{
-    witness::{Vow, Witness},
+    witness::{PromiseCheck, Witness},
     world::{GROUP, USER, client_of, install},
 };
 use tokio::sync::OnceCell;
@@ -63,13 +63,13 @@ impl Cluster {
     }
 
     /// Creates a namespace. All statuses in it are checked against the promises to GitOps tools.
-    pub async fn create_namespace(&self, name: &str) -> Vow {
+    pub async fn create_namespace(&self, name: &str) -> PromiseCheck {
         let body = json!({ "metadata": { "name": name } });
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace = serde_json::from_value(body).unwrap();
         let params = PostParams::default();
         namespaces.create(&params, &namespace).await.unwrap();
-        self.witness.vow(name)
+        self.witness.check_at_end(name)
     }
 
     pub async fn create_object(&self, namespace: &str, name: &str, spec: &Value) {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
 use testbed::WholeObject;
-use testbed::witness::Vow;
+use testbed::witness::PromiseCheck;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -47,7 +47,7 @@ pub struct Fleet {
     pid: u32,
     directory: TempDir,
     // The last field: it checks when it is dropped, after everything that writes has ended.
-    vow: Vow,
+    check: PromiseCheck,
 }
 
 /// Watches how many file descriptors a process has open, until it is dropped.
@@ -61,7 +61,7 @@ impl Fleet {
     pub async fn start(cluster: &Cluster, name: &str, kubeconfig: &Path) -> Self {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
-        let vow = cluster.create_namespace(&namespace).await;
+        let check = cluster.create_namespace(&namespace).await;
         let simulator = Simulator::start(Script::default()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let command = command(&namespace, &simulator, kubeconfig);
@@ -75,7 +75,7 @@ impl Fleet {
             process,
             pid,
             directory,
-            vow,
+            check,
         };
         for (name, ..) in ENDS {
             fleet.set_task(name, "running", "initail");
@@ -163,7 +163,7 @@ impl Fleet {
 
     /// Allows for missed versions, for a control plane whose API server is stopped.
     pub fn may_miss_versions(&mut self) {
-        self.vow.may_miss = true;
+        self.check.may_miss = true;
     }
 
     /// Fails unless the process that was started still runs.

@@ -11,7 +11,7 @@ use std::{
 
 use controlplane::Process;
 use simulator::{Script, Simulator, Task};
-use testbed::{controller::Controller, witness::Vow};
+use testbed::{controller::Controller, witness::PromiseCheck};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
@@ -36,7 +36,7 @@ pub struct Stage {
     start: Notify,
     arguments: Arguments,
     // The last field: it checks when it is dropped, after everything that writes has ended.
-    _vow: Vow,
+    _check: PromiseCheck,
 }
 
 impl Stage {
@@ -44,7 +44,7 @@ impl Stage {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", STAGES.fetch_add(1, Ordering::Relaxed));
         Self {
-            _vow: cluster.create_namespace(&namespace).await,
+            _check: cluster.create_namespace(&namespace).await,
             cluster: cluster.clone(),
             simulator: Simulator::start(Script::default()).unwrap(),
             proxy: Proxy::start(cluster.upstream.clone(), plan).await,

@@ -1,4 +1,4 @@
-//! Another address for a server, so that the controller takes it for another host.
+//! A second address of a server, which the controller treats as another host.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Forwards connections, for as long as it lives.
+/// Forwards connections until it is dropped.
 pub struct Alias {
     address: SocketAddr,
     accepting: JoinHandle<()>,
@@ -24,7 +24,7 @@ impl Alias {
             while let Ok((mut client, _)) = listener.accept().await {
                 tokio::spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(server).await {
-                        // A connection that breaks off is broken off on both sides.
+                        // If one side breaks the connection, the other side is closed too.
                         copy_bidirectional(&mut client, &mut server).await.ok();
                     }
                 });

@@ -1,4 +1,4 @@
-//! One controller as a process of its own.
+//! The controller as a separate process.
 
 use std::{
     env, fs,
@@ -12,9 +12,9 @@ use controlplane::{Process, Signal};
 
 use crate::world::PATIENCE;
 
-/// The controller's program, built for the test that runs.
+/// The controller's program that was built for this test.
 ///
-/// Cargo names it to the tests that it runs. A test that is started by hand finds it in the
+/// Cargo passes its path to the tests that it runs. A test that is started by hand finds it in the
 /// directory above its own.
 pub fn program() -> PathBuf {
     const NAME: &str = "scaleouttask-controller";
@@ -26,14 +26,14 @@ pub fn program() -> PathBuf {
     above.join(NAME)
 }
 
-/// A running controller; it ends when this is dropped.
+/// A running controller. It is killed when this is dropped.
 pub struct Controller {
     process: Process,
     admin_port: u16,
 }
 
 impl Controller {
-    /// How it is started, but for its arguments.
+    /// The command that starts it, without its arguments.
     pub fn command() -> Command {
         let mut command = Command::new(program());
         command
@@ -42,7 +42,7 @@ impl Controller {
         command
     }
 
-    /// Starts it with an admin port of its own.
+    /// Starts it with a free admin port.
     pub fn spawn(mut command: Command, log: &Path) -> Self {
         let admin_port = free_port();
         command.args(["--admin-address", &format!("127.0.0.1:{admin_port}")]);
@@ -53,7 +53,7 @@ impl Controller {
         }
     }
 
-    /// The port of its own pages.
+    /// Its admin port.
     pub fn admin_port(&self) -> u16 {
         self.admin_port
     }
@@ -63,31 +63,31 @@ impl Controller {
         self.process.signal(signal);
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         self.process.exit_status().unwrap().is_none()
     }
 
-    /// Stops it as a cluster would, and says how it ended and how long that took.
+    /// Stops it by SIGTERM. Returns its exit code and how long that took.
     pub fn stop(mut self) -> (i32, Duration) {
-        let asked = Instant::now();
+        let began = Instant::now();
         self.signal(Signal::Terminate);
         let status = loop {
             if let Some(status) = self.process.exit_status().unwrap() {
                 break status;
             }
-            assert!(asked.elapsed() < PATIENCE, "the controller doesn't stop");
+            assert!(began.elapsed() < PATIENCE, "the controller doesn't stop");
             std::thread::sleep(Duration::from_millis(20));
         };
-        (status.code().unwrap_or(-1), asked.elapsed())
+        (status.code().unwrap_or(-1), began.elapsed())
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.process.log()).unwrap_or_default()
     }
 
-    /// Status and body of one of its own pages; 0 and why, where it doesn't answer.
+    /// Status and body of a page on its admin port, or 0 and the error if it doesn't answer.
     pub async fn admin(&self, path: &str) -> (u16, String) {
         let url = format!("http://127.0.0.1:{}{path}", self.admin_port);
         let http = reqwest::Client::builder()
@@ -102,7 +102,7 @@ impl Controller {
     }
 }
 
-/// A port of 127.0.0.1 that nothing listens on now.
+/// A free port of 127.0.0.1.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

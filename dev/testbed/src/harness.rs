@@ -1,4 +1,4 @@
-//! What all benchmarks share: a cluster, the controller as a process, figures and tables.
+//! Shared code of all benchmarks: a cluster, the controller as a process, figures and tables.
 
 mod cluster;
 mod controller;
@@ -19,7 +19,7 @@ pub use program::program;
 pub use statistics::{gaps, mean, most_within, number, percentile, seconds};
 pub use table::Table;
 
-/// What keeps a benchmark from running.
+/// Why a benchmark failed.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// What a benchmark returns.
+/// The result of a benchmark.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,17 +1,17 @@
-//! What tests and benchmarks of the controller share.
+//! Shared code of the tests and benchmarks of the controller.
 //!
 //! - [`world`]: a namespace on a real API server, a simulated task API, and a controller that sees
 //!   only that namespace; [`controller`] is the controller as a process.
-//! - [`witness`]: sees every status and holds it against what GitOps tools are promised.
-//! - [`render`]: the chart as Helm renders it.
-//! - [`objects`] creates and edits many objects, [`admission`] and [`hanging`] stand in one
-//!   namespace's way, [`newcomers`] and [`polls`] measure what others have of it.
-//! - [`harness`]: what benchmarks have: a cluster, the controller as it is shipped, figures, tables.
+//! - [`witness`]: watches every status and checks it against the promises to GitOps tools.
+//! - [`render`]: renders the chart with Helm.
+//! - [`objects`] creates and edits many objects, [`admission`] and [`hanging`] disturb one
+//!   namespace, [`newcomers`] and [`polls`] measure what that costs others.
+//! - [`harness`]: for benchmarks: a cluster, the release build of the controller, figures, tables.
 //!
-//! What goes wrong in [`world`], [`controller`], [`witness`] and [`render`] fails the test by a
-//! panic; the others return errors.
+//! Errors in [`world`], [`controller`], [`witness`] and [`render`] panic, which fails the test. The
+//! others return errors.
 
-// A test that can't go on says so by a panic, and so does what it uses.
+// Code for tests may panic, as the tests themselves do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
@@ -32,7 +32,7 @@ pub mod whole_object;
 pub mod witness;
 pub mod world;
 
-/// The repository's directory.
+/// The root directory of the repository.
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -1,4 +1,4 @@
-//! The chart as Helm renders it.
+//! Renders the chart with Helm.
 
 use std::{
     io::Write,
@@ -17,12 +17,12 @@ pub const CHART: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../charts/scaleouttask-controller"
 );
-/// Name of the release, and so of its objects.
+/// The name of the release and of its objects.
 pub const RELEASE: &str = "scaleouttask-controller";
-/// Where it is installed.
+/// The namespace of the release.
 pub const NAMESPACE: &str = "scaleout-system";
 
-/// Helm with a home of its own: nothing of the user's is read or written.
+/// Helm with its own home directory. It reads and writes none of the user's files.
 pub fn helm() -> Command {
     static HELM: OnceLock<(std::path::PathBuf, TempDir)> = OnceLock::new();
     let (program, home) = HELM.get_or_init(|| {
@@ -43,7 +43,7 @@ pub fn values_file(values: &Value) -> NamedTempFile {
     file
 }
 
-/// All objects of a release in [`NAMESPACE`], or what Helm says against the values.
+/// All objects of a release in [`NAMESPACE`], or Helm's error about the values.
 pub fn render(values: &Value) -> Result<Vec<Value>, String> {
     render_as(RELEASE, NAMESPACE, values)
 }
@@ -65,7 +65,7 @@ pub fn render_as(release: &str, namespace: &str, values: &Value) -> Result<Vec<V
         .collect())
 }
 
-/// What a program printed, or what it said where it failed.
+/// The standard output of a program, or its standard error if it failed.
 pub fn text(output: &Output) -> Result<String, String> {
     if output.status.success() {
         Ok(String::from_utf8(output.stdout.clone()).unwrap())
@@ -74,7 +74,7 @@ pub fn text(output: &Output) -> Result<String, String> {
     }
 }
 
-/// The one object of that kind and name.
+/// The only object with that kind and name.
 pub fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let mut found = objects
         .iter()
@@ -98,28 +98,28 @@ pub fn granted(objects: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-/// A file of the repository.
+/// The text of a file in the repository.
 pub fn read(path: &str) -> String {
     let path = repository().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All objects that these values make.
+/// All objects for these values. Panics if Helm refuses them.
 pub fn rendered(values: &Value) -> Vec<Value> {
     render(values).unwrap()
 }
 
-/// What the Deployment's pods are made from.
+/// The pod template of the Deployment.
 pub fn pod(objects: &[Value]) -> &Value {
     &find(objects, "Deployment", RELEASE)["spec"]["template"]
 }
 
-/// The controller in them.
+/// The controller's container in the pod template.
 pub fn container(objects: &[Value]) -> &Value {
     &pod(objects)["spec"]["containers"][0]
 }
 
-/// What it is started with.
+/// The arguments of the controller's container.
 pub fn arguments(objects: &[Value]) -> Vec<&str> {
     let arguments = container(objects)["args"].as_array().unwrap();
     arguments
@@ -128,7 +128,7 @@ pub fn arguments(objects: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Kind and name of each object, sorted.
+/// The kind and name of each object, sorted.
 pub fn kinds(objects: &[Value]) -> Vec<String> {
     let name = |object: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

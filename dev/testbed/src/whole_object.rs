@@ -1,4 +1,4 @@
-//! One `ScaleOutTask` as the API server has it, with what tests ask of it.
+//! A `ScaleOutTask` with all fields that tests need.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::ResourceExt;
@@ -7,7 +7,7 @@ use scaleouttask_controller::{
     rules::{Object, Reason},
 };
 
-/// The whole object, as the API server has it.
+/// A `ScaleOutTask` as the API server stores it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WholeObject {
     /// Its namespace.
@@ -18,17 +18,17 @@ pub struct WholeObject {
     pub uid: String,
     /// Its version.
     pub resource_version: String,
-    /// Counts the changes of the spec.
+    /// The generation of its spec.
     pub generation: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// The poll request on it, its first 64 characters.
+    /// The value of its poll request, cut to 64 characters.
     pub poll_request: Option<String>,
-    /// The user's side.
+    /// Its spec.
     pub spec: ScaleOutTaskSpec,
-    /// The controller's side.
+    /// Its status.
     pub status: ScaleOutTaskStatus,
 }
 

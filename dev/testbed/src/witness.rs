@@ -1,4 +1,4 @@
-//! Sees every version of every object of a control plane, and holds each against what is promised to
+//! Watches every version of every object of a control plane, and checks each against the promises to
 //! GitOps tools.
 
 use std::{
@@ -20,47 +20,47 @@ use tokio::{
 
 use crate::world::client_from;
 
-/// What is asked for is there sooner, on a busy machine too.
+/// Nothing takes longer, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two watches, where one ended.
+/// The pause after a watch has ended.
 const PAUSE: Duration = Duration::from_millis(100);
 const GROUP: &str = "/apis/scaleout.dev/v1alpha1";
-/// The object that is created after all others of its namespace.
+/// An object that is created after all others of its namespace.
 const LAST: &str = "the-last";
 
-/// What was seen so far, of all namespaces.
+/// What was seen so far in all namespaces.
 #[derive(Default)]
 struct Record {
     versions: usize,
-    /// Without their times.
+    /// Distinct statuses without their times.
     statuses: BTreeSet<String>,
     reasons: BTreeMap<String, usize>,
-    /// By namespace.
+    /// Broken promises by namespace.
     breaches: BTreeMap<String, Vec<String>>,
-    /// Namespaces of which everything was seen.
-    ended: BTreeSet<String>,
-    /// How often versions may have gone by.
+    /// Namespaces in which everything was seen.
+    complete: BTreeSet<String>,
+    /// How often versions may have been missed.
     gaps: usize,
 }
 
-/// A watch of a control plane, from before its first object until this is dropped.
+/// Watches a control plane from before its first object until this is dropped.
 pub struct Witness {
-    // Of its own: that of a test ends with the test.
+    // Its own, because a test's runtime ends with the test.
     runtime: Option<Runtime>,
     client: Client,
     record: Receiver<Record>,
 }
 
-/// Everything in a namespace keeps the promises, or the test that drops this fails.
-pub struct Vow {
+/// Checks a namespace when it is dropped: the test fails if a status broke a promise.
+pub struct PromiseCheck {
     witness: Arc<Witness>,
     namespace: String,
-    /// For a control plane whose API server goes away: it forgets what the watch hasn't got.
+    /// Allows for missed versions, for a control plane whose API server is stopped.
     pub may_miss: bool,
 }
 
 impl Witness {
-    /// To be called once the CRD is there and before any object is.
+    /// Must be called after the CRD is installed and before any object is created.
     pub async fn start(plane: &ControlPlane) -> Arc<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -82,23 +82,23 @@ impl Witness {
         })
     }
 
-    /// Has everything in that namespace checked when the vow is dropped.
-    pub fn vow(self: &Arc<Self>, namespace: &str) -> Vow {
-        Vow {
+    /// Returns a check of that namespace, which is done when it is dropped.
+    pub fn check_at_end(self: &Arc<Self>, namespace: &str) -> PromiseCheck {
+        PromiseCheck {
             witness: self.clone(),
             namespace: namespace.to_owned(),
             may_miss: false,
         }
     }
 
-    /// Waits, in this thread, until everything in the namespace was seen.
-    fn see_all_of(&self, namespace: &str) -> Result<(), String> {
+    /// Blocks until everything in the namespace was seen.
+    fn wait_for_all(&self, namespace: &str) -> Result<(), String> {
         let (client, record) = (self.client.clone(), self.record.clone());
-        let seeing = until_ended(client, record, namespace.to_owned());
+        let waiting = until_complete(client, record, namespace.to_owned());
         let (sender, seen) = mpsc::channel();
         self.runtime.as_ref().unwrap().spawn(async move {
-            let all = timeout(PATIENCE, seeing).await;
-            let all = all.unwrap_or_else(|_| Err("the watch doesn't come to the end".to_owned()));
+            let all = timeout(PATIENCE, waiting).await;
+            let all = all.unwrap_or_else(|_| Err("the watch is too slow".to_owned()));
             sender.send(all).ok();
         });
         seen.recv().unwrap()
@@ -107,19 +107,19 @@ impl Witness {
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        // Within a test's runtime, no other may be waited for.
+        // A runtime must not be dropped within another one, as it would block.
         self.runtime.take().unwrap().shutdown_background();
     }
 }
 
-impl Drop for Vow {
+impl Drop for PromiseCheck {
     fn drop(&mut self) {
-        // What has failed needs no second reason.
+        // The test has already failed.
         if thread::panicking() {
             return;
         }
         let namespace = &self.namespace;
-        let all = self.witness.see_all_of(namespace);
+        let all = self.witness.wait_for_all(namespace);
         assert_eq!(all, Ok(()), "{namespace}");
         let record = self.witness.record.borrow();
         let breaches = record.breaches.get(namespace).cloned().unwrap_or_default();
@@ -127,7 +127,7 @@ impl Drop for Vow {
         let (reasons, gaps) = (record.reasons.clone(), record.gaps);
         drop(record);
         println!(
-            "held against the promises to GitOps tools so far: {versions} versions, {statuses} \
+            "checked against the promises to GitOps tools so far: {versions} versions, {statuses} \
              distinct statuses, {gaps} gaps; {reasons:?}"
         );
         assert!(breaches.is_empty(), "{namespace}: {}", breaches.join("\n"));
@@ -135,8 +135,8 @@ impl Drop for Vow {
     }
 }
 
-/// Creates one object more: once the watch shows it, it has shown everything before.
-async fn until_ended(
+/// Creates one more object. Once the watch shows it, everything before was seen.
+async fn until_complete(
     client: Client,
     mut record: Receiver<Record>,
     namespace: String,
@@ -151,15 +151,15 @@ async fn until_ended(
         .unwrap();
     let created = client.request::<Value>(request).await;
     created.map_err(|error| error.to_string())?;
-    let ended = record.wait_for(|record| record.ended.contains(&namespace));
-    ended.await.map_err(|_| "the watch ended".to_owned())?;
+    let complete = record.wait_for(|record| record.complete.contains(&namespace));
+    complete.await.map_err(|_| "the watch ended".to_owned())?;
     Ok(())
 }
 
-/// Notes every version from `from` on, for ever.
+/// Records every version from `from` on, forever.
 async fn watch(client: Client, mut from: String, record: Sender<Record>) {
     loop {
-        // Where it breaks, it goes on from the same version.
+        // After an error, it continues from the same version.
         let is_too_old = watch_once(&client, &mut from, &record).await;
         if let Ok(true) = is_too_old
             && let Ok(version) = list(&client, &record).await
@@ -171,7 +171,7 @@ async fn watch(client: Client, mut from: String, record: Sender<Record>) {
     }
 }
 
-/// Notes versions until the watch ends, and says whether it can't go on from there.
+/// Records versions until the watch ends. Returns whether `from` is too old to continue.
 async fn watch_once(
     client: &Client,
     from: &mut String,
@@ -188,10 +188,10 @@ async fn watch_once(
     while let Some(event) = events.next().await {
         *from = match event? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                record.send_modify(|record| record.note(&object));
+                record.send_modify(|record| record.add(&object));
                 version(&object)
             }
-            // Its status was seen before.
+            // Its last status was already seen.
             WatchEvent::Deleted(object) => version(&object),
             WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
             WatchEvent::Error(status) => return Ok(status.code == 410),
@@ -200,12 +200,12 @@ async fn watch_once(
     Ok(false)
 }
 
-/// Notes what is there, and returns the version after which a watch has the rest.
+/// Records all objects, and returns the version from which a watch can continue.
 async fn list(client: &Client, record: &Sender<Record>) -> kube::Result<String> {
     let request = http::Request::get(format!("{GROUP}/scaleouttasks"));
     let list: Value = client.request(request.body(Vec::new()).unwrap()).await?;
     let objects = list["items"].as_array().unwrap();
-    record.send_modify(|record| objects.iter().for_each(|object| record.note(object)));
+    record.send_modify(|record| objects.iter().for_each(|object| record.add(object)));
     Ok(version(&list))
 }
 
@@ -215,11 +215,11 @@ fn version(object: &Value) -> String {
 }
 
 impl Record {
-    fn note(&mut self, object: &Value) {
+    fn add(&mut self, object: &Value) {
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap().to_owned();
         if metadata["name"] == LAST {
-            self.ended.insert(namespace);
+            self.complete.insert(namespace);
             return;
         }
         self.versions += 1;
@@ -241,7 +241,7 @@ fn reason(status: &Value) -> String {
     reason.unwrap_or("untouched").to_owned()
 }
 
-/// Without the times, which differ everywhere.
+/// A status without times, which always differ.
 fn timeless(value: &Value) -> Value {
     const TIMES: [&str; 4] = ["created", "updated", "finishedAt", "lastTransitionTime"];
     match value {

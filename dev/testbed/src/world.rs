@@ -1,4 +1,5 @@
-//! What each test has: a namespace, a simulator, and a controller that sees only that namespace.
+//! The environment of a test: a namespace, a simulator, and a controller that watches only that
+//! namespace.
 
 use std::{
     fs,
@@ -41,36 +42,36 @@ use crate::{
     WholeObject,
     controller::Controller,
     render::{granted, render},
-    witness::{Vow, Witness},
+    witness::{PromiseCheck, Witness},
 };
 
-/// Nothing that a test waits for takes longer, on a busy machine too.
+/// Nothing that a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-/// What the controller is known by to RBAC.
+/// The user name of the controller.
 pub const USER: &str = "scaleouttask-controller";
-/// The group of all controllers, where a test has several.
+/// The group of all controllers of a test.
 pub const GROUP: &str = "scaleouttask-controllers";
 
-/// A namespace, a simulated task API, and a controller that sees only that namespace.
+/// A namespace, a simulated task API, and a controller that watches only that namespace.
 pub struct World {
     /// The control plane that all tests of a binary share.
     pub plane: &'static ControlPlane,
     /// The administrator's client.
     pub client: Client,
-    /// The test's own namespace.
+    /// The namespace of this test.
     pub namespace: String,
-    /// The task API that the controller asks.
+    /// The task API that the controller calls.
     pub simulator: Simulator,
     directory: TempDir,
     controller: Option<Controller>,
     starts: AtomicU32,
     witness: Arc<Witness>,
-    // At the end, when nobody writes any more.
-    vows: Vec<Vow>,
+    // The last field: they check when they are dropped, after everything that writes has ended.
+    checks: Vec<PromiseCheck>,
 }
 
 impl World {
-    /// A world without tasks; its namespace begins with that name.
+    /// A world without tasks. The name of its namespace begins with `name`.
     pub async fn new(name: &str) -> Self {
         Self::with_script(name, Script::default()).await
     }
@@ -91,7 +92,7 @@ impl World {
         let namespace = format!("{name}-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         create_namespace(&client, &namespace).await;
         Self {
-            vows: vec![witness.vow(&namespace)],
+            checks: vec![witness.check_at_end(&namespace)],
             witness: witness.clone(),
             plane,
             client,
@@ -108,7 +109,7 @@ impl World {
     pub async fn add_namespace(&mut self, suffix: &str) -> String {
         let namespace = format!("{}-{suffix}", self.namespace);
         create_namespace(&self.client, &namespace).await;
-        self.vows.push(self.witness.vow(&namespace));
+        self.checks.push(self.witness.check_at_end(&namespace));
         namespace
     }
 
@@ -132,12 +133,12 @@ impl World {
         self.start_with(&["--credentials", "none"], &[]);
     }
 
-    /// Starts the controller with these arguments and variables beside the usual ones.
+    /// Starts the controller with additional arguments and environment variables.
     pub fn start_with(&mut self, args: &[&str], env: &[(&str, &str)]) {
         self.controller = Some(self.controller(USER, &self.simulator, args, env));
     }
 
-    /// A controller of the test's own, known to the API server as `user`.
+    /// Starts another controller, as `user`.
     pub fn controller(
         &self,
         user: &str,
@@ -159,12 +160,12 @@ impl World {
         Controller::spawn(command, &log)
     }
 
-    /// Stops the controller as a cluster would, and says how it ended and how long that took.
+    /// Stops the controller by SIGTERM. Returns its exit code and how long that took.
     pub fn stop(&mut self) -> (i32, Duration) {
         self.controller.take().unwrap().stop()
     }
 
-    /// What the controller has logged so far.
+    /// The controller's log so far.
     pub fn log(&self) -> String {
         self.controller
             .as_ref()
@@ -185,7 +186,7 @@ impl World {
             "metadata": { "name": name },
             "spec": spec,
         });
-        // Raw, for bad specs have no type.
+        // Without the typed API, which can't send bad specs.
         let url = format!(
             "/apis/scaleout.dev/v1alpha1/namespaces/{}/scaleouttasks?fieldManager=tests",
             self.namespace
@@ -229,7 +230,7 @@ impl World {
         }
         let now = self.api().get(name).await.unwrap();
         panic!(
-            "{name} didn't become what was waited for; it is {:#?}\n{}",
+            "{name} didn't reach the expected status; it is {:#?}\n{}",
             now.status,
             self.log()
         );
@@ -268,8 +269,8 @@ impl World {
         .await;
     }
 
-    /// The requests to the API server that changed the object's status or deleted it, with their
-    /// answers' codes, from the audit log.
+    /// The response codes of all requests that wrote the object's status or deleted it, from the
+    /// audit log.
     pub fn writes(&self, name: &str) -> Vec<u64> {
         let writes = self.audited("scaleouttasks", name);
         let codes = writes
@@ -278,7 +279,7 @@ impl World {
         codes.map(Option::unwrap).collect()
     }
 
-    /// What controllers asked the API server to change, from the audit log, in its order.
+    /// All requests of controllers that change that object, from the audit log, in its order.
     pub fn audited(&self, resource: &str, name: &str) -> Vec<Value> {
         const CHANGING: [&str; 4] = ["create", "patch", "update", "delete"];
         let mut requests = self.all_audited(resource);
@@ -289,7 +290,7 @@ impl World {
         requests
     }
 
-    /// How controllers asked for objects of that kind, from the audit log.
+    /// The verbs of all requests of controllers for objects of that kind, from the audit log.
     pub fn audited_verbs(&self, resource: &str) -> Vec<String> {
         let requests = self.all_audited(resource);
         let verbs = requests.iter().map(|event| event["verb"].as_str());
@@ -298,7 +299,7 @@ impl World {
 
     fn all_audited(&self, resource: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.plane.audit_log()).unwrap();
-        let is_asked_for = |event: &Value| {
+        let matches = |event: &Value| {
             let object = &event["objectRef"];
             let groups = event["user"]["groups"].as_array();
             event["stage"] == "ResponseComplete"
@@ -308,7 +309,7 @@ impl World {
         };
         log.lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(is_asked_for)
+            .filter(matches)
             .collect()
     }
 
@@ -327,13 +328,13 @@ impl World {
                 .is_some_and(|regarding| regarding.name.as_deref() == Some(name))
         });
         events.sort_by_key(|event| event.event_time.clone());
-        let told = |event: Event| {
+        let type_and_reason = |event: Event| {
             (
                 event.type_.unwrap_or_default(),
                 event.reason.unwrap_or_default(),
             )
         };
-        events.into_iter().map(told).collect()
+        events.into_iter().map(type_and_reason).collect()
     }
 
     /// Runs kubectl in the namespace, as the administrator.
@@ -343,7 +344,7 @@ impl World {
         command.output().unwrap()
     }
 
-    /// Runs kubectl, which must succeed, and returns what it printed.
+    /// Runs kubectl, which must succeed, and returns its output.
     pub fn kubectl_text(&self, args: &[&str]) -> String {
         let output = self.kubectl(args);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -351,18 +352,18 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The port of the controller's own pages.
+    /// The controller's admin port.
     pub fn admin_port(&self) -> u16 {
         self.controller.as_ref().unwrap().admin_port()
     }
 
-    /// Body and status of one of the controller's own pages.
+    /// Status and body of a page on the controller's admin port.
     pub async fn admin(&self, path: &str) -> (u16, String) {
         self.controller.as_ref().unwrap().admin(path).await
     }
 }
 
-/// All statuses that an object had.
+/// Records all statuses of an object.
 pub struct History {
     statuses: Arc<Mutex<Vec<ScaleOutTaskStatus>>>,
     watching: JoinHandle<()>,
@@ -381,26 +382,26 @@ impl Drop for History {
     }
 }
 
-/// Reason and status of `Ready`, and the type of the condition beside it.
+/// Reason and status of `Ready`, and the type of the other condition, if any.
 pub fn ready(object: &WholeObject) -> (&str, &str, &str) {
     let ready = object.ready();
-    let beside = object
+    let abnormal = object
         .status
         .conditions
         .iter()
         .find(|condition| condition.type_ != "Ready")
         .map_or("", |condition| condition.type_.as_str());
-    ready.map_or(("", "", beside), |ready| {
-        (&ready.reason, &ready.status, beside)
+    ready.map_or(("", "", abnormal), |ready| {
+        (&ready.reason, &ready.status, abnormal)
     })
 }
 
-/// Waits until `probe` says yes.
+/// Waits until `probe` returns true.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, probe: impl FnMut() -> F) {
     eventually_within(PATIENCE, what, probe).await;
 }
 
-/// Waits until `probe` says yes, for what may take longer than the rest.
+/// The same with another time limit.
 pub async fn eventually_within<F: Future<Output = bool>>(
     limit: Duration,
     what: &str,
@@ -421,12 +422,12 @@ async fn create_namespace(client: &Client, name: &str) {
     namespaces.create(&params, &namespace).await.unwrap();
 }
 
-/// The administrator's client.
+/// A client for the administrator.
 pub async fn client_of(plane: &ControlPlane) -> Client {
     client_from(plane.kubeconfig()).await
 }
 
-/// A client that goes on for as long as the runtime it is made in.
+/// A client. It works as long as the runtime in which it is created.
 pub async fn client_from(kubeconfig: &Path) -> Client {
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -439,7 +440,7 @@ pub async fn client_from(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// The CRD, and a role with what the chart grants and no more.
+/// Installs the CRD, and a role with exactly the permissions that the chart grants.
 pub async fn install(client: &Client) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -476,7 +477,7 @@ pub async fn install(client: &Client) {
         .unwrap();
 }
 
-/// What the chart grants a controller, wherever its Lease is and whatever that is called.
+/// The rules that the chart grants, for a Lease of any name.
 fn rules() -> Vec<Value> {
     let mut rules = granted(&render(&json!({})).unwrap());
     for rule in &mut rules {

@@ -1,4 +1,4 @@
-//! A real etcd and kube-apiserver with the CRD, the controller's role, and objects.
+//! A real etcd and kube-apiserver with the CRD and the controller's role.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,40 +16,41 @@ use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
 use super::{Result, metrics};
 use crate::{objects::create_all, repository};
 
-/// What the controller is known by to RBAC.
+/// The user name of the controller.
 const USER: &str = "scaleouttask-controller";
 
-/// Objects in a page of a list, and where in it the metadata of the page are.
+/// How many objects a page of a list has.
 const PAGE: u32 = 250;
+/// The metadata of a page is within this many bytes of its end.
 const TAIL: usize = 1000;
 
 /// An object's spec.
 pub type Spec = ScaleOutTaskSpec;
 
-/// Requests that change something.
+/// Numbers of requests that change something.
 #[derive(Clone, Copy)]
 pub struct Writes {
-    /// Of our kind, status included.
+    /// Requests for our kind, including its status.
     pub objects: f64,
-    /// Of Events.
+    /// Requests for Events.
     pub events: f64,
 }
 
 impl Writes {
-    /// All of them.
+    /// Their sum.
     pub fn total(self) -> f64 {
         self.objects + self.events
     }
 }
 
-/// It ends when this is dropped.
+/// A running control plane. It stops when this is dropped.
 pub struct Cluster {
     plane: ControlPlane,
     client: Client,
 }
 
 impl Cluster {
-    /// Starts one, with the CRD and the controller's role.
+    /// Starts a control plane, and installs the CRD and the controller's role.
     pub async fn start() -> Result<Self> {
         let start = || ControlPlane::start(&Options::default());
         let plane = tokio::task::spawn_blocking(start).await??;
@@ -65,7 +66,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The CRD, and a role with what the controller may do and no more.
+    /// Installs the CRD and the controller's role.
     fn install(&self) -> Result<()> {
         let repository = repository();
         let crd = repository.join("crds/scaleouttasks.yaml");
@@ -86,7 +87,7 @@ impl Cluster {
         self.kubectl(&["create", "namespace", name])
     }
 
-    /// Creates these objects, by name.
+    /// Creates objects with these names and specs.
     pub async fn create(&self, namespace: &str, objects: Vec<(String, Spec)>) -> Result<()> {
         Ok(create_all(&self.objects(namespace), objects).await?)
     }
@@ -109,12 +110,12 @@ impl Cluster {
         &self.plane
     }
 
-    /// The objects of a namespace, to work with.
+    /// The API for the objects of a namespace.
     pub fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// How long it takes to list all objects of a namespace, page by page, and to look at none.
+    /// Measures how long it takes to list all objects of a namespace, page by page, without decoding.
     pub async fn list_bare(&self, namespace: &str) -> Result<Duration> {
         let begin = Instant::now();
         let mut params = ListParams::default().limit(PAGE);
@@ -135,7 +136,7 @@ impl Cluster {
         }
     }
 
-    /// What the API server counted so far of what it was asked to change.
+    /// Numbers of changing requests so far, from the metrics of the API server.
     pub async fn writes(&self) -> Result<Writes> {
         let request = http::Request::get("/metrics").body(Vec::new())?;
         let page = self.client.request_text(request).await?;
@@ -157,12 +158,12 @@ impl Cluster {
         Ok(self.plane.user(USER, None)?)
     }
 
-    /// A directory that goes away with the cluster.
+    /// A directory that is removed with the cluster.
     pub fn directory(&self) -> &Path {
         self.plane.directory()
     }
 
-    /// Which Kubernetes it is.
+    /// The version of Kubernetes.
     pub async fn version(&self) -> Result<String> {
         Ok(self.client.apiserver_version().await?.git_version)
     }
@@ -172,7 +173,7 @@ impl Cluster {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("kubectl {}: {}", arguments.join(" "), said.trim_end()).into())
+        let error = String::from_utf8_lossy(&output.stderr);
+        Err(format!("kubectl {}: {}", arguments.join(" "), error.trim_end()).into())
     }
 }

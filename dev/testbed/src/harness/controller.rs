@@ -1,4 +1,4 @@
-//! The controller in a process of its own.
+//! The controller as a separate process.
 
 use std::{
     net::TcpListener,
@@ -15,14 +15,14 @@ use super::{
     process::{Usage, find, usage},
 };
 
-/// How long it may take to be ready.
+/// How long the controller may take to become ready.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// How long it may take to stop; then it is killed.
+/// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// Often enough, and seldom enough not to slow down what it looks at.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often readiness is checked. Not too often, as checks slow down the controller.
+const CHECK_PERIOD: Duration = Duration::from_millis(10);
 
-/// How the controller is to run.
+/// How to start the controller.
 pub struct Launch<'a> {
     /// The controller's program.
     pub program: &'a Path,
@@ -30,17 +30,17 @@ pub struct Launch<'a> {
     pub namespace: &'a str,
     /// Further arguments of `run`.
     pub arguments: Vec<String>,
-    /// An access key and its secret; unsigned without.
+    /// An access key and its secret. Without them, calls are unsigned.
     pub key: Option<(&'a str, &'a str)>,
 }
 
-/// A running controller; it ends when this is dropped.
+/// A running controller. It is killed when this is dropped.
 pub struct Controller {
     process: Process,
     program: String,
     address: String,
     http: reqwest::Client,
-    /// When its process was begun.
+    /// When its process was started.
     pub begun: Instant,
 }
 
@@ -88,7 +88,7 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Waits until it is ready, and says how long that took from its beginning.
+    /// Waits until it is ready. Returns how long that took from its start.
     pub async fn until_ready(&mut self) -> Result<Duration> {
         while !self.is_ready().await {
             self.check_running()?;
@@ -96,7 +96,7 @@ impl Controller {
                 let log = self.process.log_tail();
                 return Err(format!("the controller isn't ready: {log}").into());
             }
-            sleep(LOOK).await;
+            sleep(CHECK_PERIOD).await;
         }
         Ok(self.begun.elapsed())
     }
@@ -107,29 +107,29 @@ impl Controller {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// A metric of its own, summed over its labels.
+    /// One of its metrics, summed over all labels.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         self.metric_where(name, "").await
     }
 
-    /// The same over the series whose labels hold `label`.
+    /// One of its metrics, summed over the series whose labels contain `label`.
     pub async fn metric_where(&self, name: &str, label: &str) -> Result<f64> {
         let page = self.http.get(format!("http://{}/metrics", self.address));
         let page = page.send().await?.error_for_status()?.text().await?;
         Ok(super::metrics::sum(&page, name, &[label]))
     }
 
-    /// What it has used of the machine.
+    /// Its use of processor and memory so far.
     pub fn usage(&self) -> Result<Usage> {
         usage(find(&self.program, &self.address)?)
     }
 
-    /// Fails if it ended by itself.
+    /// Fails if it has exited.
     pub fn check_running(&mut self) -> Result<()> {
         Ok(self.process.check_running()?)
     }
 
-    /// Stops it, and fails if it takes too long.
+    /// Stops it. Fails if that takes too long.
     pub fn stop(mut self) -> Result<()> {
         self.process.stop(STOP_LIMIT)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! The document of all benchmarks, each with a section of its own between markers.
+//! Writes `docs/benchmarks.md`, in which each benchmark has a section between markers.
 
 use std::{fs, io};
 
@@ -11,7 +11,7 @@ const HEADING: &str = "\
 Each section is written by the benchmark that it tells of.
 ";
 
-/// Writes a section of `docs/benchmarks.md`, in place of the one of that name if there is one.
+/// Writes a section of `docs/benchmarks.md`, and replaces the one of the same name if there is one.
 pub fn replace_section(name: &str, text: &str) -> Result<()> {
     let directory = repository().join("docs");
     fs::create_dir_all(&directory)?;

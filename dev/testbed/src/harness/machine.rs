@@ -1,10 +1,10 @@
-//! What a benchmark ran on.
+//! Describes the machine of a benchmark.
 
 use std::{fs, thread};
 
 use super::{Cluster, Result};
 
-/// Processors, memory, kernel and versions, in one line.
+/// Processors, memory, kernel and versions in one line.
 pub async fn machine(cluster: &Cluster) -> Result<String> {
     let cores = thread::available_parallelism()?;
     let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unnamed".to_owned());

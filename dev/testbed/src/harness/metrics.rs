@@ -1,6 +1,6 @@
-//! Reading a page of metrics.
+//! Parses metrics.
 
-/// The sum of a metric over the series whose labels hold all of `labels`.
+/// The sum of a metric over the series whose labels contain all of `labels`.
 pub fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
     let value = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;

@@ -1,20 +1,20 @@
-//! What a process uses, from /proc.
+//! The use of processor and memory by a process, from /proc.
 
 use std::fs;
 
 use super::Result;
 
-/// How `/proc/PID/stat` counts: `USER_HZ`, 100 wherever Linux runs today.
+/// The unit of `/proc/PID/stat`: `USER_HZ`, which is 100 on all common platforms.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What a process has used of the machine.
+/// The use of processor and memory by a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Processor time since its start, of user and kernel, in seconds.
+    /// Processor time since its start, user and kernel, in seconds.
     pub cpu: f64,
-    /// Resident memory now, in MiB.
+    /// Current resident memory, in MiB.
     pub resident: f64,
-    /// The most resident memory that it had, in MiB.
+    /// Largest resident memory so far, in MiB.
     pub peak: f64,
 }
 
@@ -34,12 +34,12 @@ pub fn usage(pid: u32) -> Result<Usage> {
     })
 }
 
-/// What this process uses.
+/// The usage of this process.
 pub fn own_usage() -> Result<Usage> {
     usage(std::process::id())
 }
 
-/// The 14th and 15th field; the second, a name in brackets, may hold blanks.
+/// The sum of the 14th and 15th field. The second field, a name in brackets, may contain blanks.
 fn cpu(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut times = fields.split(' ').skip(11).map(str::parse::<f64>);
@@ -47,7 +47,7 @@ fn cpu(stat: &str) -> Option<f64> {
     Some(ticks / TICKS_PER_SECOND)
 }
 
-/// The process of that program with that argument, and not the shell that looks after it.
+/// The process of that program with that argument, not the shell that started it.
 pub fn find(program: &str, argument: &str) -> Result<u32> {
     let is_it = |pid: &u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The program that is measured: the one that is shipped.
+//! The program to measure: the release build.
 
 use std::{
     env,
@@ -9,10 +9,10 @@ use std::{
 use super::Result;
 use crate::repository;
 
-/// Another program to measure in its place.
+/// The variable that names another program to measure instead.
 const OTHER: &str = "SCALEOUTTASK_PROGRAM";
 
-/// Builds the controller as its image holds it, and returns its path.
+/// Builds the controller as in its image, and returns its path.
 pub fn program() -> Result<PathBuf> {
     if let Some(path) = env::var_os(OTHER) {
         return Ok(Path::new(&path).canonicalize()?);

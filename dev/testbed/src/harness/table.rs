@@ -1,8 +1,8 @@
-//! Tables in Markdown, aligned so that a terminal shows them well too.
+//! Tables in Markdown, aligned so that they are readable in a terminal too.
 
 use std::fmt;
 
-/// A table with a line of titles.
+/// A table with a row of titles.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
