@@ -14,8 +14,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Takes the programs from `KUBEBUILDER_ASSETS` if it is set. Otherwise they are built from a
-    /// pinned Go module into the user's cache, once: `$SCALEOUTTASK_CACHE_DIR`, else
+    /// Uses the programs in `KUBEBUILDER_ASSETS` if it is set. Otherwise builds them once from a
+    /// pinned Go module into the user's cache: `$SCALEOUTTASK_CACHE_DIR`, else
     /// `$XDG_CACHE_HOME/scaleouttask-controller`, else `~/.cache/scaleouttask-controller`.
     pub fn locate_or_build(progress: &mut dyn Progress) -> Result<Self, Error> {
         if let Some(directory) = variable("KUBEBUILDER_ASSETS") {

@@ -1,4 +1,4 @@
-//! Programs in the user's cache, built once.
+//! The cache of built programs in the user's cache directory.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,31 +7,31 @@ use crate::error::{Error, create_dir};
 use crate::go::{self, Module, Program};
 use crate::progress::Progress;
 
-/// What is built from one version of a Go module, for one platform.
+/// The programs built from one version of a Go module for one platform.
 pub(crate) struct Cache {
     home: PathBuf,
     module: &'static Module,
 }
 
 impl Cache {
-    /// In `$SCALEOUTTASK_CACHE_DIR`, else `$XDG_CACHE_HOME/scaleouttask-controller`, else
+    /// The cache in `$SCALEOUTTASK_CACHE_DIR`, else `$XDG_CACHE_HOME/scaleouttask-controller`, else
     /// `~/.cache/scaleouttask-controller`.
     pub(crate) fn of(module: &'static Module) -> Result<Self, Error> {
         let home = directory()?.join(module.name).join(module.build_id());
         Ok(Self { home, module })
     }
 
-    /// The directory of all that is built.
+    /// The directory of the built programs.
     pub(crate) fn bin(&self) -> PathBuf {
         self.home.join("bin")
     }
 
-    /// The module's files, for Go; there once something was built.
+    /// The directory of the module's files. It exists once something was built.
     pub(crate) fn module(&self) -> PathBuf {
         self.home.join("module")
     }
 
-    /// Builds what is missing of these programs.
+    /// Builds those of the programs that are missing.
     pub(crate) fn build(
         &self,
         programs: &[Program],
@@ -54,7 +54,7 @@ impl Cache {
         let names: Vec<&str> = missing.iter().map(|program| program.name).collect();
         progress.started(&names, &bin);
         for program in missing {
-            // A half-built program never has its name.
+            // Renamed when complete, so that a partial program never has the final name.
             let partial = module.join(format!("{}.{}", program.name, std::process::id()));
             go::build(&module, program, &partial, &mut || {
                 progress.building(program.name);
@@ -66,7 +66,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Waits for the lock, which the system frees when its holder ends, however it does.
+    /// Waits for the lock. The system releases it when the holding process ends in any way.
     pub(crate) fn lock(&self, progress: &mut dyn Progress) -> Result<File, Error> {
         let path = self.home.join("lock");
         let failed = || Error::io(format!("lock {}", path.display()));
@@ -83,7 +83,7 @@ impl Cache {
     }
 }
 
-/// Those of the programs that the directory doesn't hold.
+/// The programs that are not in the directory.
 pub(crate) fn missing<'a>(directory: &Path, programs: &'a [Program]) -> Vec<&'a Program> {
     programs
         .iter()
@@ -99,7 +99,7 @@ fn directory() -> Result<PathBuf, Error> {
         .ok_or(Error::NoCacheDirectory)
 }
 
-/// A variable of the environment; an empty one counts as absent.
+/// An environment variable. An empty one counts as not set.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())

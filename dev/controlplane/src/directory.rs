@@ -1,4 +1,4 @@
-//! A temporary directory that goes away even when we are killed.
+//! A temporary directory that is removed even if this process is killed.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,19 +9,19 @@ use tempfile::TempDir;
 use crate::Error;
 use crate::process::SHELL;
 
-/// Removes the directory when its input ends, trying again while dying processes still write.
-const JANITOR: &str = r#"
+/// Removes the directory when its input ends. Retries while dying processes still write.
+const REMOVER: &str = r#"
 read -r _
 tries=0
 while ! rm -rf -- "$1" && [ "$tries" -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done
 "#;
 
-/// A private temporary directory. A static is never dropped, and a killed process drops nothing:
-/// in both cases the janitor removes it.
+/// A private temporary directory. A static is never dropped, and neither is anything in a killed
+/// process. In both cases, the remover process deletes it.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: TempDir,
-    janitor: Child,
+    remover: Child,
 }
 
 impl Directory {
@@ -29,9 +29,9 @@ impl Directory {
         let path = tempfile::Builder::new()
             .prefix("controlplane-")
             .tempdir()
-            .map_err(Error::io("make a temporary directory"))?;
-        let janitor = Command::new(SHELL)
-            .args(["-c", JANITOR, "janitor"])
+            .map_err(Error::io("create a temporary directory"))?;
+        let remover = Command::new(SHELL)
+            .args(["-c", REMOVER, "remover"])
             .arg(path.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -39,7 +39,7 @@ impl Directory {
             .process_group(0)
             .spawn()
             .map_err(Error::io(format!("start {SHELL}")))?;
-        Ok(Self { path, janitor })
+        Ok(Self { path, remover })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,7 +49,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        drop(self.janitor.stdin.take());
-        let _ = self.janitor.wait();
+        drop(self.remover.stdin.take());
+        let _ = self.remover.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, each with what to do about it.
+//! Errors. Each message says what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum Error {
         program: &'static str,
     },
 
-    /// No directory is known to build into.
+    /// There is no cache directory.
     #[error(
         "there is no cache directory to build the test control plane in: set HOME, XDG_CACHE_HOME or SCALEOUTTASK_CACHE_DIR"
     )]
@@ -29,7 +29,7 @@ pub enum Error {
     /// There is no Go toolchain on `PATH`.
     #[error("Go {minimum} or newer is needed to build the test control plane: {GET_GO}")]
     GoMissing {
-        /// The oldest version that will do.
+        /// The oldest version that works.
         minimum: String,
     },
 
@@ -38,20 +38,20 @@ pub enum Error {
         "Go {minimum} or newer is needed to build the test control plane, and this is {found}: {GET_GO}"
     )]
     GoTooOld {
-        /// The oldest version that will do.
+        /// The oldest version that works.
         minimum: String,
-        /// What `go` says of itself.
+        /// The version that was found.
         found: String,
     },
 
     /// `go build` failed.
     #[error(
-        "go could not build {program}; its last words:\n{output}\nCheck the network and the free disk space, then start again: what is built already is kept"
+        "go could not build {program}; the end of its output:\n{output}\nCheck the network and the free disk space, then start again: what is built already is kept"
     )]
     GoBuild {
         /// The program that was being built.
         program: &'static str,
-        /// The last lines that Go wrote.
+        /// The last lines of its output.
         output: String,
     },
 
@@ -60,20 +60,20 @@ pub enum Error {
     Io {
         /// What was tried, with the path.
         action: String,
-        /// What the system answered.
+        /// The error of the system.
         source: io::Error,
     },
 
-    /// A certificate or key could not be made.
-    #[error("cannot make the test control plane's certificates: {0}")]
+    /// A certificate or key could not be created.
+    #[error("cannot create the test control plane's certificates: {0}")]
     Certificate(#[from] rcgen::Error),
 
-    /// A process ended by itself.
+    /// A process exited by itself.
     #[error("{name} ended by itself ({status}); the end of its log:\n{log}")]
     Exited {
         /// The program.
         name: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// The last lines of its log.
         log: String,
@@ -82,7 +82,7 @@ pub enum Error {
     /// The API server did not become ready.
     #[error("the API server was not ready within {} s: is the machine overloaded? The end of its log:\n{log}", waited.as_secs())]
     NotReady {
-        /// How long it was given.
+        /// How long it was waited for.
         waited: Duration,
         /// The last lines of its log.
         log: String,
@@ -100,18 +100,18 @@ impl Error {
         move |source| Self::Io { action, source }
     }
 
-    /// Whether a process failed because something else took its port.
+    /// Whether a process failed because its port is in use.
     pub(crate) fn is_port_taken(&self) -> bool {
         matches!(self, Self::Exited { log, .. } if log.contains("address already in use"))
     }
 }
 
-/// Writes a file of the plane.
+/// Writes a file.
 pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
     std::fs::write(path, contents).map_err(Error::io(format!("write {}", path.display())))
 }
 
-/// Makes a directory and its parents.
+/// Creates a directory and its parents.
 pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(path).map_err(Error::io(format!("make {}", path.display())))
+    std::fs::create_dir_all(path).map_err(Error::io(format!("create {}", path.display())))
 }

@@ -9,20 +9,20 @@ use std::time::Duration;
 use crate::error::{Error, create_dir, write};
 use crate::process::Process;
 
-/// How often a build's progress is told.
+/// How often the progress of a build is reported.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A Go module that pins programs with all that they are built from.
+/// A Go module that pins programs and all their dependencies.
 pub(crate) struct Module {
-    /// Its folder in the cache.
+    /// Its directory in the cache.
     pub(crate) name: &'static str,
-    /// The dependency by whose version its builds are called.
+    /// The dependency whose version names its builds.
     main: &'static str,
-    /// Each with its name.
+    /// The names and contents of its files.
     files: [(&'static str, &'static str); 3],
 }
 
-/// Kubernetes and what stands on the same libraries, which are then built once for all.
+/// Kubernetes and programs on the same libraries, so that these are built only once.
 pub(crate) static KUBERNETES: Module = Module {
     name: "control-plane",
     main: "k8s.io/kubernetes",
@@ -44,7 +44,7 @@ pub(crate) static PROMETHEUS: Module = Module {
     ],
 };
 
-/// A program and the Go package it is built from.
+/// A program and its Go package.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     package: &'static str,
@@ -56,32 +56,32 @@ impl Program {
     }
 }
 
-/// What a control plane needs, of [`KUBERNETES`].
+/// The programs of a control plane, from [`KUBERNETES`].
 pub(crate) static CONTROL_PLANE: [Program; 3] = [
     Program::new("etcd", "go.etcd.io/etcd/server/v3"),
     Program::new("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     Program::new("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
-/// Of [`KUBERNETES`].
+/// Helm, from [`KUBERNETES`].
 pub(crate) static HELM: [Program; 1] = [Program::new("helm", "helm.sh/helm/v4/cmd/helm")];
 
-/// Makes CRDs of Go types; of [`KUBERNETES`].
+/// Generates CRDs from Go types, from [`KUBERNETES`].
 pub(crate) static CONTROLLER_GEN: [Program; 1] = [Program::new(
     "controller-gen",
     "sigs.k8s.io/controller-tools/cmd/controller-gen",
 )];
 
-/// Of [`PROMETHEUS`].
+/// Checks and tests alerts, from [`PROMETHEUS`].
 pub(crate) static PROMTOOL: [Program; 1] = [Program::new(
     "promtool",
     "github.com/prometheus/prometheus/cmd/promtool",
 )];
 
 impl Module {
-    /// Names what is built: the version, the platform and a hash of the module.
+    /// The ID of a build: the version, the platform and a hash of the module.
     pub(crate) fn build_id(&self) -> String {
-        // FNV-1a, since it has to be the same for every compiler.
+        // FNV-1a, because the hash must be the same with every compiler.
         let bytes = self
             .files
             .iter()
@@ -101,7 +101,7 @@ impl Module {
             .try_for_each(|(name, text)| write(&directory.join(name), text))
     }
 
-    /// `1.26` of the module's `go 1.26.0`.
+    /// The required version of Go, such as `1.26` for `go 1.26.0`.
     fn minimum_version(&self) -> String {
         let version = self.required("go");
         version
@@ -110,7 +110,7 @@ impl Module {
             .to_owned()
     }
 
-    /// The version that go.mod gives for `name`.
+    /// The version of `name` in go.mod.
     fn required(&self, name: &str) -> &'static str {
         let words = |line: &'static str| {
             let mut words = line
@@ -127,10 +127,11 @@ impl Module {
     }
 }
 
-/// Fails with one clear line if there is no Go, or one that cannot build the module.
+/// Fails with one clear line if there is no Go or if it is too old for the module.
 pub(crate) fn check_toolchain(module: &Module, directory: &Path) -> Result<(), Error> {
     let minimum = module.minimum_version();
-    // Inside the module a newer toolchain is fetched, if that is allowed; `/` shows Go's own.
+    // In the module's directory, Go fetches a newer toolchain if allowed. In `/`, it reports its own
+    // version.
     if go_version(directory, &minimum)?.is_some_and(|found| minor(&found) >= minor(&minimum)) {
         return Ok(());
     }
@@ -138,7 +139,7 @@ pub(crate) fn check_toolchain(module: &Module, directory: &Path) -> Result<(), E
     Err(Error::GoTooOld { minimum, found })
 }
 
-/// Builds `program` as the file `target`, telling `tick` about ten times a second.
+/// Builds `program` as the file `target`. Calls `tick` about ten times a second.
 pub(crate) fn build(
     module: &Path,
     program: &Program,
@@ -152,7 +153,7 @@ pub(crate) fn build(
             "-mod=readonly",
             "-trimpath",
             "-buildvcs=false",
-            // promtool finds nothing by service discovery here, and it is most of what it links.
+            // promtool needs no service discovery here, which is most of its size.
             "-tags=remove_all_sd",
             "-ldflags",
         ])
@@ -163,7 +164,7 @@ pub(crate) fn build(
     finish(&command, program.name, &target.with_extension("log"), tick)
 }
 
-/// Runs a program that itself asks Go about the module.
+/// Runs a program that itself calls Go for the module.
 pub(crate) fn run(
     module: &Path,
     path: &Path,
@@ -198,7 +199,8 @@ fn finish(
     Err(Error::GoBuild { program, output })
 }
 
-/// `go`, or what asks it, in the module, whatever the caller's environment is set up to build.
+/// A command for `go`, or a program that calls it, in the module. Ignores what the caller's
+/// environment is set up to build.
 fn go(directory: &Path, program: &Path) -> Command {
     let mut go = Command::new(program);
     go.current_dir(directory)
@@ -213,7 +215,7 @@ fn go(directory: &Path, program: &Path) -> Command {
     go
 }
 
-/// What Go calls itself in `directory`, such as `go1.26.1`; none if it refuses to work there.
+/// The version of Go in `directory`, such as `go1.26.1`, or `None` if it refuses to work there.
 fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> {
     let answer = go(directory, Path::new("go"))
         .args(["env", "GOVERSION"])
@@ -233,7 +235,7 @@ fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> 
     Ok((answer.status.success() && !version.is_empty()).then_some(version))
 }
 
-/// 26 of `go1.26.1`, `1.26` and `go1.26rc1`.
+/// The minor version: 26 for `go1.26.1`, `1.26` and `go1.26rc1`.
 fn minor(version: &str) -> Option<u32> {
     let minor = version.split('.').nth(1)?;
     let end = minor
@@ -242,7 +244,7 @@ fn minor(version: &str) -> Option<u32> {
     minor[..end].parse().ok()
 }
 
-/// Without these the API server would report v0.0.0.
+/// Without these flags, the API server would report v0.0.0.
 fn linker_flags() -> String {
     let version = KUBERNETES.required(KUBERNETES.main);
     let minor = minor(version).unwrap_or_default();
@@ -269,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn each_module_names_the_version_that_it_pins() {
+    fn each_build_id_has_the_pinned_version() {
         for module in [&KUBERNETES, &PROMETHEUS] {
             assert!(module.build_id().starts_with('v'), "{}", module.build_id());
         }
     }
 
     #[test]
-    fn minor_version_is_read_from_every_form() {
+    fn minor_version_is_parsed_from_every_form() {
         for version in ["go1.26.1", "go1.26rc1", "1.26", "v1.26.0"] {
             assert_eq!(minor(version), Some(26), "{version}");
         }

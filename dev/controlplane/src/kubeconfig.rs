@@ -1,25 +1,24 @@
-//! Kubeconfig files with everything embedded, so that they can be copied.
+//! Kubeconfig files. Everything is embedded, so that they can be copied.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 
 use crate::tls::Identity;
 
-/// How a user proves who it is.
+/// How a user authenticates.
 pub(crate) enum Credentials<'a> {
     Token(&'a str),
     Certificate(&'a Identity),
 }
 
-/// A kubeconfig for the server, trusting the authority's certificate (PEM).
+/// A kubeconfig for the server, which trusts the certificate authority (PEM).
 pub(crate) fn kubeconfig(server: &str, authority: &str, user: &Credentials) -> String {
-    let authority = STANDARD.encode(authority);
+    let authority = BASE64.encode(authority.as_bytes());
     let user = match user {
         Credentials::Token(token) => format!("token: {token}"),
         Credentials::Certificate(Identity { certificate, key }) => format!(
             "client-certificate-data: {}\n    client-key-data: {}",
-            STANDARD.encode(certificate),
-            STANDARD.encode(key)
+            BASE64.encode(certificate.as_bytes()),
+            BASE64.encode(key.as_bytes())
         ),
     };
     format!(

@@ -1,6 +1,6 @@
 //! A real etcd and kube-apiserver on loopback, for tests and the demo.
 //!
-//! [`ControlPlane::start`] gives a test its own; [`shared`] one for all tests of a binary. The
+//! [`ControlPlane::start`] starts one for a single test, [`shared`] one for all tests of a binary. The
 //! programs come from `KUBEBUILDER_ASSETS` or are built once, see [`Binaries::locate_or_build`].
 
 use std::sync::OnceLock;
@@ -29,7 +29,7 @@ pub use progress::{Progress, StatusLine, StderrProgress};
 /// One control plane for all tests of a test binary, started at the first call.
 ///
 /// # Panics
-/// If it could not be started; a test that needs it cannot go on.
+/// If it could not be started.
 #[expect(clippy::panic, reason = "for tests only")]
 pub fn shared() -> &'static ControlPlane {
     static SHARED: OnceLock<Result<ControlPlane, Error>> = OnceLock::new();

@@ -1,18 +1,18 @@
-//! How a control plane is set up.
+//! Options of a control plane.
 
 use std::fmt::Write as _;
 
 /// How much of each request the audit log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AuditLevel {
-    /// Who asked for what, and the answer's status.
+    /// The user, the request and the status of the response.
     #[default]
     Metadata,
     /// The bodies of requests and responses too.
     RequestResponse,
 }
 
-/// How a control plane is set up. The default does for most tests.
+/// Options of a control plane. The default is right for most tests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     audit: AuditLevel,
@@ -21,7 +21,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// How much of each request the audit log holds.
+    /// Sets how much of each request the audit log holds.
     #[must_use]
     pub fn audit(mut self, level: AuditLevel) -> Self {
         self.audit = level;
@@ -35,15 +35,15 @@ impl Options {
         self
     }
 
-    /// One more argument for the API server, such as `--v=4`; it wins over the plane's own.
+    /// Adds an argument for the API server, such as `--v=4`. It overrides the default ones.
     #[must_use]
     pub fn apiserver_arg(mut self, argument: impl Into<String>) -> Self {
         self.apiserver_args.push(argument.into());
         self
     }
 
-    /// One line for each request that ended or, for a watch, began; the API server's requests to
-    /// itself are left out.
+    /// Logs one line for each request that ended, and for each watch that started. The requests of the
+    /// API server to itself are left out.
     pub(crate) fn audit_policy(&self) -> String {
         let level = match self.audit {
             AuditLevel::Metadata => "Metadata",

@@ -13,25 +13,25 @@ use crate::kubeconfig::{Credentials, kubeconfig};
 use crate::tls::{Authority, token_keys};
 use crate::{Binaries, Error, Options, Process, StderrProgress, random};
 
-/// How long the API server may take until it is ready.
+/// How long the API server may take to become ready.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// How often it is asked; each time is a run of kubectl.
+/// How often readiness is checked. Each check runs kubectl.
 const READY_POLL: Duration = Duration::from_millis(100);
 
-/// How long the API server may take to stop; then it is killed.
+/// How long the API server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a start is tried, where something else takes a port in between.
+/// How often a start is tried if another process takes a port in between.
 const ATTEMPTS: u32 = 3;
 
 /// A real etcd and kube-apiserver on loopback, with RBAC and TLS.
 ///
-/// Both end, and everything they wrote goes away, when this is dropped, and also when this
-/// process panics, exits or is killed.
+/// Both are stopped and their files removed when this is dropped, and also when this process panics,
+/// exits or is killed.
 #[derive(Debug)]
 pub struct ControlPlane {
-    // In the order of their end.
+    // In the order in which they must be stopped.
     apiserver: Option<Process>,
     etcd: Process,
     directory: Directory,
@@ -44,14 +44,14 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane and waits until it is ready; the programs are located, or built
-    /// first (with progress on standard error).
+    /// Starts a control plane and waits until it is ready. The programs are located or built first,
+    /// with progress on standard error.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let binaries = Binaries::locate_or_build(&mut StderrProgress::default())?;
         Self::start_with(&binaries, options)
     }
 
-    /// Starts a control plane of these programs and waits until it is ready.
+    /// Starts a control plane with these programs and waits until it is ready.
     pub fn start_with(binaries: &Binaries, options: &Options) -> Result<Self, Error> {
         let mut attempt = 1;
         loop {
@@ -62,7 +62,7 @@ impl ControlPlane {
         }
     }
 
-    /// The administrator's kubeconfig file; certificate and token are embedded.
+    /// The kubeconfig file of the administrator. The certificate and token are embedded.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -74,8 +74,8 @@ impl ControlPlane {
         format!("https://{}", self.server)
     }
 
-    /// A kubeconfig file for another user, who may do what RBAC grants to that name or group. A
-    /// name such as `system:serviceaccount:NAMESPACE:NAME` stands for a service account.
+    /// A kubeconfig file for another user, who has the permissions that RBAC grants to that name or
+    /// group. A service account has a name such as `system:serviceaccount:NAMESPACE:NAME`.
     pub fn user(&self, name: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let identity = self.authority.client(name, group)?;
         let path = self.path(&format!("user-{}.kubeconfig", random::token()?));
@@ -85,8 +85,8 @@ impl ControlPlane {
         Ok(path)
     }
 
-    /// kubectl as the administrator, with a home of its own: nothing of the user's is read or
-    /// written.
+    /// kubectl as the administrator, with its own home directory. It reads and writes none of the
+    /// user's files.
     #[must_use]
     pub fn kubectl(&self) -> Command {
         let mut kubectl = Command::new(self.binaries.kubectl());
@@ -104,20 +104,21 @@ impl ControlPlane {
         &self.binaries
     }
 
-    /// A private directory that goes away with the control plane.
+    /// A private directory that is removed with the control plane.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The audit log: one JSON object (`audit.k8s.io/v1`, kind `Event`) a line. A request's line
-    /// is there when its response is; that of a watch when it began, and again when it ended.
+    /// The audit log, with one JSON object (`audit.k8s.io/v1`, kind `Event`) on each line. The line of
+    /// a request is written before its response. A watch has one line for its start and one for its
+    /// end.
     #[must_use]
     pub fn audit_log(&self) -> &Path {
         &self.audit_log
     }
 
-    /// Fails if etcd or the API server ended by itself.
+    /// Fails if etcd or the API server exited by itself.
     pub fn check_running(&mut self) -> Result<(), Error> {
         self.etcd.check_running()?;
         self.apiserver
@@ -125,21 +126,21 @@ impl ControlPlane {
             .map_or(Ok(()), Process::check_running)
     }
 
-    /// Stops the API server in an orderly way. etcd goes on.
+    /// Stops the API server in an orderly way. etcd keeps running.
     pub fn stop_apiserver(&mut self) -> Result<(), Error> {
         self.apiserver
             .take()
             .map_or(Ok(()), |mut process| process.stop(STOP_LIMIT).map(drop))
     }
 
-    /// Kills the API server, as a crash does: open connections just break. etcd goes on.
+    /// Kills the API server, like a crash: open connections just break. etcd keeps running.
     pub fn kill_apiserver(&mut self) -> Result<(), Error> {
         self.apiserver
             .take()
             .map_or(Ok(()), |mut process| process.kill().map(drop))
     }
 
-    /// Starts the API server again, at the same address and with its data, and waits until it is
+    /// Starts the API server again, at the same address and with the same data, and waits until it is
     /// ready. Does nothing if it runs.
     pub fn start_apiserver(&mut self) -> Result<(), Error> {
         if self.apiserver.is_none() {
@@ -214,7 +215,7 @@ impl ControlPlane {
     }
 
     fn is_ready(&self) -> bool {
-        // Cheaper than a kubectl that would find nobody listening.
+        // Cheaper than to run kubectl while nothing listens.
         TcpStream::connect_timeout(&self.server, READY_POLL).is_ok()
             && self
                 .kubectl()
@@ -228,7 +229,8 @@ impl ControlPlane {
     }
 }
 
-/// In the plane's own directory, or to be kept: in `$SCALEOUTTASK_AUDIT_DIR`, under a name of its own.
+/// The path of the audit log: in the control plane's directory, or in `$SCALEOUTTASK_AUDIT_DIR` with a
+/// unique name, to keep it.
 fn audit_log(directory: &Path) -> Result<PathBuf, Error> {
     let Some(kept) = variable("SCALEOUTTASK_AUDIT_DIR") else {
         return Ok(directory.join("audit.log"));
@@ -237,7 +239,7 @@ fn audit_log(directory: &Path) -> Result<PathBuf, Error> {
     Ok(kept.join(format!("{}.log", random::token()?)))
 }
 
-/// Everything the API server reads.
+/// Writes all files that the API server reads.
 fn write_files(
     directory: &Path,
     authority: &Authority,
@@ -273,7 +275,7 @@ fn etcd_command(binaries: &Binaries, data: &Path, client: u16, peer: u16) -> Com
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let mut etcd = Command::new(binaries.etcd());
     etcd.arg("--data-dir").arg(data).args([
-        // Nothing here outlives a power failure, so nothing needs to wait for the disk.
+        // The data needn't survive a power failure, so nothing has to wait for the disk.
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
         format!("--listen-client-urls={}", url(client)),
@@ -291,7 +293,7 @@ fn apiserver_args(directory: &Path, audit_log: &Path, etcd: u16, secure: u16) ->
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={secure}"),
         "--bind-address=127.0.0.1".to_owned(),
-        // Nobody comes by way of the service `kubernetes`: no need to keep its endpoints.
+        // Nothing uses the service `kubernetes`, so it needs no endpoints.
         "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),

@@ -1,4 +1,4 @@
-//! A child process that never outlives us, whatever way we end.
+//! A child process that never outlives this process, however this one ends.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// Runs its arguments as a child. Each line on its input is the name of a signal to pass on; the
-/// input's end, which also comes when we are killed, kills the child.
+/// Runs its arguments as a child. Each line on its input is the name of a signal to pass on. The end
+/// of the input kills the child. It ends also if this process is killed.
 const SUPERVISOR: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -28,13 +28,13 @@ kill -s KILL "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
-/// By its path: the tests of what happens without Go have an empty `PATH`.
+/// An absolute path, because the tests without Go have an empty `PATH`.
 pub(crate) const SHELL: &str = "/bin/sh";
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How many lines of a log an error carries.
+/// How many lines of a log an error contains.
 const TAIL: usize = 20;
 
 /// A signal for a [`Process`].
@@ -46,14 +46,14 @@ pub enum Signal {
     Kill,
     /// `SIGSTOP`: freeze.
     Stop,
-    /// `SIGCONT`: go on after [`Signal::Stop`].
+    /// `SIGCONT`: continue after [`Signal::Stop`].
     Continue,
 }
 
-/// A running program, its output in a log file.
+/// A running program with its output in a log file.
 ///
-/// It is killed when this is dropped, and also when this process panics, exits or is killed. It
-/// has a process group of its own: Ctrl-C reaches only us, and we decide what follows.
+/// It is killed when this is dropped, and also when this process panics, exits or is killed. It has its
+/// own process group, so Ctrl-C reaches only this process.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -78,7 +78,7 @@ impl Process {
             .stdout(open()?)
             .stderr(open()?)
             .spawn()
-            .map_err(Error::io(format!("start {name} by way of {SHELL}")))?;
+            .map_err(Error::io(format!("start {name} with {SHELL}")))?;
         Ok(Self {
             name: name.to_owned(),
             log: log.to_owned(),
@@ -87,7 +87,7 @@ impl Process {
         })
     }
 
-    /// The file that the program's output goes to.
+    /// The file with the output of the program.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
@@ -101,14 +101,14 @@ impl Process {
         ))
     }
 
-    /// How the program ended, or none while it runs.
+    /// The exit status of the program, or `None` while it runs.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>, Error> {
         self.supervisor
             .try_wait()
             .map_err(Error::io(format!("wait for {}", self.name)))
     }
 
-    /// Fails with [`Error::Exited`], which carries the end of the log, if the program ended.
+    /// Fails with [`Error::Exited`] and the end of the log if the program has exited.
     pub fn check_running(&mut self) -> Result<(), Error> {
         match self.exit_status()? {
             None => Ok(()),
@@ -120,7 +120,7 @@ impl Process {
         }
     }
 
-    /// Sends a signal. A program that ended already is left in peace.
+    /// Sends a signal. Does nothing if the program has exited.
     pub fn signal(&mut self, signal: Signal) {
         let name = match signal {
             Signal::Terminate => "TERM",
@@ -129,7 +129,7 @@ impl Process {
             Signal::Continue => "CONT",
         };
         if let Some(control) = &mut self.control {
-            // The pipe is broken once the program ended: there is nobody left to tell.
+            // Fails if the program has exited, which is fine.
             let _ = writeln!(control, "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a person sees while the binaries are being built.
+//! Shows the progress while the programs are being built.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
-/// How often a line is repeated where it cannot be redrawn in place.
+/// How often a line is repeated if it cannot be redrawn in place.
 const REPEAT: Duration = Duration::from_secs(15);
 
-/// Is told how the build of the binaries goes.
+/// Receives the progress of a build.
 pub trait Progress {
-    /// Another process builds them; this one waits for it. Told once.
+    /// Another process builds the programs, and this one waits for it. Called once.
     fn waiting(&mut self);
-    /// The build of these programs starts; what it makes goes to `directory`. Told once.
+    /// The build of these programs into `directory` starts. Called once.
     fn started(&mut self, programs: &[&str], directory: &Path);
-    /// `program` is being built. Told about ten times a second.
+    /// `program` is being built. Called about ten times a second.
     fn building(&mut self, program: &str);
     /// `program` is built.
     fn built(&mut self, program: &str);
 }
 
-/// Writes to standard error, also inside tests (whose output is captured elsewhere).
+/// Writes the progress to standard error, also in tests, whose other output is captured.
 #[derive(Debug, Default)]
 pub struct StderrProgress {
     indent: &'static str,
@@ -35,14 +35,14 @@ impl StderrProgress {
         Self { indent, line: None }
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         draw(&format!("{}{text}\n", self.indent));
     }
 }
 
 impl Progress for StderrProgress {
     fn waiting(&mut self) {
-        self.say("Waiting for another process that builds the test control plane.");
+        self.print("Waiting for another process that builds the test control plane.");
     }
 
     fn started(&mut self, programs: &[&str], directory: &Path) {
@@ -52,10 +52,10 @@ impl Progress for StderrProgress {
             }
             _ => programs.concat(),
         };
-        self.say(&format!(
+        self.print(&format!(
             "Building {programs} from source. This happens once and takes some"
         ));
-        self.say(&format!("minutes; it goes to {}", directory.display()));
+        self.print(&format!("minutes; it goes to {}", directory.display()));
     }
 
     fn building(&mut self, program: &str) {
@@ -72,8 +72,8 @@ impl Progress for StderrProgress {
     }
 }
 
-/// One line on standard error for something that takes a while, with the time it took so far. On
-/// a terminal it is redrawn in place, elsewhere it is repeated every 15 s.
+/// One line on standard error for something that takes a while, with the time so far. On a terminal,
+/// it is redrawn in place. Elsewhere, it is repeated every 15 s.
 #[derive(Debug)]
 pub struct StatusLine {
     indent: &'static str,
@@ -84,7 +84,7 @@ pub struct StatusLine {
 }
 
 impl StatusLine {
-    /// Starts the line's clock; nothing is drawn before the first [`tick`](Self::tick).
+    /// Starts the clock of the line. Nothing is drawn before the first [`tick`](Self::tick).
     #[must_use]
     pub fn new(indent: &'static str, label: &str) -> Self {
         let now = Instant::now();
@@ -97,7 +97,7 @@ impl StatusLine {
         }
     }
 
-    /// Brings the line up to date; to be called about ten times a second.
+    /// Redraws the line. Call it about ten times a second.
     pub fn tick(&mut self) {
         let elapsed = self.started.elapsed();
         let (indent, label, time) = (self.indent, &self.label, duration(elapsed));
@@ -111,7 +111,7 @@ impl StatusLine {
         }
     }
 
-    /// Ends the line: `done` and the time it took.
+    /// Ends the line with `done` and the time it took.
     pub fn finish(mut self, done: &str) {
         let start = if self.terminal { "\r\x1b[K" } else { "" };
         let (indent, time) = (self.indent, duration(self.started.elapsed()));
@@ -121,7 +121,7 @@ impl StatusLine {
 }
 
 impl Drop for StatusLine {
-    /// An unfinished line makes room for the error that follows.
+    /// Removes an unfinished line, as an error follows.
     fn drop(&mut self) {
         if self.terminal {
             draw("\r\x1b[K");
@@ -136,7 +136,7 @@ fn duration(elapsed: Duration) -> String {
     }
 }
 
-/// Not by `eprint!`, which tests capture.
+/// Avoids `eprint!`, which tests capture.
 fn draw(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr

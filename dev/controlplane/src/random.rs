@@ -1,4 +1,4 @@
-//! Unpredictable names and ports.
+//! Random names and ports.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,17 +7,17 @@ use std::ops::Range;
 
 use crate::Error;
 
-/// Below the ports that systems hand out by themselves: while the API server is stopped, no
-/// connection of a client can be given its port.
+/// Below the ports that systems assign to clients. So no client can get the port of the API server
+/// while that is stopped.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// 128 random bits, as hexadecimal digits.
+/// 128 random bits as hexadecimal digits.
 pub(crate) fn token() -> Result<String, Error> {
     let [high, low] = [number()?, number()?];
     Ok(format!("{high:016x}{low:016x}"))
 }
 
-/// Distinct loopback ports that are free now.
+/// Distinct loopback ports that are free.
 pub(crate) fn ports<const N: usize>() -> Result<[u16; N], Error> {
     let failed = |source| Error::Io {
         action: "find a free port on 127.0.0.1".to_owned(),

@@ -1,4 +1,4 @@
-//! The plane's own certificate authority.
+//! The certificate authority of a control plane.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -13,7 +13,7 @@ pub(crate) struct Identity {
     pub(crate) key: String,
 }
 
-/// Signs the API server's certificate and those of users.
+/// Signs the certificates of the API server and of users.
 #[derive(Debug)]
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -32,12 +32,12 @@ impl Authority {
         Ok(Self { issuer })
     }
 
-    /// The authority's own certificate, as PEM.
+    /// The certificate of the authority, as PEM.
     pub(crate) fn certificate(&self) -> String {
         self.issuer.pem()
     }
 
-    /// For a server of these names and addresses.
+    /// Creates a certificate for a server with these names and addresses.
     pub(crate) fn server(&self, names: &[&str]) -> Result<Identity, Error> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names)?;
@@ -45,7 +45,8 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// For a user, whom the API server knows by the certificate's common name and organization.
+    /// Creates a certificate for a user. The API server takes the common name for the user name and the
+    /// organization for the group.
     pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(user, group);
@@ -68,7 +69,7 @@ impl Authority {
     }
 }
 
-/// A key pair for service account tokens, as PEM: public, private.
+/// Creates a key pair for service account tokens: public and private key, as PEM.
 pub(crate) fn token_keys() -> Result<(String, String), Error> {
     let keys = KeyPair::generate()?;
     Ok((keys.public_key_pem(), keys.serialize_pem()))

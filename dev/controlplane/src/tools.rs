@@ -1,4 +1,4 @@
-//! What tests of the chart need beside the control plane: helm, promtool, and the CRDs of others.
+//! Further tools for tests of the chart: helm, promtool and the CRDs of the Prometheus Operator.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use crate::error::Error;
 use crate::go::{self, CONTROLLER_GEN, HELM, KUBERNETES, Module, PROMETHEUS, PROMTOOL, Program};
 use crate::progress::Progress;
 
-/// The types that the Prometheus Operator's CRDs are made from.
+/// The Go types of the Prometheus Operator's CRDs.
 const MONITORING: &str =
     "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1";
 
-/// The path of helm: `HELM` if that is set, else built once from the pinned Go module.
+/// The path of helm: `HELM` if it is set, else built once from the pinned Go module.
 pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
     locate_or_build("HELM", &KUBERNETES, &HELM, progress)
 }
 
-/// The path of promtool: `PROMTOOL` if that is set, else built once from the pinned Go module.
+/// The path of promtool: `PROMTOOL` if it is set, else built once from the pinned Go module.
 pub fn promtool(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
     locate_or_build("PROMTOOL", &PROMETHEUS, &PROMTOOL, progress)
 }
@@ -35,8 +35,8 @@ fn locate_or_build(
     Ok(cache.bin().join(program[0].name))
 }
 
-/// A directory with the CRDs of the Prometheus Operator's `monitoring.coreos.com/v1`, made once
-/// from its Go types, as its own releases are.
+/// A directory with the Prometheus Operator's CRDs of `monitoring.coreos.com/v1`. They are generated
+/// once from its Go types, as in its own releases.
 pub fn monitoring_crds(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
     let cache = Cache::of(&KUBERNETES)?;
     let directory = cache.bin().join("monitoring-crds");
@@ -51,7 +51,7 @@ pub fn monitoring_crds(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
     let [generator] = &CONTROLLER_GEN;
     let partial = cache.module().join(format!("crds.{}", std::process::id()));
     let arguments = [
-        // Most of their size, and the API server checks nothing by it.
+        // Descriptions are most of their size, and the API server doesn't need them.
         "crd:maxDescLen=0".to_owned(),
         format!("paths={MONITORING}"),
         format!("output:dir={}", partial.display()),

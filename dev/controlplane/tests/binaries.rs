@@ -1,4 +1,4 @@
-//! Where the programs come from, and what is said when they cannot be had.
+//! Where the programs come from, and the errors if they are missing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fs;
@@ -8,15 +8,15 @@ use std::process::Command;
 
 use controlplane::{Binaries, StderrProgress};
 
-/// Tells [`in_a_process_of_its_own`] to locate the programs.
+/// Makes [`in_a_separate_process`] locate the programs.
 const ROLE: &str = "CONTROLPLANE_TEST_ROLE";
 const MARK: &str = "located: ";
 
-/// Locates the programs in a process with this environment. Gives the directory or the error,
-/// and what was said meanwhile.
+/// Locates the programs in a process with this environment. Returns the directory or the error, and
+/// the progress on standard error.
 fn locate(environment: &[(&str, &Path)]) -> (String, String) {
     let answer = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_process_of_its_own", "--nocapture"])
+        .args(["--exact", "in_a_separate_process", "--nocapture"])
         .env_remove("KUBEBUILDER_ASSETS")
         .env(ROLE, "locate")
         .envs(environment.iter().copied())
@@ -31,9 +31,9 @@ fn locate(environment: &[(&str, &Path)]) -> (String, String) {
     )
 }
 
-/// Does nothing on its own: see [`locate`].
+/// Does nothing unless it is started by [`locate`].
 #[test]
-fn in_a_process_of_its_own() {
+fn in_a_separate_process() {
     if std::env::var_os(ROLE).is_none() {
         return;
     }
@@ -57,15 +57,15 @@ fn assets(without: Option<&str>) -> tempfile::TempDir {
 }
 
 #[test]
-fn kubebuilder_assets_are_taken_as_they_are() {
+fn kubebuilder_assets_are_used_unchanged() {
     let assets = assets(None);
-    let (located, said) = locate(&[("KUBEBUILDER_ASSETS", assets.path())]);
+    let (located, progress) = locate(&[("KUBEBUILDER_ASSETS", assets.path())]);
     assert_eq!(Path::new(&located), assets.path());
-    assert_eq!(said, "");
+    assert_eq!(progress, "");
 }
 
 #[test]
-fn incomplete_kubebuilder_assets_are_an_error_that_names_the_missing_file() {
+fn incomplete_kubebuilder_assets_are_an_error_with_the_missing_file() {
     let assets = assets(Some("kube-apiserver"));
     let (error, _) = locate(&[("KUBEBUILDER_ASSETS", assets.path())]);
     let path = assets.path().display();
@@ -80,7 +80,7 @@ fn incomplete_kubebuilder_assets_are_an_error_that_names_the_missing_file() {
 #[test]
 fn missing_go_is_one_line() {
     let empty = tempfile::tempdir().unwrap();
-    let (error, said) = locate(&[
+    let (error, progress) = locate(&[
         ("SCALEOUTTASK_CACHE_DIR", empty.path()),
         ("PATH", empty.path()),
     ]);
@@ -89,7 +89,7 @@ fn missing_go_is_one_line() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
-    assert_eq!(said, "");
+    assert_eq!(progress, "");
 }
 
 /// A directory with a `go` that runs this shell script.
@@ -102,10 +102,10 @@ fn fake_go(script: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn old_go_is_one_line_that_names_its_version() {
-    // As Go does since 1.21 where GOTOOLCHAIN forbids another: it works outside the module only.
+fn old_go_is_one_line_with_its_version() {
+    // Like Go since 1.21 if GOTOOLCHAIN forbids another version: it works only outside the module.
     let go = fake_go("[ -f go.mod ] && exit 1; echo go1.24.9");
-    let (error, said) = locate(&[("SCALEOUTTASK_CACHE_DIR", go.path()), ("PATH", go.path())]);
+    let (error, progress) = locate(&[("SCALEOUTTASK_CACHE_DIR", go.path()), ("PATH", go.path())]);
     assert!(
         error.starts_with(
             "Go 1.26 or newer is needed to build the test control plane, and this is go1.24.9: "
@@ -113,22 +113,22 @@ fn old_go_is_one_line_that_names_its_version() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
-    assert_eq!(said, "");
+    assert_eq!(progress, "");
 }
 
 #[test]
-fn failed_build_shows_what_go_said_and_leaves_no_program() {
+fn failed_build_shows_the_output_of_go_and_leaves_no_program() {
     let go = fake_go("[ \"$1\" = env ] && echo go1.26.3 && exit; echo no space left >&2; exit 1");
     let (error, _) = locate(&[("SCALEOUTTASK_CACHE_DIR", go.path()), ("PATH", go.path())]);
     assert!(
-        error.starts_with("go could not build etcd; its last words:\nno space left\n"),
+        error.starts_with("go could not build etcd; the end of its output:\nno space left\n"),
         "{error}"
     );
 }
 
 #[test]
-fn programs_are_built_once_and_each_gets_its_name_when_it_is_whole() {
-    // This Go writes its arguments into the program, whose path follows `-o`.
+fn programs_are_built_once_and_renamed_when_complete() {
+    // This fake Go writes the package name into the program, whose path follows `-o`.
     let go = fake_go(
         "[ \"$1\" = env ] && echo go1.26.3 && exit
 while [ \"$1\" != -o ]; do shift; done
@@ -136,7 +136,7 @@ case \"$2\" in */bin/*) exit 1;; esac
 echo \"$3\" > \"$2\"",
     );
     let environment = [("SCALEOUTTASK_CACHE_DIR", go.path()), ("PATH", go.path())];
-    let (located, said) = locate(&environment);
+    let (located, progress) = locate(&environment);
     let directory = Path::new(&located);
     assert!(
         directory.starts_with(go.path().join("control-plane")),
@@ -146,11 +146,14 @@ echo \"$3\" > \"$2\"",
         fs::read_to_string(directory.join("kubectl")).unwrap(),
         "k8s.io/kubernetes/cmd/kubectl\n"
     );
-    assert!(said.contains("once") && said.contains(&located), "{said}");
+    assert!(
+        progress.contains("once") && progress.contains(&located),
+        "{progress}"
+    );
 
-    let (again, said) = locate(&environment);
+    let (again, progress) = locate(&environment);
     assert_eq!(again, located);
-    assert_eq!(said, "", "nothing is built the second time");
+    assert_eq!(progress, "", "nothing is built the second time");
 }
 
 #[test]

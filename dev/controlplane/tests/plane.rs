@@ -1,11 +1,11 @@
-//! What a test can rely on: a real API server that answers, refuses, restarts and records.
+//! A control plane has a real API server that answers, refuses, restarts and writes an audit log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::process::Command;
 
 use controlplane::{ControlPlane, Options, shared};
 
-/// Standard output of a command that has to succeed.
+/// The standard output of a command that must succeed.
 fn output(command: &mut Command) -> String {
     let answer = command.output().unwrap();
     let errors = String::from_utf8_lossy(&answer.stderr);
@@ -40,14 +40,14 @@ fn api_server_reports_kubernetes_1_37() {
 }
 
 #[test]
-fn rbac_refuses_a_user_without_rights_and_admits_one_with() {
+fn rbac_refuses_a_user_without_permissions_and_admits_one_with() {
     let plane = shared();
-    let ask = |name, group| {
+    let list = |name, group| {
         let mut kubectl = plane.kubectl();
         kubectl.env("KUBECONFIG", plane.user(name, group).unwrap());
         kubectl.args(["get", "configmaps"]).output().unwrap()
     };
-    let refused = ask("somebody", None);
+    let refused = list("somebody", None);
     assert!(!refused.status.success());
     let reason = String::from_utf8(refused.stderr).unwrap();
     assert!(
@@ -72,8 +72,8 @@ fn rbac_refuses_a_user_without_rights_and_admits_one_with() {
     ];
     output(plane.kubectl().args(binding));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    // The authorizer learns of a new binding by a watch of its own.
-    while !ask("somebody", Some("readers")).status.success() {
+    // The authorizer learns of the new binding from a watch.
+    while !list("somebody", Some("readers")).status.success() {
         assert!(
             std::time::Instant::now() < deadline,
             "the binding has no effect"
@@ -105,7 +105,7 @@ fn unauthenticated_requests_are_refused() {
 }
 
 #[test]
-fn audit_log_holds_a_request_once_it_is_answered() {
+fn audit_log_has_a_request_once_it_is_answered() {
     let plane = shared();
     create_config_map(plane, "audited");
     let log = std::fs::read_to_string(plane.audit_log()).unwrap();
@@ -146,7 +146,7 @@ fn wrong_argument_is_an_error_with_the_log() {
 }
 
 #[test]
-fn directory_goes_with_the_plane() {
+fn directory_is_removed_with_the_plane() {
     let plane = ControlPlane::start(&Options::default()).unwrap();
     let directory = plane.directory().to_owned();
     assert!(directory.is_dir());

@@ -1,4 +1,4 @@
-//! No child outlives the process that started it, whatever way that one ends.
+//! No child outlives the process that started it, however that one ends.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use controlplane::{ControlPlane, Error, Options, Process, Signal};
 
-/// Tells [`in_a_process_of_its_own`] what to do.
+/// What [`in_a_separate_process`] does.
 const ROLE: &str = "CONTROLPLANE_TEST_ROLE";
 const MARK: &str = "directory: ";
 
@@ -24,11 +24,11 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Runs this test binary again, as a parent that starts a plane and then ends in the way of its
-/// role. Gives it and the plane's directory.
+/// Runs this test binary again, as a parent that starts a control plane and then ends as its role says.
+/// Returns the process and the control plane's directory.
 fn parent(role: &str) -> (Child, PathBuf) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_process_of_its_own", "--nocapture"])
+        .args(["--exact", "in_a_separate_process", "--nocapture"])
         .env(ROLE, role)
         .stdout(Stdio::piped())
         .spawn()
@@ -36,14 +36,14 @@ fn parent(role: &str) -> (Child, PathBuf) {
     let output = BufReader::new(child.stdout.take().unwrap());
     let mut lines = output.lines().map_while(Result::ok);
     let directory = lines.find_map(|line| Some(PathBuf::from(line.split_once(MARK)?.1)));
-    // Somebody has to read what it goes on to write.
+    // Its further output must be read, or it would block.
     thread::spawn(move || lines.for_each(drop));
     (child, directory.expect("the parent started a plane"))
 }
 
-/// Does nothing on its own: see [`parent`].
+/// Does nothing unless it is started by [`parent`].
 #[test]
-fn in_a_process_of_its_own() {
+fn in_a_separate_process() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
@@ -62,7 +62,7 @@ fn in_a_process_of_its_own() {
     }
 }
 
-/// The command lines that name the directory: of the programs and of what supervises them.
+/// The command lines with the directory: of the programs and their supervisors.
 fn processes(directory: &Path) -> Vec<String> {
     let command_line = |process: fs::DirEntry| {
         let arguments = fs::read(process.path().join("cmdline")).ok()?;
@@ -118,7 +118,7 @@ fn script(script: &str) -> (Process, tempfile::NamedTempFile) {
 }
 
 #[test]
-fn terminated_process_may_end_in_an_orderly_way() {
+fn terminated_process_can_exit_in_an_orderly_way() {
     let (mut process, _log) =
         script("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done");
     eventually("the trap is set", || process.log_tail() == "up");
@@ -128,7 +128,7 @@ fn terminated_process_may_end_in_an_orderly_way() {
 }
 
 #[test]
-fn process_that_ignores_termination_is_killed_after_its_grace() {
+fn process_that_ignores_sigterm_is_killed_after_its_grace_period() {
     let (mut process, _log) = script("trap '' TERM; echo up; while :; do sleep 0.01; done");
     eventually("the trap is set", || process.log_tail() == "up");
     let status = process.stop(Duration::from_millis(50)).unwrap();
@@ -136,7 +136,7 @@ fn process_that_ignores_termination_is_killed_after_its_grace() {
 }
 
 #[test]
-fn process_that_ends_by_itself_is_reported_with_the_end_of_its_log() {
+fn process_that_exits_is_reported_with_the_end_of_its_log() {
     let (mut process, _log) = script("seq 100; exit 7");
     eventually("it ended", || {
         fs::read_to_string(process.log())
@@ -166,7 +166,7 @@ fn interrupt_of_the_foreground_group_does_not_reach_a_process() {
     assert_ne!(process_group(&process.log_tail()), process_group("self"));
 }
 
-/// The fifth word of `/proc/PID/stat`; the name before it holds no blank here.
+/// The fifth word of `/proc/PID/stat`. The name before it has no blanks here.
 fn process_group(pid: &str) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.split(' ').nth(4).unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! Argo CD's verdict, by the script of `docs/gitops/argocd`.
+//! Argo CD's verdict, from the script in `docs/gitops/argocd`.
 
 use std::time::{Duration, Instant};
 
@@ -14,33 +14,33 @@ use crate::{Error, Health};
 #[cfg(test)]
 mod tests;
 
-/// The script as people copy it.
+/// The script that users copy.
 const SCRIPT: &str =
     include_str!("../../../docs/gitops/argocd/scaleout.dev/ScaleOutTask/health.lua");
-/// Argo CD gives a script no longer than this.
+/// The time limit of Argo CD for a script.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
-/// How many instructions lie between two looks at the clock.
-const LOOK: u32 = 10_000;
+/// The time is checked each time after this many instructions.
+const CHECK_EVERY: u32 = 10_000;
 
 /// A health status of Argo CD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ArgoCd {
-    /// As it should be.
+    /// The object is as it should be.
     Healthy,
-    /// On its way there.
+    /// It will become healthy.
     Progressing,
-    /// Can't get there by itself.
+    /// It won't become healthy by itself.
     Degraded,
-    /// Somebody wants it to wait.
+    /// It waits because somebody suspended it.
     Suspended,
-    /// Not there.
+    /// It doesn't exist.
     Missing,
     /// No verdict.
     Unknown,
 }
 
 impl ArgoCd {
-    /// What kstatus calls the same; it has no word for the last two.
+    /// The same status in kstatus, which has none for the last two.
     #[must_use]
     pub fn health(self) -> Option<Health> {
         match self {
@@ -52,13 +52,13 @@ impl ArgoCd {
     }
 }
 
-/// The object's health and what is said of it, by `VM.ExecuteHealthLua` of
-/// github.com/argoproj/argo-cd, `util/lua/lua.go`. About an object with a deletion timestamp, Argo CD
-/// doesn't ask the script: it is `Progressing`.
+/// The object's health and message, like `VM.ExecuteHealthLua` in `util/lua/lua.go` of
+/// github.com/argoproj/argo-cd. For an object with a deletion timestamp, Argo CD doesn't run the
+/// script: it is `Progressing`.
 ///
-/// The script has the global `obj` and one second. Argo CD opens the libraries base, table, package
-/// and two functions of os; string and math only where the operator sets `useOpenLibs`. Here it has
-/// base and table alone, so that it needs none of the rest.
+/// The script gets the global `obj` and has one second. Argo CD opens the libraries base, table,
+/// package and two functions of os, and string and math only if the operator sets `useOpenLibs`. Here,
+/// only base and table are open, so the script must not need the others.
 pub fn argocd(object: &Value) -> Result<(ArgoCd, String), Error> {
     run(SCRIPT, object)
 }
@@ -66,8 +66,8 @@ pub fn argocd(object: &Value) -> Result<(ArgoCd, String), Error> {
 fn run(script: &str, object: &Value) -> Result<(ArgoCd, String), Error> {
     let lua = Lua::new_with(StdLib::TABLE, LuaOptions::default())?;
     let began = Instant::now();
-    let looks = HookTriggers::new().every_nth_instruction(LOOK);
-    lua.set_hook(looks, move |_, _| match began.elapsed() {
+    let triggers = HookTriggers::new().every_nth_instruction(CHECK_EVERY);
+    lua.set_hook(triggers, move |_, _| match began.elapsed() {
         elapsed if elapsed > TIME_LIMIT => Err(mlua::Error::runtime("it takes too long")),
         _ => Ok(VmState::Continue),
     })?;
@@ -92,12 +92,12 @@ fn verdict(health: &Table) -> Result<(ArgoCd, String), Error> {
     })
 }
 
-/// `decodeValue` of the same file: null is nil, so that the field isn't there.
+/// Like `decodeValue` in the same file. Null becomes nil, so the field is absent.
 fn value_of(lua: &Lua, value: &Value) -> mlua::Result<mlua::Value> {
     Ok(match value {
         Value::Null => mlua::Value::Nil,
         Value::Bool(value) => mlua::Value::Boolean(*value),
-        // All of Lua 5.1's numbers are floating.
+        // All numbers in Lua 5.1 are floating-point.
         Value::Number(number) => number
             .as_f64()
             .map_or(mlua::Value::Nil, mlua::Value::Number),

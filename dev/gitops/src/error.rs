@@ -1,14 +1,14 @@
-//! Why an object has no verdict.
+//! Why a tool has no verdict about an object.
 
 use thiserror::Error;
 
-/// Why one of the tools comes to no verdict about an object.
+/// Why a tool has no verdict about an object.
 #[derive(Clone, Debug, Error)]
 pub enum Error {
     /// The health script failed.
     #[error("the health script fails: {0}")]
     Script(String),
-    /// The health script gave back something that Argo CD doesn't take.
+    /// The health script returned something that Argo CD doesn't accept.
     #[error("the health script returns {0} instead of a table")]
     NoTable(&'static str),
     /// The Kustomization can't be read.
@@ -20,30 +20,30 @@ pub enum Error {
     /// An expression isn't CEL.
     #[error("`{expression}` isn't CEL: {reason}")]
     Syntax {
-        /// As it is written.
+        /// The expression.
         expression: String,
-        /// What the parser says.
+        /// The parser's error.
         reason: String,
     },
     /// An expression can't be evaluated on this object.
     #[error("`{expression}` can't be evaluated: {reason}")]
     Evaluation {
-        /// As it is written.
+        /// The expression.
         expression: String,
-        /// What the evaluation says.
+        /// The error of the evaluation.
         reason: String,
     },
-    /// A field isn't what every Kubernetes object has there.
+    /// A field has another type than in every Kubernetes object.
     #[error("{field} isn't {expected}")]
     Field {
         /// The field's path.
         field: String,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
 }
 
-// As text, for Lua's own error can't be shared between threads.
+// Kept as text, because Lua's own error can't be shared between threads.
 impl From<mlua::Error> for Error {
     fn from(error: mlua::Error) -> Self {
         Self::Script(error.to_string())

@@ -1,10 +1,10 @@
-//! Fields of an object, looked up as apimachinery's `unstructured` does.
+//! Reads fields of an object like apimachinery's `unstructured`.
 
 use serde_json::Value;
 
 use crate::Error;
 
-/// The value at the path; None where it, or something above it, is missing.
+/// The value at the path, or `None` if it or a parent is missing.
 fn nested<'a>(object: &'a Value, path: &[&str]) -> Result<Option<&'a Value>, Error> {
     let mut value = object;
     for name in path {
@@ -20,35 +20,35 @@ fn nested<'a>(object: &'a Value, path: &[&str]) -> Result<Option<&'a Value>, Err
     Ok(Some(value))
 }
 
-/// `NestedInt64`.
+/// Like `NestedInt64`.
 pub fn integer(object: &Value, path: &[&str]) -> Result<Option<i64>, Error> {
     let as_integer = |value: &Value| value.as_i64().ok_or_else(|| wrong(path, "an integer"));
     nested(object, path)?.map(as_integer).transpose()
 }
 
-/// `NestedString`.
+/// Like `NestedString`.
 pub fn string<'a>(object: &'a Value, path: &[&str]) -> Result<Option<&'a str>, Error> {
     let as_string = |value: &'a Value| value.as_str().ok_or_else(|| wrong(path, "a string"));
     nested(object, path)?.map(as_string).transpose()
 }
 
-/// The generation that the spec has.
+/// The generation of the spec.
 pub fn generation(object: &Value) -> Result<Option<i64>, Error> {
     integer(object, &["metadata", "generation"])
 }
 
-/// The generation that the status speaks of.
+/// The generation that the status is about.
 pub fn observed_generation(object: &Value) -> Result<Option<i64>, Error> {
     integer(object, &["status", "observedGeneration"])
 }
 
-/// Whether somebody has asked for its deletion.
+/// Whether the object is being deleted.
 pub fn is_terminating(object: &Value) -> Result<bool, Error> {
     let deleted_at = string(object, &["metadata", "deletionTimestamp"])?;
     Ok(deleted_at.is_some_and(|at| !at.is_empty()))
 }
 
-/// A condition, as far as it is judged by.
+/// The fields of a condition that matter here.
 #[derive(Debug)]
 pub struct Condition<'a> {
     pub type_: &'a str,
@@ -56,7 +56,7 @@ pub struct Condition<'a> {
     pub reason: &'a str,
 }
 
-/// All conditions, in their order; none where there is no status.
+/// All conditions in their order. Empty without a status.
 pub fn conditions(object: &Value) -> Result<Vec<Condition<'_>>, Error> {
     let path = ["status", "conditions"];
     let conditions = match nested(object, &path)? {

@@ -1,4 +1,4 @@
-//! Flux's verdict, by the expressions of `docs/gitops/flux/health-check-exprs.yaml`.
+//! Flux's verdict, from the expressions in `docs/gitops/flux/health-check-exprs.yaml`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -14,7 +14,7 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// The Kustomization as people copy it.
+/// The Kustomization that users copy.
 const KUSTOMIZATION: &str = include_str!("../../../docs/gitops/flux/health-check-exprs.yaml");
 const API_VERSION: &str = "scaleout.dev/v1alpha1";
 const KIND: &str = "ScaleOutTask";
@@ -22,15 +22,16 @@ const KIND: &str = "ScaleOutTask";
 static EXPRESSIONS: LazyLock<Result<Vec<Expression>, Error>> =
     LazyLock::new(|| expressions(KUSTOMIZATION));
 
-/// The object's status by `StatusEvaluator.Evaluate` of github.com/fluxcd/pkg,
-/// `runtime/cel/status_evaluator.go` (RFC 0009): in progress where the status is of another
-/// generation; else as the first of `inProgress`, `failed` and `current` says that is true; else in
-/// progress. The expressions see each top-level field of the object as a variable. An error stands
-/// for what Flux shows as `Unknown`, and waits on.
+/// The object's status, like `StatusEvaluator.Evaluate` in `runtime/cel/status_evaluator.go` of
+/// github.com/fluxcd/pkg (RFC 0009).
 ///
-/// Flux adds extensions to CEL (strings, sets, encoders, optional values); none of them is here.
+/// It is in progress if the status is about another generation. Otherwise, the first of `inProgress`,
+/// `failed` and `current` that is true decides. If none is, it is in progress. Each top-level field of
+/// the object is a variable. On an error, Flux shows `Unknown` and keeps waiting.
+///
+/// Flux adds extensions to CEL (strings, sets, encoders, optional values), which are missing here.
 pub fn flux(object: &Value) -> Result<Health, Error> {
-    // What isn't an integer is none of its business.
+    // Like Flux, ignores generations that aren't integers.
     if let (Ok(Some(observed)), Ok(Some(generation))) =
         (observed_generation(object), generation(object))
         && observed != generation
@@ -50,7 +51,7 @@ fn first_true(expressions: &[Expression], object: &Value) -> Result<Health, Erro
     Ok(Health::InProgress)
 }
 
-/// What an object is where an expression is true.
+/// An expression, and the status of an object for which it is true.
 struct Expression {
     text: String,
     program: Program,
@@ -106,7 +107,7 @@ struct HealthCheck {
     current: String,
 }
 
-/// In Flux's order, whatever that of the file is.
+/// The expressions in Flux's order, which may differ from the order in the file.
 fn expressions(kustomization: &str) -> Result<Vec<Expression>, Error> {
     let kustomization: Kustomization = serde_saphyr::from_str(kustomization)
         .map_err(|error| Error::Kustomization(error.to_string()))?;
@@ -133,7 +134,8 @@ fn context(object: &Value) -> Context<'_, '_> {
     context
 }
 
-/// By hand, for integers are `int` to Flux, and not `uint` where they aren't negative.
+/// Converted by hand, because in Flux all integers are `int`. The crate's own conversion makes
+/// non-negative ones `uint`.
 fn value_of(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,

@@ -1,14 +1,14 @@
-//! How an object is, as kstatus and Flux put it.
+//! The status of an object in kstatus and Flux.
 
-/// A status of kstatus, as far as an object that exists can have it.
+/// A status of kstatus that an existing object can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Not there yet, and no one has to do anything.
+    /// Not ready yet, and nobody has to do anything.
     InProgress,
-    /// Doesn't get there by itself.
+    /// It won't become ready by itself.
     Failed,
-    /// Arrived.
+    /// Ready.
     Current,
-    /// On its way out.
+    /// Being deleted.
     Terminating,
 }

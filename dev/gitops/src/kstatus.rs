@@ -7,9 +7,9 @@ use crate::{
     field::{conditions, generation, is_terminating, observed_generation},
 };
 
-/// The object's status by `Compute` of sigs.k8s.io/cli-utils, `pkg/kstatus/status` (`status.go`,
-/// `generic.go`), which `fluxcd/cli-utils` has unchanged: first `checkGenericProperties`, then
-/// `checkReadyCondition`. What neither knows, it takes for current.
+/// The object's status, like `Compute` in `pkg/kstatus/status` (`status.go`, `generic.go`) of
+/// sigs.k8s.io/cli-utils, which `fluxcd/cli-utils` has unchanged: first `checkGenericProperties`, then
+/// `checkReadyCondition`. If neither decides, the object is current.
 pub fn kstatus(object: &Value) -> Result<Health, Error> {
     if let Some(health) = by_generic_properties(object)? {
         return Ok(health);
@@ -27,7 +27,7 @@ fn by_generic_properties(object: &Value) -> Result<Option<Health>, Error> {
     {
         return Ok(Some(Health::InProgress));
     }
-    // Whichever of the two comes first.
+    // The first of the two conditions decides.
     let conditions = conditions(object)?;
     Ok(conditions
         .iter()

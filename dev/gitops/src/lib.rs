@@ -1,8 +1,8 @@
-//! What GitOps tools make of an object: Argo CD by its health script, Flux by its expressions, and
-//! kstatus by its own rules.
+//! How GitOps tools judge an object: Argo CD by its health script, Flux by its expressions, and kstatus
+//! by its own rules.
 //!
-//! Script and expressions are those of `docs/gitops`, unchanged, in a real Lua and a real CEL.
-//! [`check`] says whether an object keeps what `docs/gitops/README.md` promises.
+//! The script and the expressions are those of `docs/gitops`, unchanged, and run in a real Lua and a
+//! real CEL. [`check`] checks an object against the promises of `docs/gitops/README.md`.
 
 mod argocd;
 mod error;

@@ -1,4 +1,4 @@
-//! What `docs/gitops/README.md` promises of every object.
+//! The promises of `docs/gitops/README.md` about every object.
 
 use serde_json::Value;
 
@@ -9,22 +9,22 @@ use crate::{
 };
 
 const SUCCESS: &str = "TaskSucceeded";
-/// Reasons of `Ready` after which a task that didn't succeed isn't followed any more.
-const BAD_ENDS: [&str; 4] = ["InstancesFailed", "TaskFailed", "TaskCanceled", "TimedOut"];
+/// Final reasons of `Ready` for a task that didn't succeed.
+const FAILURES: [&str; 4] = ["InstancesFailed", "TaskFailed", "TaskCanceled", "TimedOut"];
 
-/// What each tool makes of an object.
+/// The verdict of each tool about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdicts {
-    /// By the health script.
+    /// From the health script.
     pub argocd: ArgoCd,
-    /// By the expressions.
+    /// From the expressions.
     pub flux: Health,
-    /// By the conditions alone.
+    /// From the conditions alone.
     pub kstatus: Health,
 }
 
 impl Verdicts {
-    /// What all three say; None where they differ.
+    /// The common verdict, or `None` if they differ.
     #[must_use]
     pub fn agreed(self) -> Option<Health> {
         let same = self.flux == self.kstatus && self.argocd.health() == Some(self.kstatus);
@@ -37,7 +37,7 @@ impl Verdicts {
     }
 }
 
-/// What each tool makes of the object.
+/// The verdict of each tool about the object.
 pub fn verdicts(object: &Value) -> Result<Verdicts, Error> {
     Ok(Verdicts {
         argocd: argocd(object)?.0,
@@ -46,13 +46,13 @@ pub fn verdicts(object: &Value) -> Result<Verdicts, Error> {
     })
 }
 
-/// Holds the object against the promises; says in words what it breaks.
+/// Checks the object against the promises. The error says which are broken.
 ///
 /// - All tools agree.
-/// - It is healthy if, and only if, the task succeeded and the status is of the current generation.
-/// - It has failed where such a status says that the task ended badly, or that it is stalled.
+/// - It is healthy if and only if the task succeeded and the status is about the current generation.
+/// - It is failed if such a status says that the task failed or that the object is stalled.
 ///
-/// An object that is being deleted has to be nothing but not healthy.
+/// An object that is being deleted must only not be healthy.
 pub fn check(object: &Value) -> Result<(), String> {
     let breaches = breaches(object).map_err(|error| error.to_string())?;
     if breaches.is_empty() {
@@ -68,27 +68,27 @@ fn breaches(object: &Value) -> Result<Vec<String>, Error> {
         return Ok(is_healthy.then_some(breach).into_iter().collect());
     }
     let verdicts = verdicts(object)?;
-    let due = due(object)?;
+    let expected = expected(object)?;
     let mut breaches = Vec::new();
     if verdicts.agreed().is_none() {
         breaches.push(format!("the tools differ: {verdicts:?}"));
     }
-    if due != Some(Health::Current) && verdicts.is_any(Health::Current) {
+    if expected != Some(Health::Current) && verdicts.is_any(Health::Current) {
         breaches.push(format!(
             "healthy without a success of the current generation: {verdicts:?}"
         ));
     }
-    if let Some(due) = due
-        && verdicts.agreed() != Some(due)
+    if let Some(expected) = expected
+        && verdicts.agreed() != Some(expected)
     {
-        breaches.push(format!("not {due:?} to every tool: {verdicts:?}"));
+        breaches.push(format!("not {expected:?} to every tool: {verdicts:?}"));
     }
     Ok(breaches)
 }
 
-/// What the tools must say, by the conditions' meaning; None where several answers are right, though
-/// never that it is healthy.
-fn due(object: &Value) -> Result<Option<Health>, Error> {
+/// The verdict that the tools must have. `None` if several are right, but never that the object is
+/// healthy.
+fn expected(object: &Value) -> Result<Option<Health>, Error> {
     let observed = observed_generation(object)?;
     if observed.is_none() || observed != generation(object)? {
         return Ok(None);
@@ -97,7 +97,7 @@ fn due(object: &Value) -> Result<Option<Health>, Error> {
     let find = |type_| conditions.iter().find(|condition| condition.type_ == type_);
     let is_stalled = find("Stalled").is_some_and(|stalled| stalled.status == "True");
     let reason = find("Ready").map_or("", |ready| ready.reason);
-    Ok(if is_stalled || BAD_ENDS.contains(&reason) {
+    Ok(if is_stalled || FAILURES.contains(&reason) {
         Some(Health::Failed)
     } else if reason == SUCCESS {
         Some(Health::Current)

@@ -1,4 +1,4 @@
-//! The documented checks over Argo CD's test cases.
+//! Runs the documented checks on Argo CD's test cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
@@ -7,10 +7,10 @@ use gitops::{ArgoCd, Health, argocd, check, flux, kstatus};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What the API server never serves: the CRD gives each object a status.
+/// An object that the API server never returns, because the CRD gives each object a status.
 const WITHOUT_STATUS: &str = "testdata/progressing_noStatus.yaml";
 
-/// A case, as Argo CD's own tests read it.
+/// A test case in the format of Argo CD.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Case {
@@ -49,13 +49,13 @@ fn object(input_path: &str) -> Value {
 }
 
 #[test]
-fn argo_cd_says_what_its_test_cases_say() {
+fn argo_cd_has_the_verdict_of_its_test_cases() {
     let cases = cases();
     assert!(!cases.is_empty());
     for case in cases {
         let expected = (case.health_status.status, case.health_status.message);
-        let said = argocd(&object(&case.input_path)).unwrap();
-        assert_eq!(said, expected, "{}", case.input_path);
+        let verdict = argocd(&object(&case.input_path)).unwrap();
+        assert_eq!(verdict, expected, "{}", case.input_path);
     }
 }
 

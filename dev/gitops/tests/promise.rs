@@ -1,18 +1,18 @@
-//! What is never healthy, and what breaks the promises.
+//! Which objects are never healthy, and which break the promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use gitops::{ArgoCd, Health, check, kstatus, verdicts};
 use serde_json::{Value, json};
 
-/// The generation of each object's spec.
+/// The generation of the spec of each object.
 const GENERATION: i64 = 2;
 
-/// `Ready`, and the conditions beside it that are True.
-fn conditions(status: &str, reason: &str, beside: &[&str]) -> Value {
+/// `Ready` with that status, and the abnormal conditions that are True.
+fn conditions(status: &str, reason: &str, abnormal: &[&str]) -> Value {
     let condition = |type_: &str, status: &str| json!({ "type": type_, "status": status, "reason": reason, "message": "as it is" });
-    let beside = beside.iter().map(|type_| condition(type_, "True"));
+    let abnormal = abnormal.iter().map(|type_| condition(type_, "True"));
     let ready = [condition("Ready", status)].into_iter();
-    ready.chain(beside).collect()
+    ready.chain(abnormal).collect()
 }
 
 fn object(observed: i64, conditions: &Value) -> Value {
@@ -24,13 +24,13 @@ fn object(observed: i64, conditions: &Value) -> Value {
     })
 }
 
-/// An object with a status of its current generation.
-fn current(status: &str, reason: &str, beside: &[&str]) -> Value {
-    object(GENERATION, &conditions(status, reason, beside))
+/// An object whose status is about its current generation.
+fn current(status: &str, reason: &str, abnormal: &[&str]) -> Value {
+    object(GENERATION, &conditions(status, reason, abnormal))
 }
 
 #[test]
-fn no_status_but_success_is_healthy_to_any_tool() {
+fn only_success_is_healthy_to_any_tool() {
     let rows = [
         ("Unknown", "Pending", "Reconciling"),
         ("False", "TaskRunning", "Reconciling"),
@@ -54,15 +54,15 @@ fn no_status_but_success_is_healthy_to_any_tool() {
         ("False", "ClusterMismatch", "Stalled"),
         ("False", "TimedOut", "Stalled"),
     ];
-    for (status, reason, beside) in rows {
-        let beside = if beside.is_empty() {
+    for (status, reason, abnormal) in rows {
+        let abnormal = if abnormal.is_empty() {
             vec![]
         } else {
-            vec![beside]
+            vec![abnormal]
         };
-        let object = current(status, reason, &beside);
+        let object = current(status, reason, &abnormal);
         let verdicts = verdicts(&object).unwrap();
-        let expected = match beside.as_slice() {
+        let expected = match abnormal.as_slice() {
             ["Stalled"] => Health::Failed,
             _ => Health::InProgress,
         };
@@ -72,7 +72,7 @@ fn no_status_but_success_is_healthy_to_any_tool() {
 }
 
 #[test]
-fn a_success_is_healthy_to_every_tool_only_while_it_speaks_of_the_current_spec() {
+fn a_success_is_healthy_to_every_tool_only_for_the_current_generation() {
     let success = conditions("True", "TaskSucceeded", &[]);
     let rows = [
         (GENERATION, ArgoCd::Healthy, Health::Current),
@@ -97,7 +97,7 @@ fn an_object_that_is_being_deleted_is_not_healthy() {
 }
 
 #[test]
-fn an_object_that_breaks_a_promise_is_found() {
+fn an_object_that_breaks_a_promise_is_reported() {
     let healthy = "healthy without a success";
     let without_status = json!({ "metadata": { "generation": GENERATION } });
     let rows = [

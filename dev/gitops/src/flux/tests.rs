@@ -1,4 +1,4 @@
-//! In which order expressions count, and what they see.
+//! The order of the expressions, and what they can use.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ fn kustomization(in_progress: &str, failed: &str, current: &str) -> String {
 }
 
 #[test]
-fn the_first_that_is_true_counts_in_the_order_of_flux() {
+fn the_first_true_expression_decides_in_the_order_of_flux() {
     let object = json!({ "metadata": { "generation": 1 } });
     let rows = [
         (["true", "true", "true"], Health::InProgress),
@@ -34,7 +34,7 @@ fn the_first_that_is_true_counts_in_the_order_of_flux() {
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_an_error() {
+fn an_expression_that_cannot_be_evaluated_is_an_error() {
     for current in ["status.phase == 'x'", "metadata.generation"] {
         let expressions = expressions(&kustomization("false", "false", current)).unwrap();
         let object = json!({ "metadata": { "generation": 1 } });
