@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::document::{path, read};
 
 /// The pages whose links are followed; all decisions are, too.
-const PAGES: [&str; 2] = ["README.md", "docs/reference.md"];
+const PAGES: [&str; 4] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/reference.md",
+];
 const DECISIONS: &str = "docs/decisions";
 
 fn decisions() -> Vec<String> {
