@@ -68,6 +68,7 @@ fn wrong_values_are_refused_with_their_names() {
         (json!({ "pollInterval": "15 seconds" }), "pollInterval"),
         (json!({ "requestsPerSecond": 0 }), "requestsPerSecond"),
         (json!({ "concurrency": 0 }), "concurrency"),
+        (json!({ "maxCalls": 0 }), "maxCalls"),
         (json!({ "requestTimeout": "" }), "requestTimeout"),
         (
             json!({ "allowedClusterIds": ["c1,c2"] }),

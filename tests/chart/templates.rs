@@ -1,6 +1,6 @@
 //! The rendered templates for various values.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use scaleouttask_controller::cli::Cli;
 use serde_json::{Value, json};
 use testbed::render::{
@@ -127,6 +127,7 @@ fn each_value_sets_its_flag() {
             "--requests-per-second=1e+06",
         ),
         (json!({ "concurrency": 1_000_000 }), "--concurrency=1000000"),
+        (json!({ "maxCalls": 7 }), "--max-calls=7"),
         (json!({ "requestTimeout": "3s" }), "--request-timeout=3s"),
         (
             json!({ "allowedClusterIds": ["c1", "c2"] }),
@@ -148,6 +149,19 @@ fn each_value_sets_its_flag() {
             "--log-filter=debug",
         ),
     ];
+    let program = Cli::command();
+    let run = program.find_subcommand("run").unwrap();
+    for flag in run.get_arguments().filter_map(clap::Arg::get_long) {
+        // The chart always runs with a Lease.
+        let has_row = |(_, argument): &(Value, &str)| {
+            let name = argument.split('=').next().unwrap();
+            name.strip_prefix("--") == Some(flag)
+        };
+        assert!(
+            flag == "leader-elect" || rows.iter().any(has_row),
+            "--{flag} has no value"
+        );
+    }
     for (values, argument) in rows {
         let objects = rendered(&values);
         let name = values["fullnameOverride"].as_str().unwrap_or(RELEASE);

@@ -136,6 +136,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $args = append $args (printf "--poll-interval=%s" .pollInterval) }}
 {{- $args = append $args (printf "--requests-per-second=%v" .requestsPerSecond) }}
 {{- $args = append $args (printf "--concurrency=%d" (int64 .concurrency)) }}
+{{- $args = append $args (printf "--max-calls=%d" (int64 .maxCalls)) }}
 {{- $args = append $args (printf "--request-timeout=%s" .requestTimeout) }}
 {{- range .allowedClusterIds }}{{ $args = append $args (printf "--allowed-cluster-id=%s" .) }}{{ end }}
 {{- if .secretCredentials.enabled }}{{ $args = append $args "--secret-credentials" }}{{ end }}
