@@ -193,7 +193,11 @@ pub fn of(variant: Variant) -> Setting {
             edits: 0,
             ..queues()
         },
-        V::PrefersRequestsAlways => queues(),
+        V::PrefersRequestsAlways => Setting {
+            objects: vec![Setting::plain("plain").objects[0]; 3],
+            edits: 2,
+            ..queues()
+        },
         V::PollsTheSuspended
         | V::ForgetsPollRequests
         | V::EchoesBeforeTheCall
