@@ -14,6 +14,9 @@ pub enum Unit {
 
 impl Unit {
     fn tell(self, value: f64) -> String {
+        if value.is_nan() {
+            return "none".to_owned();
+        }
         match self {
             Self::Count => format!("{value:.0}"),
             Self::Micros => format!("{value:.0} µs"),
@@ -43,6 +46,7 @@ struct Other {
 }
 
 impl Line {
+    /// Not a number where it can't be measured: that is none, and misses any promise.
     pub fn new(scenario: &str, what: &str, measured: f64) -> Self {
         Self {
             scenario: scenario.to_owned(),
@@ -103,9 +107,13 @@ impl Line {
 
     fn verdict(&self, ratio: Option<(f64, f64)>) -> String {
         let absolute = self.at_most.map(|most| (self.measured, most));
-        let missed = absolute.filter(|(measured, most)| measured > most);
-        let missed_ratio = ratio.filter(|(measured, most)| measured > most);
+        let exceeds = |(measured, most): &(f64, f64)| measured.is_nan() || measured > most;
+        let missed = absolute.filter(exceeds);
+        let missed_ratio = ratio.filter(exceeds);
         match (missed, missed_ratio) {
+            (Some((measured, _)), _) | (None, Some((measured, _))) if measured.is_nan() => {
+                "missed".to_owned()
+            }
             (Some((measured, most)), _) => {
                 format!("missed by {}", self.unit.tell(measured - most))
             }

@@ -6,7 +6,7 @@ use simulator::{Credentials, Instance, Script, Simulator, Stage, Start, Task};
 use testbed::harness::{Cluster, Controller, Launch, Result, Spec, Writes, number};
 use tokio::time::sleep;
 
-/// How many instances each task has.
+/// How many instances each task has, unless said otherwise.
 pub const INSTANCES: usize = 3;
 /// Where no signature is asked for, none is checked.
 pub const KEY: (&str, &str) = ("benchmark", "of-no-use-elsewhere");
@@ -21,6 +21,8 @@ pub struct Fleet {
     pub size: usize,
     pub interval: Duration,
     pub api: Simulator,
+    /// Of each task.
+    instances: usize,
 }
 
 impl Fleet {
@@ -31,9 +33,21 @@ impl Fleet {
         size: usize,
         interval: Duration,
     ) -> Result<Self> {
+        Self::with_instances(cluster, namespace, size, interval, INSTANCES)
+    }
+
+    /// The same with another number of instances a task.
+    pub fn with_instances(
+        cluster: &Cluster,
+        namespace: &str,
+        size: usize,
+        interval: Duration,
+        instances: usize,
+    ) -> Result<Self> {
         cluster.create_namespace(namespace)?;
+        let task = |number| task(&task_id(number), instances, ENDLESS);
         let script = Script {
-            tasks: (0..size).map(|number| running(&task_id(number))).collect(),
+            tasks: (0..size).map(task).collect(),
             ..Script::default()
         };
         Ok(Self {
@@ -41,6 +55,7 @@ impl Fleet {
             size,
             interval,
             api: Simulator::start(script)?,
+            instances,
         })
     }
 
@@ -87,7 +102,8 @@ impl Fleet {
     /// Every task is now over.
     pub fn end_all(&self) {
         for number in 0..self.size {
-            self.api.set_task(ended(&task_id(number)));
+            let task = task(&task_id(number), self.instances, Duration::ZERO);
+            self.api.set_task(task);
         }
     }
 
@@ -133,21 +149,15 @@ pub fn spec(number: usize) -> (String, Spec) {
 
 /// A task that runs and doesn't move.
 pub fn running(id: &str) -> Task {
-    Task {
-        duration: Some(ENDLESS),
-        ..task(id)
-    }
+    task(id, INSTANCES, ENDLESS)
 }
 
 /// A task that succeeded.
 pub fn ended(id: &str) -> Task {
-    Task {
-        duration: Some(Duration::ZERO),
-        ..task(id)
-    }
+    task(id, INSTANCES, Duration::ZERO)
 }
 
-fn task(id: &str) -> Task {
+fn task(id: &str, instances: usize, duration: Duration) -> Task {
     let instance = |number| Instance {
         id: format!("i-bp1dfrc9mqyv4w0x{number:04}"),
         ..Instance::default()
@@ -156,7 +166,8 @@ fn task(id: &str) -> Task {
         id: id.to_owned(),
         cluster_id: "c3fb96524f9274b4495df0f12a6b50000".to_owned(),
         start: Start::StartUp,
-        instances: (0..INSTANCES).map(instance).collect(),
+        duration: Some(duration),
+        instances: (0..instances).map(instance).collect(),
         stages: vec![Stage {
             name: "start".to_owned(),
             ..Stage::default()

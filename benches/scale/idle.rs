@@ -17,9 +17,7 @@ const RESIDENT: f64 = 10.0;
 
 /// Returns its resident memory, in MiB.
 pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Result<f64> {
-    let fleet = Fleet::new(cluster, "idle", 0, Duration::from_secs(15))?;
-    let controller = Controller::start(cluster, &fleet.launch(program)).await?;
-    sleep(SETTLED).await;
+    let controller = idle(cluster, program, "idle").await?;
     let before = controller.usage()?.cpu;
     sleep(WINDOW).await;
     let usage = controller.usage()?;
@@ -30,4 +28,19 @@ pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Re
     figures.add(line);
     controller.stop()?;
     Ok(usage.resident)
+}
+
+/// The resident memory of one that settled, in MiB, where no more is asked.
+pub async fn resident(cluster: &Cluster, program: &Path) -> Result<f64> {
+    let controller = idle(cluster, program, "idle-memory").await?;
+    let resident = controller.usage()?.resident;
+    controller.stop()?;
+    Ok(resident)
+}
+
+async fn idle(cluster: &Cluster, program: &Path, namespace: &str) -> Result<Controller> {
+    let fleet = Fleet::new(cluster, namespace, 0, Duration::from_secs(15))?;
+    let controller = Controller::start(cluster, &fleet.launch(program)).await?;
+    sleep(SETTLED).await;
+    Ok(controller)
 }

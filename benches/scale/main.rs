@@ -5,7 +5,11 @@ mod bare;
 mod burst;
 mod figures;
 mod fleet;
+mod hang;
+mod hanging;
 mod idle;
+mod instances;
+mod large;
 mod latency;
 mod lifecycle;
 mod steady;
@@ -52,6 +56,14 @@ enum Scenario {
     /// 100,000 objects polled each 100 s, ended, restarted
     #[value(name = "steady-100k")]
     Steady100k,
+    /// 10,000 objects of 3 instances, and as many of 300
+    Instances,
+    /// Restarts among 2,000 finished objects of 1,000 instances
+    RestartInstances,
+    /// 60 objects of 1.4 MiB, to their end and restarted
+    Large,
+    /// 50 objects beside 10,000 in 1,000 regions that hang
+    Hang,
 }
 
 impl Arguments {
@@ -80,7 +92,7 @@ fn sizes() -> [(Scenario, Size); 3] {
     };
     let hundred = Promise {
         lag: Some(1000.0),
-        per_object: Some(2.0),
+        per_object: Some(1.1),
         ..Promise::default()
     };
     [
@@ -159,6 +171,18 @@ async fn run(
             steady::run(cluster, program, &size, resident, figures).await?;
         }
     }
+    if arguments.wants(Scenario::Instances) {
+        instances::run(cluster, program, resident, figures).await?;
+    }
+    if arguments.wants(Scenario::RestartInstances) {
+        instances::restart(cluster, program, figures).await?;
+    }
+    if arguments.wants(Scenario::Large) {
+        large::run(cluster, program, figures).await?;
+    }
+    if arguments.wants(Scenario::Hang) {
+        hang::run(cluster, program, figures).await?;
+    }
     Ok(())
 }
 
@@ -167,7 +191,7 @@ const METHOD: &str = "\
 
 Real etcd and kube-apiserver with RBAC, a simulated task API on loopback, and the controller as the
 static program that is shipped, in a process of its own, its rate limit raised out of the way; all on
-one machine. Each task has three instances. To run it again: `cargo bench --bench scale -- --write`, on
+one machine. Each task has three instances where nothing else is said. To run it again: `cargo bench --bench scale -- --write`, on
 a machine that does nothing else; `--only` takes single scenarios.
 
 - *idle*: no objects; memory and processor time after a minute.
@@ -186,6 +210,17 @@ a machine that does nothing else; `--only` takes single scenarios.
 - *restart*: three starts among objects that have all finished; beside each the time of one list of
   them by a bare client. What is counted and the memory are of the last. Memory at most is the kernel's
   own high-water mark.
+- *instances*: 10,000 objects whose tasks have 3 instances, and as many whose tasks have 300, each
+  polled every 40 s while nothing changes. *Restart-instances*: starts among 2,000 objects that have
+  finished with 1,000 instances each.
+- *large*: 60 objects, each nearly as large as etcd takes it. At first annotations and an owner of a
+  long name make them so, while their tasks run and end; then, for the restart, annotations and a
+  status with long entries, a long error and a condition of a foreign type.
+- *hang*: 50 objects polled every 5 s for a minute; then, 30 s after 10,000 others came to be, for
+  another. Those are in the same namespace and in 1,000 regions, each with an address of its own on
+  loopback that takes connections and never answers. Connections are counted where they arrive, since
+  the start. A lag of a millisecond, the grain of timers, counts as one alone at least; a call that is
+  still missing at the end counts too.
 
 Lag is the time between two calls of one object less its interval, taken where the calls arrive.
 Processor time is the whole process's, user and system; memory is resident, the program's own pages

@@ -87,7 +87,8 @@ pub async fn run(
     )
     .await?;
     controller.stop()?;
-    restart(cluster, program, &fleet, size, figures).await?;
+    let title = format!("restart, {count} finished objects");
+    restart(cluster, program, &fleet, &title, &size.promise, figures).await?;
     cluster.delete_all(&fleet.namespace).await
 }
 
@@ -203,15 +204,15 @@ async fn quiet(cluster: &Cluster, fleet: &Fleet, title: &str, figures: &mut Figu
     Ok(())
 }
 
-async fn restart(
+/// Starts among objects that have all finished.
+pub async fn restart(
     cluster: &Cluster,
     program: &Path,
     fleet: &Fleet,
-    size: &Size,
+    title: &str,
+    promise: &Promise,
     figures: &mut Figures,
 ) -> Result<()> {
-    let title = format!("restart, {} finished objects", fleet.size);
-    let promise = &size.promise;
     let (mut bare, mut ready) = (Vec::new(), Vec::new());
     let controller = loop {
         let listed = cluster.list_bare(&fleet.namespace).await?;
@@ -225,17 +226,17 @@ async fn restart(
     };
     for (what, percent, promised) in [("median", 50, promise.ready), ("most", 100, None)] {
         let what = format!("from exec to ready, {what}");
-        let line = Line::new(&title, &what, percentile(&ready, percent)).unit(Unit::Seconds);
+        let line = Line::new(title, &what, percentile(&ready, percent)).unit(Unit::Seconds);
         figures.add(
             line.at_most(promised)
                 .bare(percentile(&bare, percent), None),
         );
     }
-    quiet(cluster, fleet, &title, figures).await?;
+    quiet(cluster, fleet, title, figures).await?;
     let usage = controller.usage()?;
-    let line = Line::new(&title, "resident memory", usage.resident).unit(Unit::Mebibytes);
+    let line = Line::new(title, "resident memory", usage.resident).unit(Unit::Mebibytes);
     figures.add(line);
-    let line = Line::new(&title, "memory at most", usage.peak).unit(Unit::Mebibytes);
+    let line = Line::new(title, "memory at most", usage.peak).unit(Unit::Mebibytes);
     let line = line.at_most(promise.peak);
     figures.add(line.against("of what stays", usage.resident, promise.peak_ratio));
     controller.stop()
