@@ -50,9 +50,10 @@ pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Re
 
     cluster.create(&fleet.namespace, hung()).await?;
     sleep(SETTLED).await;
-    let calls = hanging.total();
+    let (calls, writes) = (hanging.total(), cluster.writes().await?.total());
     let beside = healthy(&fleet, &mut controller).await?;
     let calls = hanging.total() - calls;
+    let writes = cluster.writes().await?.total() - writes;
 
     let title = format!("{HEALTHY} objects beside {OBJECTS} in {REGIONS} regions that hang");
     let connections = number(hanging.most());
@@ -60,17 +61,19 @@ pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Re
     figures.add(line.at_most(Some(number(CONNECTIONS))));
     let calls = number(usize::try_from(calls)?);
     figures.add(Line::new(&title, "calls to those", calls));
+    let line = Line::new(&title, "writes to the API server", writes);
+    figures.add(line);
     let line = Line::new(&title, "calls to the other region", beside.calls);
     figures.add(line.against("alone", alone.calls, None));
-    for (what, percent) in [("p50", 50), ("p99", 99)] {
-        let (alone, lag) = (
-            percentile(&alone.lag, percent),
-            percentile(&beside.lag, percent),
-        );
-        let line = Line::new(&title, &format!("poll lag there, {what}"), lag).unit(Unit::Millis);
-        let most = (percent == 99).then_some(alone.max(GRAIN) * LAG);
-        figures.add(line.at_most(most).against("alone", alone, None));
+    let p50 = |seen: &Seen| percentile(&seen.lag, 50);
+    let p99 = |seen: &Seen| percentile(&seen.lag, 99);
+    for (what, lag) in [("p50, alone", p50(&alone)), ("p50", p50(&beside))] {
+        let what = format!("poll lag there, {what}");
+        figures.add(Line::new(&title, &what, lag).unit(Unit::Millis));
     }
+    let line = Line::new(&title, "poll lag there, p99", p99(&beside)).unit(Unit::Millis);
+    let most = p99(&alone).max(GRAIN) * LAG;
+    figures.add(line.at_most(Some(most)).against("alone", p99(&alone), None));
     let turns = long_turns(&controller).await?;
     let line = Line::new(&title, "turns of the loop longer than 100 ms", turns);
     figures.add(line.at_most(Some(0.0)));

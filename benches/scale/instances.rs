@@ -16,7 +16,7 @@ use crate::{
 
 const OBJECTS: usize = 10_000;
 const MANY: usize = 300;
-const INTERVAL: Duration = Duration::from_secs(40);
+const INTERVAL: Duration = Duration::from_secs(30);
 /// Times of the memory with few instances.
 const RATIO: f64 = 1.05;
 

@@ -211,7 +211,7 @@ a machine that does nothing else; `--only` takes single scenarios.
   them by a bare client. What is counted and the memory are of the last. Memory at most is the kernel's
   own high-water mark.
 - *instances*: 10,000 objects whose tasks have 3 instances, and as many whose tasks have 300, each
-  polled every 40 s while nothing changes. *Restart-instances*: starts among 2,000 objects that have
+  polled every 30 s while nothing changes. *Restart-instances*: starts among 2,000 objects that have
   finished with 1,000 instances each.
 - *large*: 60 objects, each nearly as large as etcd takes it. At first annotations and an owner of a
   long name make them so, while their tasks run and end; then, for the restart, annotations and a
