@@ -22,7 +22,7 @@ use testbed::harness::{Cluster, Result, machine, program, replace_section};
 use figures::Figures;
 use steady::{Promise, Size};
 
-/// What the controller costs at scale. Takes about half an hour.
+/// What the controller costs at scale. Takes about an hour.
 #[derive(Parser)]
 #[command(name = "scale", bin_name = "cargo bench --bench scale --")]
 struct Arguments {
@@ -126,7 +126,12 @@ fn done(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let mut cause = error.source();
             eprintln!("The benchmark could not run: {error}");
+            while let Some(error) = cause {
+                eprintln!("  by {error}");
+                cause = error.source();
+            }
             ExitCode::FAILURE
         }
     }
@@ -191,8 +196,9 @@ const METHOD: &str = "\
 
 Real etcd and kube-apiserver with RBAC, a simulated task API on loopback, and the controller as the
 static program that is shipped, in a process of its own, its rate limit raised out of the way; all on
-one machine. Each task has three instances where nothing else is said. To run it again: `cargo bench --bench scale -- --write`, on
-a machine that does nothing else; `--only` takes single scenarios.
+one machine. Each task has three instances where nothing else is said. To run it again:
+`cargo bench --bench scale -- --write`, on a machine that does nothing else; `--only` takes single
+scenarios.
 
 - *idle*: no objects; memory and processor time after a minute.
 - *latency*: the controller idle, objects created one by one; then tasks that end, polled every 2 s,
@@ -211,8 +217,9 @@ a machine that does nothing else; `--only` takes single scenarios.
   them by a bare client. What is counted and the memory are of the last. Memory at most is the kernel's
   own high-water mark.
 - *instances*: 10,000 objects whose tasks have 3 instances, and as many whose tasks have 300, each
-  polled every 30 s while nothing changes. *Restart-instances*: starts among 2,000 objects that have
-  finished with 1,000 instances each.
+  polled every 30 s while nothing changes; 1,000 of each kind too, so that what is resident whatever
+  the number of objects, such as buffers of connections, can be taken off.
+- *restart-instances*: starts among 2,000 objects that have finished with 1,000 instances each.
 - *large*: 60 objects, each nearly as large as etcd takes it. At first annotations and an owner of a
   long name make them so, while their tasks run and end; then, for the restart, annotations and a
   status with long entries, a long error and a condition of a foreign type.
