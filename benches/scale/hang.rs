@@ -14,7 +14,6 @@ use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, spec},
     hanging::Hanging,
-    
 };
 
 /// In the region that answers.

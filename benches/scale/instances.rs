@@ -10,7 +10,6 @@ use testbed::harness::{Cluster, Controller, Result, number};
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, INSTANCES},
-    
     idle,
     steady::{self, Promise},
 };

@@ -14,7 +14,6 @@ use testbed::harness::{Cluster, Controller, Result};
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, spec},
-    
     steady::{self, Promise},
 };
 
