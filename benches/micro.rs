@@ -1,4 +1,4 @@
-//! `cargo bench --bench micro`: what each step of a poll takes by itself.
+//! `cargo bench --bench micro`: the time of each step of a poll.
 #![allow(
     missing_docs,
     reason = "criterion's macros make undocumented functions"
@@ -76,7 +76,7 @@ fn decide(criterion: &mut Criterion) {
     }
 }
 
-/// From a call's end that brought no news to the same object's next call, among 10,000 objects.
+/// From the end of a call without changes to the next call, among 10,000 objects.
 fn turn(criterion: &mut Criterion) {
     let mut world = World::settled(10_000);
     criterion.bench_function("scheduler/unchanged_poll", |bencher| {
@@ -107,17 +107,17 @@ fn signature(criterion: &mut Criterion) {
     });
 }
 
-/// Objects that are polled by turns, and the time.
+/// A scheduler with objects, and the time.
 struct World {
     scheduler: Scheduler,
     start: Timestamp,
     monotonic: Duration,
-    /// Calls that wait for their end.
+    /// Calls in flight.
     calls: Vec<Call>,
 }
 
 impl World {
-    /// So many objects whose tasks run, each polled twice.
+    /// This many objects with running tasks, each polled twice.
     fn settled(objects: u32) -> Self {
         let mut world = Self {
             scheduler: Scheduler::new(Config {

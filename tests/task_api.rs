@@ -1,4 +1,4 @@
-//! What the task API may answer, and what is read of it.
+//! Which bodies of the task API are parsed, and how, and which are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,7 +15,7 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const ID: &str = "T-5faa48fb31b6b8078d000006";
 const JSON: &str = include_str!("fixtures/running.json");
 const XML: &str = include_str!("fixtures/running.xml");
-/// The client reads no more than this.
+/// The client reads at most this much.
 const BODY_MAX: usize = 1024 * 1024;
 
 fn parse(body: &str) -> Result<Task, BodyError> {
@@ -37,7 +37,7 @@ fn instances(pairs: &[(&str, &str)]) -> Vec<Instance> {
 }
 
 #[test]
-fn both_sample_bodies_are_the_same_task() {
+fn both_sample_bodies_describe_the_same_task() {
     let task = parse(JSON).unwrap();
     assert_eq!(task, parse(XML).unwrap());
     let expected = Task {
@@ -54,7 +54,7 @@ fn both_sample_bodies_are_the_same_task() {
 }
 
 #[test]
-fn what_the_wild_adds_is_read() {
+fn a_body_with_unknown_and_unusual_fields_is_parsed() {
     let task = parse(
         r#"{
             "task_id": null, "cluster_id": "c1", "state": "paused", "unknown": [1, {"a": []}],
@@ -70,7 +70,10 @@ fn what_the_wild_adds_is_read() {
     assert_eq!(task.state, "paused");
     assert_eq!(task.results, instances(&[("i-1", "initail"), ("i-2", "")]));
     assert_eq!(task.created, Some(time("2022-12-15T15:00:00.123456789Z")));
-    assert_eq!(task.updated, None, "a time without a zone means nothing");
+    assert_eq!(
+        task.updated, None,
+        "a time without a zone counts as missing"
+    );
     assert_eq!(task.current_stage.as_deref(), Some("join"));
     assert_eq!(
         task.error,
@@ -79,7 +82,7 @@ fn what_the_wild_adds_is_read() {
 }
 
 #[test]
-fn a_time_that_the_api_server_would_refuse_counts_as_absent() {
+fn a_time_that_the_api_server_would_refuse_counts_as_missing() {
     let rows = [
         ("0001-01-01T00:00:00Z", true),
         ("0001-01-01T00:00:00+00:01", false),
@@ -117,7 +120,7 @@ fn task_result_is_an_array_an_object_or_nothing() {
 }
 
 #[test]
-fn a_field_that_decides_nothing_may_have_any_type() {
+fn a_field_without_effect_on_decisions_may_have_any_type() {
     for odd in ["5", "true", "[1]", "{\"a\":1}", "1.5", "null", "\"\""] {
         for field in [
             "created",
@@ -134,7 +137,7 @@ fn a_field_that_decides_nothing_may_have_any_type() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused() {
+fn unusable_bodies_are_refused() {
     let rows = [
         ("", BodyError::Malformed),
         ("null", BodyError::Malformed),
@@ -184,13 +187,13 @@ fn what_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn a_declaration_or_a_byte_order_mark_does_not_matter() {
+fn a_declaration_or_a_byte_order_mark_is_ignored() {
     let declared = format!("\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{XML}");
     assert_eq!(parse(&declared), parse(XML));
     assert_eq!(parse(&format!("\u{feff} \n{JSON}")), parse(JSON));
 }
 
-/// Bodies of 1 MiB that ask for as much memory as they can.
+/// Bodies of 1 MiB that need as much memory as possible.
 fn greedy_bodies() -> Vec<String> {
     let repeat = |head: &str, part: &str, tail: &str| {
         let times = (BODY_MAX - head.len() - tail.len()) / part.len();
@@ -222,7 +225,7 @@ fn greedy_bodies() -> Vec<String> {
 }
 
 #[test]
-fn a_body_takes_memory_in_proportion_to_its_size() {
+fn parsing_takes_memory_in_proportion_to_the_body() {
     for body in greedy_bodies() {
         ALLOCATOR.reset_peak_usage();
         let before = ALLOCATOR.current_usage();
@@ -238,7 +241,7 @@ fn a_body_takes_memory_in_proportion_to_its_size() {
     }
 }
 
-/// One of the sample bodies with parts of it removed, doubled or replaced.
+/// A sample body with random changes.
 fn mutated_sample() -> impl Strategy<Value = Vec<u8>> {
     let sample = prop_oneof![Just(JSON), Just(XML)];
     let edit = (
@@ -257,7 +260,7 @@ fn mutated_sample() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Texts put together from what both forms are made of.
+/// Texts of random parts of both formats.
 fn almost_a_body() -> impl Strategy<Value = Vec<u8>> {
     let part = prop::sample::select(vec![
         "{",
@@ -320,7 +323,7 @@ proptest! {
     }
 
     #[test]
-    fn json_and_xml_of_the_same_task_are_read_alike(
+    fn json_and_xml_of_the_same_task_are_parsed_alike(
         state in "[a-z]{1,10}", cluster in "[a-z0-9]{0,10}",
         pairs in prop::collection::vec(("[a-z0-9-]{1,10}", "[a-z]{1,8}"), 0..5),
     ) {

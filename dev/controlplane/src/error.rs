@@ -94,7 +94,7 @@ const GET_GO: &str = "install it from your system's packages or go.dev, \
     and HELM and PROMTOOL to these programs";
 
 impl Error {
-    /// For `map_err`: names what was tried.
+    /// For `map_err`: adds what was tried.
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::Io { action, source }

@@ -1,4 +1,4 @@
-//! The check of ACS3-HMAC-SHA256 signatures, from the request as it came.
+//! Checks ACS3-HMAC-SHA256 signatures of received requests.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::percent;
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// How far a request's clock may be off.
+/// How much the time of a request may differ from the current time.
 pub(crate) const SKEW: Duration = Duration::from_mins(15);
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Copy)]
 pub(crate) struct Received<'a> {
     pub(crate) method: &'a str,
@@ -24,7 +24,7 @@ pub(crate) struct Received<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// The operation that must have been signed for.
+/// The operation that the signature must be for.
 #[derive(Clone, Copy)]
 pub(crate) struct Operation {
     pub(crate) action: &'static str,
@@ -49,7 +49,7 @@ impl Refusal {
     }
 }
 
-/// The `Authorization` header, taken apart.
+/// The parsed `Authorization` header.
 #[derive(Debug)]
 pub(crate) struct Authorization {
     pub(crate) access_key_id: String,
@@ -64,7 +64,7 @@ impl Authorization {
             return Err(Refusal::new(
                 401,
                 "MissingAccessKeyId",
-                "No Authorization header came.",
+                "The Authorization header is missing.",
             ));
         };
         let parts = header
@@ -89,7 +89,7 @@ impl Authorization {
     }
 }
 
-/// Checks all that can be checked without memory, and gives the nonce, which must be new.
+/// Checks everything but the nonce, and returns the nonce, which must be new.
 pub(crate) fn verify(
     received: Received<'_>,
     authorization: &Authorization,
@@ -116,14 +116,14 @@ pub(crate) fn verify(
         return Err(Refusal::new(
             404,
             "InvalidAction.NotFound",
-            "The action is not the API's.",
+            "The API has no such action.",
         ));
     }
     if header(received.headers, "x-acs-version")? != operation.version {
         return Err(Refusal::new(
             400,
             "InvalidVersion",
-            "The version is not the API's.",
+            "The API has no such version.",
         ));
     }
     header(received.headers, "x-acs-signature-nonce").map(str::to_owned)
@@ -141,14 +141,15 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
         .ok_or_else(|| Refusal::new(400, "MissingParameter", format!("{name} is missing.")))
 }
 
-/// `host`, `content-type` where it was sent, and every `x-acs-*` must be signed, in order.
+/// Checks that the signed headers are sorted and include `host`, every `x-acs-*`, and `content-type` if
+/// it was sent.
 fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), Refusal> {
     let names: Vec<&str> = signed.split(';').collect();
     if !names.is_sorted() {
         return Err(mismatch("SignedHeaders is not sorted."));
     }
     if let Some(name) = names.iter().find(|name| !headers.contains_key(**name)) {
-        return Err(mismatch(&format!("The signed header {name} did not come.")));
+        return Err(mismatch(&format!("The signed header {name} is missing.")));
     }
     let must = |name: &str| matches!(name, "host" | "content-type") || name.starts_with("x-acs-");
     match headers
@@ -161,8 +162,12 @@ fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), Refusal
 }
 
 fn check_date(date: &str, now: Timestamp) -> Result<(), Refusal> {
-    let format = Refusal::new(400, "InvalidTimeStamp.Format", "x-acs-date is no UTC time.");
-    // Longer texts are dates too for the parser, but not for the API.
+    let format = Refusal::new(
+        400,
+        "InvalidTimeStamp.Format",
+        "x-acs-date is not a UTC time.",
+    );
+    // The parser accepts longer formats, which the API refuses.
     if date.len() != "2023-10-26T10:22:32Z".len() || !date.ends_with('Z') {
         return Err(format);
     }
@@ -228,7 +233,7 @@ fn canonical_query(query: &str) -> String {
 
 fn signature(secret: &str, canonical_request: &str) -> String {
     let to_sign = format!("{ALGORITHM}\n{}", hex_sha256(canonical_request.as_bytes()));
-    // HMAC takes keys of any length, so there is always one.
+    // Never fails: HMAC accepts keys of any length.
     Hmac::<Sha256>::new_from_slice(secret.as_bytes())
         .map(|mac| hex(&mac.chain_update(to_sign).finalize().into_bytes()))
         .unwrap_or_default()
@@ -325,7 +330,7 @@ mod tests {
     const SOON: &str = "2023-10-26T10:30:00Z";
 
     #[test]
-    fn vendors_vector_has_its_hash_and_signature() {
+    fn vendors_example_has_its_hash_and_signature() {
         let headers = headers(&[
             ("host", "ecs.cn-shanghai.aliyuncs.com"),
             ("x-acs-action", "RunInstances"),
@@ -352,20 +357,20 @@ mod tests {
     }
 
     #[test]
-    fn task_vector_is_accepted_and_gives_its_nonce() {
+    fn task_request_is_accepted_and_returns_its_nonce() {
         let nonce = check(&task_headers(&[]), PLAIN, SOON);
         assert_eq!(nonce.as_deref(), Ok("3156853299f313e23d1673dc12e1703d"));
     }
 
     #[test]
-    fn task_vector_with_a_security_token_is_accepted() {
+    fn task_request_with_a_security_token_is_accepted() {
         let headers = task_headers(&[("x-acs-security-token", "YourSecurityToken")]);
         let signature = "66a24716afe2feba9c37147bc4fe732a792b30f4eb58e027bad7aa32c715c77f";
         assert!(check(&headers, signature, SOON).is_ok());
     }
 
     #[test]
-    fn every_tampering_is_refused_by_its_code() {
+    fn every_manipulation_is_refused_with_its_code() {
         let code = |headers: &HeaderMap, signature: &str, now: &str| {
             check(headers, signature, now).unwrap_err().code
         };
@@ -401,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_must_be_signed_are_missed() {
+    fn unsigned_headers_that_must_be_signed_are_refused() {
         let mut headers = task_headers(&[]);
         let signed = names(&headers);
         assert_eq!(check_signed_headers(&headers, &signed), Ok(()));
@@ -413,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_queries_are_encoded_anew() {
+    fn paths_and_queries_are_normalised() {
         assert_eq!(canonical_path("/tasks/a%2fb~c d"), "/tasks/a%2Fb~c%20d");
         assert_eq!(canonical_query("b=1&a=x%3d&c"), "a=x%3D&b=1&c=");
     }

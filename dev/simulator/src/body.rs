@@ -1,4 +1,4 @@
-//! Bodies in the two forms of the API, spaced as its own samples are.
+//! Writes bodies in the two formats of the API, with the spacing of its samples.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Text(String),
-    /// A number, a truth value or null.
+    /// A number, a boolean or null.
     Literal(String),
     List(Vec<Node>),
     Object(Fields),
@@ -48,7 +48,7 @@ pub(crate) fn object<const N: usize>(fields: [(&str, Node); N]) -> Node {
     Node::Object(fields.map(|(name, node)| (name.to_owned(), node)).into())
 }
 
-/// JSON, spaced as the API's sample: `"name" : "value"`, `[ {` and `} ]` on one line.
+/// Writes JSON with the spacing of the API's sample: `"name" : "value"`, `[ {` and `} ]` on one line.
 pub(crate) fn json(fields: &Fields) -> String {
     let mut text = String::new();
     json_object(fields, 0, &mut text);
@@ -87,7 +87,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// XML without a root element; a list is its element, repeated.
+/// Writes XML without a root element. A list is its element, repeated.
 pub(crate) fn xml(fields: &Fields) -> String {
     let mut text = String::new();
     xml_fields(fields, 0, &mut text);
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_json_whatever_the_values() {
+    fn json_is_valid_for_all_values() {
         let value = serde_json::json!({
             "a": "quote \" and \\ and \n", "b": [], "c": [1, [true, null], {"d": {}}], "e": 0.5,
         });

@@ -1,4 +1,4 @@
-//! What is answered to a request.
+//! Decides how to answer a request.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -10,36 +10,36 @@ use crate::{
     percent,
     record::Request,
     reply::Reply,
-    state::{Moving, Shared, State, lock},
+    state::{Shared, State, TrackedTask, lock},
     sts::{self, Exchange},
     timeline::{self, Clock},
 };
 
-/// What is to be answered, and for log and record what it tells.
+/// The reply, and what is logged and recorded about it.
 pub(crate) struct Decision {
     pub(crate) reply: Reply,
-    /// The task's state, where the body that tells it is sent.
-    pub(crate) told: Option<String>,
-    /// What went wrong, as it was meant to.
-    pub(crate) trouble: Option<String>,
+    /// The task's state, if the body with it is sent.
+    pub(crate) state: Option<String>,
+    /// The fault that was applied.
+    pub(crate) fault: Option<String>,
 }
 
 impl Decision {
-    fn trouble(reply: Reply, trouble: &str) -> Self {
-        let trouble = Some(trouble.to_owned());
+    fn fault(reply: Reply, fault: &str) -> Self {
+        let fault = Some(fault.to_owned());
         Self {
             reply,
-            told: None,
-            trouble,
+            state: None,
+            fault,
         }
     }
 }
 
-/// A request until its answer is sent, or its client has left.
+/// A request in progress. It ends when the answer is sent or the client has closed the connection.
 pub(crate) struct Ticket {
     shared: Shared,
     number: usize,
-    /// The region and the task's ID; none for an exchange.
+    /// The region and the task ID, or `None` for an exchange.
     address: Option<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Ticket {
         self.address.as_ref().map(|(_, task_id)| task_id.as_str())
     }
 
-    /// Notes that the answer begins.
+    /// Records that the answer begins.
     pub(crate) fn answered(&self, status: u16) {
         let state = &mut *lock(&self.shared);
         if self.address.is_none() {
@@ -73,8 +73,8 @@ impl Drop for Ticket {
     }
 }
 
-/// A request of the task API, taken apart.
-struct Asked<'a> {
+/// A parsed request to the task API.
+struct TaskRequest<'a> {
     received: Received<'a>,
     region: &'a str,
     task_id: &'a str,
@@ -83,7 +83,7 @@ struct Asked<'a> {
     now: Instant,
 }
 
-/// Decides what to answer to a request of the task API.
+/// Decides how to answer a request to the task API.
 pub(crate) fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Ticket) {
     let now = Instant::now();
     let mut state = lock(shared);
@@ -100,7 +100,7 @@ pub(crate) fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Tick
         access_key_id: access_key_id.clone(),
     });
     let request_id = format!("00000000-0000-4000-8000-{number:012}");
-    let mut decision = state.decide(&Asked {
+    let mut decision = state.decide(&TaskRequest {
         received,
         region: &region,
         task_id: &task_id,
@@ -111,7 +111,7 @@ pub(crate) fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Tick
     let header = HeaderName::from_static("x-acs-request-id");
     decision.reply.set_header(header, &request_id);
     if let Some(request) = state.record.request(number) {
-        request.state.clone_from(&decision.told);
+        request.state.clone_from(&decision.state);
     }
     let ticket = Ticket {
         shared: shared.clone(),
@@ -121,7 +121,7 @@ pub(crate) fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Tick
     (decision, ticket)
 }
 
-/// The region and the task that a path names: `[/REGION][/ANY/PREFIX]/tasks/ID`.
+/// The region and the task ID in a path: `[/REGION][/ANY/PREFIX]/tasks/ID`.
 fn address(received: Received<'_>, region_in_path: bool) -> (String, String) {
     let (prefix, id) = match received.path.rsplit_once("/tasks/") {
         Some((prefix, id)) if !id.contains('/') => (prefix, id),
@@ -138,33 +138,33 @@ fn address(received: Received<'_>, region_in_path: bool) -> (String, String) {
 }
 
 impl State {
-    fn decide(&mut self, asked: &Asked<'_>) -> Decision {
-        let Asked {
+    fn decide(&mut self, request: &TaskRequest<'_>) -> Decision {
+        let TaskRequest {
             region,
             task_id,
             request_id,
             now,
             ..
-        } = *asked;
-        // All that counts requests counts every one, whatever comes of it.
+        } = *request;
+        // Faults and steps count every request, even if it is refused.
         let fault = self.faults.hit(&scopes(region, task_id), region, now);
         let clock = self.task(region, task_id).map(|task| task.clock(now));
-        if let Err(refusal) = self.admit(asked) {
-            return Decision::trouble(Reply::refusal(&refusal, request_id), refusal.code);
+        if let Err(refusal) = self.admit(request) {
+            return Decision::fault(Reply::refusal(&refusal, request_id), refusal.code);
         }
         if let Some(limiter) = &mut self.limiter
-            && !limiter.admits(region, asked.account, now)
+            && !limiter.admits(region, request.account, now)
         {
-            let reply = Reply::default().spoilt(&limiter.limit.answer, request_id);
-            return Decision::trouble(reply, "rate limit");
+            let reply = Reply::default().with_fault(&limiter.limit.answer, request_id);
+            return Decision::fault(reply, "rate limit");
         }
-        let healthy = self.healthy(asked, clock, fault.as_ref());
+        let healthy = self.healthy(request, clock, fault.as_ref());
         match fault {
             None => healthy,
             Some(fault) => Decision {
-                told: healthy.told.filter(|_| fault.leaves_body()),
-                reply: healthy.reply.spoilt(&fault, request_id),
-                trouble: Some(fault.to_string()),
+                state: healthy.state.filter(|_| fault.leaves_body()),
+                reply: healthy.reply.with_fault(&fault, request_id),
+                fault: Some(fault.to_string()),
             },
         }
     }
@@ -172,43 +172,43 @@ impl State {
     /// The answer without a fault, except for another task ID.
     fn healthy(
         &mut self,
-        asked: &Asked<'_>,
+        request: &TaskRequest<'_>,
         clock: Option<Clock>,
         fault: Option<&Fault>,
     ) -> Decision {
-        let task = self.task(asked.region, asked.task_id);
-        let Some((clock, Moving { task, .. })) = clock.zip(task) else {
-            let reply = Reply::default().spoilt(&self.unknown, asked.request_id);
+        let task = self.task(request.region, request.task_id);
+        let Some((clock, TrackedTask { task, .. })) = clock.zip(task) else {
+            let reply = Reply::default().with_fault(&self.unknown, request.request_id);
             return Decision {
                 reply,
-                told: None,
-                trouble: None,
+                state: None,
+                fault: None,
             };
         };
         let other_id = fault.and_then(|fault| fault.task_id.as_deref());
         let answer = timeline::answer(task, clock, other_id);
         Decision {
             reply: Reply::ok(&answer.content_type, answer.body),
-            told: Some(answer.state),
-            trouble: None,
+            state: Some(answer.state),
+            fault: None,
         }
     }
 
-    /// Whether the request is one for a task, and signed as it must be.
-    fn admit(&mut self, asked: &Asked<'_>) -> Result<(), Refusal> {
+    /// Checks that the request is for a task and correctly signed.
+    fn admit(&mut self, request: &TaskRequest<'_>) -> Result<(), Refusal> {
         let refused = |status, code, message: &str| Err(Refusal::new(status, code, message));
-        if asked.task_id.is_empty() {
+        if request.task_id.is_empty() {
             let message = "The path is not /tasks/{task_id}.";
             return refused(404, "InvalidAction.NotFound", message);
         }
-        if asked.received.method != "GET" {
+        if request.received.method != "GET" {
             return refused(405, "UnsupportedHTTPMethod", "The method is not GET.");
         }
-        self.keys.check(asked.received, asked.now)
+        self.keys.check(request.received, request.now)
     }
 }
 
-/// The scopes whose faults a request meets, the narrowest first.
+/// The scopes whose faults apply to a request, the narrowest first.
 fn scopes(region: &str, task_id: &str) -> [Scope; 3] {
     [
         Scope::Task(None, task_id.to_owned()),
@@ -217,7 +217,7 @@ fn scopes(region: &str, task_id: &str) -> [Scope; 3] {
     ]
 }
 
-/// Decides what to answer to an exchange of an OIDC token.
+/// Decides how to answer an exchange of an OIDC token.
 pub(crate) fn exchange(
     shared: &Shared,
     parameters: &HashMap<String, String>,
@@ -241,13 +241,13 @@ pub(crate) fn exchange(
         Ok(()) => Reply::default(),
     };
     if let Some(fault) = &fault {
-        reply = reply.spoilt(fault, &request_id);
+        reply = reply.with_fault(fault, &request_id);
     }
     state.exchanges.push(exchange);
     let decision = Decision {
         reply,
-        told: None,
-        trouble: fault.map(|fault| fault.to_string()),
+        state: None,
+        fault: fault.map(|fault| fault.to_string()),
     };
     let ticket = Ticket {
         shared: shared.clone(),

@@ -1,4 +1,4 @@
-//! Faults: how an answer goes wrong, and for which requests.
+//! Faults: what is wrong with an answer, and for which requests.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,67 +18,68 @@ use crate::{
     values,
 };
 
-/// One way for answers to go wrong. Everything set applies together; what is not set stays as the
-/// healthy answer has it, so `Fault::default()` harms nothing.
+/// A fault of answers. All fields that are set apply together. The others leave the answer unchanged, so
+/// `Fault::default()` has no effect.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Fault {
-    /// Which requests it hits, counted from 1 since the fault was set; by default all.
+    /// The requests that it applies to, counted from 1 since the fault was set. By default all.
     pub requests: Requests,
-    /// Hits only this long after the fault was set, and later.
+    /// Applies only from this long after the fault was set.
     #[serde(deserialize_with = "values::optional_duration")]
     pub after: Option<Duration>,
-    /// Hits only until this long after the fault was set.
+    /// Applies only until this long after the fault was set.
     #[serde(deserialize_with = "values::optional_duration")]
     pub until: Option<Duration>,
-    /// Hits only requests to this region; by default to any.
+    /// Applies only to requests to this region. By default to all.
     pub region: Option<String>,
-    /// The HTTP status, 200 to 599; from 300 on, the body becomes `{code, message, requestId}`.
+    /// The HTTP status, 200 to 599. From 300 on, the body becomes `{code, message, requestId}`.
     #[serde(deserialize_with = "status")]
     pub status: Option<u16>,
-    /// The `code` of the error body; by default one that fits the status. Without a `status`, 400.
+    /// The `code` of the error body. By default one that fits the status. Sets the status to 400 if there
+    /// is no `status`.
     pub code: Option<String>,
     /// The `message` of the error body.
     pub message: Option<String>,
-    /// Headers added to the answer, or replacing its own.
+    /// Headers that are added to the answer or replace its own.
     #[serde(deserialize_with = "headers")]
     pub headers: BTreeMap<String, String>,
-    /// The `Retry-After` header, as it is written here.
+    /// The `Retry-After` header, unchanged.
     pub retry_after: Option<String>,
-    /// Answers 302 (unless `status` says otherwise) with this `Location`.
+    /// Answers with this `Location` and status 302, unless `status` is set.
     pub redirect: Option<String>,
     /// Waits this long before the answer begins.
     #[serde(deserialize_with = "values::optional_duration")]
     pub delay: Option<Duration>,
-    /// What happens in place of a whole answer.
+    /// What happens instead of a complete answer.
     pub kind: Option<Kind>,
-    /// The body in place of the healthy one, byte for byte; `""` is an empty body.
+    /// Another body, byte for byte. `""` is an empty body.
     pub body: Option<String>,
     /// A file to read `body` from, relative to the script.
     pub body_file: Option<PathBuf>,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
-    /// The task ID that the body names in place of the right one.
+    /// Another task ID in the body.
     pub task_id: Option<String>,
     /// Pads the body with blanks to this many bytes.
     pub size: Option<usize>,
-    /// Sends only this many bytes of the body that `Content-Length` promises, then closes.
+    /// Sends only this many bytes of the body, fewer than `Content-Length`, then closes the connection.
     pub truncate: Option<usize>,
     /// Sends the body in small pieces.
     pub slow: Option<Slow>,
 }
 
-/// What happens in place of a whole answer.
+/// What happens instead of a complete answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Never answers; the connection stays open.
+    /// Never answers. The connection stays open.
     Hang,
     /// Resets the connection (TCP RST).
     Reset,
     /// Answers with bytes that are neither JSON nor XML nor UTF-8.
     Garbage,
-    /// Sends the body, then blanks, chunk after chunk without an end.
+    /// Sends the body, then blanks forever.
     Endless,
 }
 
@@ -94,7 +95,7 @@ pub struct Slow {
 }
 
 impl Fault {
-    /// Any HTTP status, with the error body that goes with it.
+    /// An HTTP status with a matching error body.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self {
@@ -103,7 +104,7 @@ impl Fault {
         }
     }
 
-    /// An error of the API: its status and its `code`.
+    /// An error of the API with this status and `code`.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {
         Self {
@@ -157,14 +158,14 @@ impl Fault {
         }
     }
 
-    /// Whether the answer's own body is still sent, whole or not.
+    /// Whether the original body is still sent, at least in part.
     pub(crate) fn leaves_body(&self) -> bool {
         let status = self.status.unwrap_or(200) < 300 && self.redirect.is_none();
         let kind = matches!(self.kind, None | Some(Kind::Endless));
         status && kind && self.code.is_none() && self.body.is_none()
     }
 
-    /// Whether the fault hits the `number`th request, `age` after the fault was set.
+    /// Whether the fault applies to the `number`th request, `age` after the fault was set.
     pub(crate) fn hits(&self, number: u64, age: Duration) -> bool {
         self.requests.contains(number)
             && self.after.is_none_or(|after| age >= after)
@@ -173,7 +174,7 @@ impl Fault {
 }
 
 impl fmt::Display for Fault {
-    /// What it does, in a few words.
+    /// A short description.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [
             self.status.map(|status| format!("status {status}")),
@@ -200,13 +201,13 @@ impl fmt::Display for Fault {
 impl FromStr for Fault {
     type Err = ScriptError;
 
-    /// Reads a fault as a script writes it, such as `{requests: 1-3, status: 503}`.
+    /// Parses a fault as in a script, such as `{requests: 1-3, status: 503}`.
     fn from_str(text: &str) -> Result<Self, ScriptError> {
         script::parse(text)
     }
 }
 
-/// A set of requests, counted from 1: `1-3`, `2`, `4-` or `1-3,7`; by default all.
+/// A set of requests, counted from 1: `1-3`, `2`, `4-` or `1-3,7`. By default all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests(Vec<RangeInclusive<u64>>);
 
@@ -268,33 +269,34 @@ fn headers<'de, D: Deserializer<'de>>(
     Ok(headers)
 }
 
-/// What a fault is set for.
+/// What a fault applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// A task, in one region or in every.
+    /// A task, in one region or in all.
     Task(Option<String>, String),
     AllTasks,
     Sts,
 }
 
-/// The faults that are set, each with what it has seen since.
+/// The faults that are set.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(HashMap<Scope, Vec<Set>>);
+pub(crate) struct Faults(HashMap<Scope, Vec<ActiveFault>>);
 
+/// A fault, when it was set, and the number of requests since.
 #[derive(Debug)]
-struct Set {
+struct ActiveFault {
     fault: Fault,
-    since: Instant,
-    seen: u64,
+    set_at: Instant,
+    requests: u64,
 }
 
 impl Faults {
-    /// Sets the faults of a scope, in place of those it had.
+    /// Replaces the faults of a scope.
     pub(crate) fn set(&mut self, scope: Scope, faults: Vec<Fault>, now: Instant) {
-        let set = |fault| Set {
+        let set = |fault| ActiveFault {
             fault,
-            since: now,
-            seen: 0,
+            set_at: now,
+            requests: 0,
         };
         self.0.insert(scope, faults.into_iter().map(set).collect());
     }
@@ -310,7 +312,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// Counts a request, and gives the first fault that hits it; scopes go in the order given.
+    /// Counts a request, and returns the first fault that applies to it, in the order of the scopes.
     pub(crate) fn hit(&mut self, scopes: &[Scope], region: &str, now: Instant) -> Option<Fault> {
         let mut hit = None;
         for scope in scopes {
@@ -323,8 +325,8 @@ impl Faults {
                 {
                     continue;
                 }
-                set.seen += 1;
-                if hit.is_none() && set.fault.hits(set.seen, now.duration_since(set.since)) {
+                set.requests += 1;
+                if hit.is_none() && set.fault.hits(set.requests, now.duration_since(set.set_at)) {
                     hit = Some(set.fault.clone());
                 }
             }
@@ -358,12 +360,12 @@ mod tests {
         assert_eq!(hit("8-"), [8, 9]);
         assert_eq!(hit("1-2, 7"), [1, 2, 7]);
         for text in ["", "0", "3-1", "a", "-3"] {
-            assert!(text.parse::<Requests>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Requests>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn a_fault_keeps_to_its_time() {
+    fn a_fault_applies_only_in_its_time() {
         let fault: Fault = "{after: 2s, until: 5s, status: 503}".parse().unwrap();
         let hits = |seconds| fault.hits(1, Duration::from_secs(seconds));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The access keys known, and the check of a request against them.
+//! The known access keys, and the check of requests.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -18,10 +18,10 @@ const DESCRIBE_TASK_INFO: Operation = Operation {
     version: "2015-12-15",
 };
 
-/// The access keys, those of the script and those that STS has given.
+/// The access keys from the script and those issued by STS.
 #[derive(Default)]
 pub(crate) struct Keys {
-    /// Whether requests must be signed at all.
+    /// Whether requests must be signed.
     required: bool,
     by_id: HashMap<String, Key>,
     issued: usize,
@@ -55,7 +55,7 @@ impl Keys {
         keys
     }
 
-    /// Adds a key, or replaces it; from then on requests must be signed.
+    /// Adds or replaces a key. From then on, requests must be signed.
     pub(crate) fn add(&mut self, credentials: Credentials) {
         self.required = true;
         let Credentials {
@@ -75,7 +75,7 @@ impl Keys {
         self.by_id.remove(access_key_id);
     }
 
-    /// Makes temporary credentials.
+    /// Issues temporary credentials.
     pub(crate) fn issue(&mut self, lifetime: Duration, now: Instant) -> Issued {
         self.issued += 1;
         let number = self.issued;
@@ -94,7 +94,7 @@ impl Keys {
         issued
     }
 
-    /// Checks key, token, signature and nonce.
+    /// Checks the key, token, signature and nonce.
     pub(crate) fn check(&mut self, received: Received<'_>, now: Instant) -> Result<(), Refusal> {
         if !self.required {
             return Ok(());
@@ -123,7 +123,7 @@ impl Keys {
     }
 
     fn use_nonce(&mut self, nonce: String, now: Instant) -> Result<(), Refusal> {
-        // A request is good for SKEW before and after its date.
+        // A request is valid for SKEW before and after its date.
         while let Some((_, old)) = self
             .nonces_by_age
             .pop_front_if(|(at, _)| now.duration_since(*at) > 2 * acs3::SKEW)
@@ -148,7 +148,7 @@ impl Key {
         let refused = |code, message: &str| Err(Refusal::new(400, code, message));
         match (token, self.token.as_ref().map(String::as_bytes)) {
             (None, Some(_)) => refused("MissingSecurityToken", "SecurityToken is mandatory."),
-            (told, known) if told != known => refused(
+            (sent, known) if sent != known => refused(
                 "InvalidSecurityToken.Malformed",
                 "Specified SecurityToken is not that of the access key.",
             ),

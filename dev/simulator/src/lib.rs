@@ -1,9 +1,9 @@
-//! A simulated ACK task API, scripted in YAML: a library for tests, a binary for people.
+//! A simulated ACK task API, scripted in YAML. It is a library for tests and a program.
 //!
-//! It answers `GET /tasks/{task_id}` on loopback with tasks that move along their timelines, and
-//! can be told to misbehave: any status, hangs, resets, slow, cut, endless and garbled bodies,
-//! throttling. Given access keys it checks `ACS3-HMAC-SHA256` signatures; a simulated STS trades
-//! OIDC tokens for temporary keys. It counts and records every request.
+//! It answers `GET /tasks/{task_id}` on loopback with tasks that change along their timelines. Faults
+//! can be set: any status, hangs, resets, slow, cut, endless and garbled bodies, throttling. If access
+//! keys are given, it checks `ACS3-HMAC-SHA256` signatures. A simulated STS exchanges OIDC tokens for
+//! temporary keys. It counts and records every request.
 //!
 //! ```
 //! use simulator::{Script, Simulator};

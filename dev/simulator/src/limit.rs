@@ -1,4 +1,4 @@
-//! The rate limit of the whole API.
+//! The rate limit of the API.
 
 use std::{
     collections::HashMap,
@@ -12,20 +12,20 @@ use serde::{
 
 use crate::{fault::Fault, values::parse_duration};
 
-/// How many requests are answered; the rest is throttled.
+/// How many requests are answered. The others are throttled.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
-    /// Requests in each `period`; also how many may come at once.
+    /// Requests in each `period`, and the size of a burst.
     pub requests: u32,
     /// The period of `requests`.
     pub period: Duration,
-    /// What has a limit of its own.
+    /// What the limit applies to.
     pub per: Per,
-    /// The answer to what is above the limit; by default 429 `Throttling`.
+    /// The answer above the limit. By default 429 `Throttling`.
     pub answer: Fault,
 }
 
-/// What has a rate limit of its own.
+/// What a rate limit applies to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
@@ -39,7 +39,7 @@ pub enum Per {
 }
 
 impl RateLimit {
-    /// So many requests a second in each region; the rest gets 429 `Throttling`.
+    /// This many requests per second in each region. The others get 429 `Throttling`.
     #[must_use]
     pub fn per_second(requests: u32) -> Self {
         Self {
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for RateLimit {
     }
 }
 
-/// Token buckets, full at first.
+/// Token buckets, which are full at first.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     pub(crate) limit: RateLimit,
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_refills_at_its_rate_and_regions_are_apart() {
+    fn a_bucket_refills_at_its_rate_and_each_region_has_its_own() {
         let mut limiter = Limiter::new(RateLimit::per_second(2));
         let start = Instant::now();
         let mut admits =

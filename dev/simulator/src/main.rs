@@ -1,4 +1,4 @@
-//! Plays a script as the ACK task API.
+//! Runs a script as the ACK task API.
 
 use std::{
     error::Error,
@@ -17,19 +17,18 @@ use tokio::{
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-/// A simulated ACK task API: its tasks move along their timelines, and it misbehaves where it is
-/// told to.
+/// A simulated ACK task API: its tasks change along their timelines, and its script can set faults.
 #[derive(Parser)]
 #[command(version, after_long_help = help())]
 struct Arguments {
-    /// The script; without one, a demonstration is played (--help shows it)
+    /// The script; by default a demonstration (--help shows it)
     script: Option<PathBuf>,
 
-    /// Where to listen; any path may stand before /tasks/ in a request
+    /// Address to listen on; requests may have any path before /tasks/
     #[arg(long, default_value = "127.0.0.1:8081", env = "SIMULATOR_LISTEN")]
     listen: SocketAddr,
 
-    /// Ask for requests signed with this access key, besides those of the script
+    /// Require requests that are signed with this access key or one of the script
     #[arg(long, requires = "access_key_secret", env = "SIMULATOR_ACCESS_KEY_ID")]
     access_key_id: Option<String>,
 
@@ -42,7 +41,7 @@ struct Arguments {
     )]
     access_key_secret: Option<String>,
 
-    /// The security token that must come with that access key
+    /// The security token that must be sent with that access key
     #[arg(
         long,
         requires = "access_key_id",
@@ -51,7 +50,7 @@ struct Arguments {
     )]
     security_token: Option<String>,
 
-    /// How to write the log, a line for each request
+    /// Format of the log, which has a line for each request
     #[arg(long, default_value = "text", env = "SIMULATOR_LOG_FORMAT")]
     log_format: LogFormat,
 }
@@ -71,9 +70,9 @@ Example:
   simulator tasks.yaml --listen 127.0.0.1:8081
   curl http://127.0.0.1:8081/tasks/T-succeeds
 
-STS (AssumeRoleWithOIDC) is answered at the same address. RUST_LOG filters the log.
+STS (AssumeRoleWithOIDC) is served at the same address. RUST_LOG filters the log.
 
-Scripts, by the demonstration's:
+The script of the demonstration:
 
 {DEMONSTRATION}"
     )
@@ -123,7 +122,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             security_token: arguments.security_token,
         }));
     let tasks: Vec<_> = script.tasks.iter().map(|task| task.id.clone()).collect();
-    // Signals are taken in before anyone can know that it listens.
+    // Handle signals before the server listens.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -136,7 +135,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The signals that stop it.
+/// The signals that stop the program.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

@@ -1,4 +1,4 @@
-//! Percent-encoding as RFC 3986 has it, and form decoding.
+//! Percent-encoding by RFC 3986, and form decoding.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// Decodes `%XX`; what is no valid escape stays as it is.
+/// Decodes `%XX`. Invalid escapes stay unchanged.
 pub(crate) fn decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -34,12 +34,12 @@ pub(crate) fn decode(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Decodes to text; bytes that are not UTF-8 become replacement characters.
+/// Decodes to text. Bytes that are not UTF-8 become replacement characters.
 pub(crate) fn decode_text(text: &str) -> String {
     String::from_utf8_lossy(&decode(text)).into_owned()
 }
 
-/// The pairs of `a=1&b=2`, decoded as forms are (`+` is a space).
+/// The pairs of `a=1&b=2`, decoded like forms (`+` is a space).
 pub(crate) fn form(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
     text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

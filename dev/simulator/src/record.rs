@@ -1,4 +1,4 @@
-//! What was asked and answered.
+//! The record of requests and answers.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,27 +8,27 @@ use std::{
 /// One request to the task API.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The task asked for; empty where the path names none.
+    /// The task ID. Empty if the path has none.
     pub task_id: String,
     /// The region: the first segment of the path with `regionInPath`, else the `Host` header.
     pub region: String,
-    /// When it came.
+    /// When it was received.
     pub at: Instant,
-    /// The status answered, once the answer began; none for a hang, a reset, or a client that left
-    /// before.
+    /// The status of the answer, once it began. `None` for a hang, a reset, or a client that closed the
+    /// connection before.
     pub answered: Option<u16>,
-    /// The state told, where the healthy answer was given.
+    /// The state in the answer, if it describes the task.
     pub state: Option<String>,
-    /// Whether an `Authorization` header came with it.
+    /// Whether it had an `Authorization` header.
     pub authorization: bool,
     /// The access key ID in that header.
     pub access_key_id: Option<String>,
 }
 
-/// How many requests are kept; the oldest go first, the counts stay.
+/// How many requests are kept. The oldest are dropped first, but stay counted.
 const KEPT: usize = 200_000;
 
-/// All requests, counted; the newest in full.
+/// Counts all requests and keeps the newest.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     newest: VecDeque<Request>,
@@ -52,7 +52,7 @@ impl Load {
 }
 
 impl Record {
-    /// Takes a request in, and gives its number.
+    /// Records a request and returns its number.
     pub(crate) fn arrived(&mut self, request: Request) -> usize {
         self.overall.add();
         self.by_region
@@ -68,7 +68,7 @@ impl Record {
         self.total - 1
     }
 
-    /// The request of that number, if it is still kept.
+    /// The request with that number, if it is still kept.
     pub(crate) fn request(&mut self, number: usize) -> Option<&mut Request> {
         let oldest = self.total - self.newest.len();
         self.newest.get_mut(number.checked_sub(oldest)?)

@@ -1,4 +1,4 @@
-//! An answer, and how it is sent.
+//! Replies, and how they are sent.
 
 use std::{io, time::Duration};
 
@@ -23,7 +23,7 @@ pub(crate) type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
 
 const BLANKS: &[u8] = &[b' '; 16 * 1024];
 
-/// What is answered to one request.
+/// The reply to one request.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -50,11 +50,11 @@ impl Reply {
             message: Some(refusal.message.clone()),
             ..Fault::error(refusal.status, refusal.code)
         };
-        Self::default().spoilt(&fault, request_id)
+        Self::default().with_fault(&fault, request_id)
     }
 
     /// The reply with a fault applied.
-    pub(crate) fn spoilt(mut self, fault: &Fault, request_id: &str) -> Self {
+    pub(crate) fn with_fault(mut self, fault: &Fault, request_id: &str) -> Self {
         if let Some(status) = status(fault) {
             self.status = StatusCode::from_u16(status).unwrap_or_default();
             if status >= 300 || fault.code.is_some() {
@@ -97,14 +97,14 @@ impl Reply {
         }
     }
 
-    /// Sets a header; what can't be one is left out.
+    /// Sets a header. A value that can't be one is ignored.
     pub(crate) fn set_header(&mut self, name: HeaderName, value: &str) {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
         }
     }
 
-    /// The response; a body in pieces is sent by a task that holds the ticket until it is done.
+    /// Converts it to a response. A body in pieces is sent by a task, which keeps the ticket until the end.
     pub(crate) fn into_response(mut self, ticket: Ticket) -> Response<Body> {
         let endless = self.kind == Some(Kind::Endless);
         let body = Bytes::from(std::mem::take(&mut self.body));
@@ -120,7 +120,7 @@ impl Reply {
                 endless,
             };
             tokio::spawn(async move {
-                // An error means that the client left; then there is nothing more to send.
+                // An error means that the client closed the connection.
                 let _ = pieces.send(sender).await;
                 drop(ticket);
             });
@@ -135,7 +135,7 @@ impl Reply {
     }
 }
 
-/// A body that is not sent at once, or not whole.
+/// A body that is sent in pieces or in part.
 struct Pieces {
     body: Bytes,
     truncate: Option<usize>,
@@ -161,7 +161,7 @@ impl Pieces {
             }
         }
         if end < self.body.len() {
-            // Time for what was sent to leave before the connection is closed.
+            // The bytes must arrive before the connection is closed.
             tokio::time::sleep(Duration::from_millis(20)).await;
             sender.abort(io::ErrorKind::UnexpectedEof.into());
         }
@@ -169,7 +169,7 @@ impl Pieces {
     }
 }
 
-/// The status that a fault answers, where it says so.
+/// The status that a fault sets, if any.
 fn status(fault: &Fault) -> Option<u16> {
     let by_redirect = fault.redirect.as_ref().map(|_| 302);
     fault

@@ -1,4 +1,4 @@
-//! Scripts: what the simulated API knows, read from YAML.
+//! Scripts in YAML: the tasks and the faults of the simulated API.
 
 use std::{
     collections::HashSet,
@@ -11,28 +11,27 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 
 use crate::{fault::Fault, limit::RateLimit, sts::Sts, task::Task};
 
-/// The script that the binary plays when it is given none.
+/// The default script of the program.
 pub const DEMONSTRATION: &str = include_str!("../example.yaml");
 
-/// What the simulated API knows, and how it misbehaves.
+/// A script: the tasks, keys, limits and faults of the simulated API.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Script {
     /// The tasks.
     #[serde(deserialize_with = "tasks")]
     pub tasks: Vec<Task>,
-    /// Takes the first segment of the path as the region: `/cn-beijing/tasks/T-1`.
+    /// Whether the first segment of the path is the region: `/cn-beijing/tasks/T-1`.
     pub region_in_path: bool,
-    /// The access keys that signatures are checked against. Where there are none, and no `sts`,
-    /// no signature is asked for.
+    /// The access keys for signatures. Without any and without `sts`, requests needn't be signed.
     pub credentials: Vec<Credentials>,
-    /// The simulated STS; naming it turns the check of signatures on.
+    /// The simulated STS. If it is set, requests must be signed.
     pub sts: Option<Sts>,
     /// The rate limit of the API.
     pub rate_limit: Option<RateLimit>,
-    /// The answer for tasks that don't exist; by default 404 `ErrorTaskNotFound`.
+    /// The answer for tasks that don't exist. By default 404 `ErrorTaskNotFound`.
     pub unknown: Option<Fault>,
-    /// Faults of all tasks, counted over all requests. A task's own go first.
+    /// Faults of all tasks, counted over all requests. Those of a single task have priority.
     pub faults: Vec<Fault>,
 }
 
@@ -44,7 +43,7 @@ pub struct Credentials {
     pub access_key_id: String,
     /// The access key secret.
     pub access_key_secret: String,
-    /// The security token that must come with it, for temporary keys.
+    /// The security token that must be sent with it, for temporary keys.
     pub security_token: Option<String>,
 }
 
@@ -57,30 +56,30 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Why a script can't be played.
+/// Why a script can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// The YAML, or what it says, is wrong; the text names the line and the field.
+    /// The YAML or a field is wrong. The message has the line and the field.
     #[error("the script is wrong: {}", one_line(.0))]
     Yaml(#[from] Box<serde_saphyr::Error>),
-    /// The script, or a file it names, can't be read.
+    /// The script or a file in it can't be read.
     #[error("can't read {}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// The error's line, field and reason, without its picture of the script.
+/// The line, field and reason of the error, without an excerpt of the script.
 fn one_line(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
 impl Script {
-    /// Reads a script from a file; `bodyFile`s are relative to it.
+    /// Reads a script from a file. Each `bodyFile` is relative to it.
     pub fn load(path: &Path) -> Result<Self, ScriptError> {
         let text = read(path)?;
         parse_in(&text, path.parent().unwrap_or(Path::new("")))
@@ -90,15 +89,15 @@ impl Script {
 impl FromStr for Script {
     type Err = ScriptError;
 
-    /// Reads a script; `bodyFile`s are relative to the current directory.
+    /// Parses a script. Each `bodyFile` is relative to the current directory.
     fn from_str(text: &str) -> Result<Self, ScriptError> {
         parse(text)
     }
 }
 
-/// What may name files to read bodies from.
+/// Types with `bodyFile` fields.
 pub(crate) trait BodyFiles {
-    /// Every pair of a file's name and the body it is to fill.
+    /// All pairs of a file name and the body to read from it.
     fn bodies(&mut self) -> Vec<(&Option<PathBuf>, &mut Option<String>)>;
 }
 

@@ -1,4 +1,4 @@
-//! The server on loopback, and the handle to it.
+//! The server and its handle.
 
 use std::{
     collections::HashMap,
@@ -41,8 +41,8 @@ use crate::{
     task::Task,
 };
 
-/// A running simulator. It serves from a thread of its own, so it works from sync and async code
-/// alike, and stops when it is dropped.
+/// A running simulator. It has its own thread, so it can be used in sync and async code. It stops when
+/// it is dropped.
 ///
 /// Every method is cheap and may be called from any thread at any time.
 pub struct Simulator {
@@ -53,12 +53,12 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts on a free port of 127.0.0.1. Fails where the system has no port or thread to give.
+    /// Starts on a free port of 127.0.0.1. Fails if there is no free port or thread.
     pub fn start(script: Script) -> io::Result<Self> {
         Self::start_on(script, (Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    /// Starts on this address. Fails too where it is in use, or not the machine's.
+    /// Starts on this address. Also fails if it is in use or not an address of this machine.
     pub fn start_on(script: Script, address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -68,10 +68,10 @@ impl Simulator {
             .build()?;
         let shared = Arc::new(Mutex::new(State::new(script)));
         let (stop, stopped) = oneshot::channel();
-        let served = shared.clone();
+        let state = shared.clone();
         let thread = thread::Builder::new()
             .name("simulator".to_owned())
-            .spawn(move || serve(&runtime, listener, &served, stopped))?;
+            .spawn(move || serve(&runtime, listener, &state, stopped))?;
         Ok(Self {
             address,
             shared,
@@ -98,70 +98,70 @@ impl Simulator {
         self.url()
     }
 
-    /// How many requests there were for this task, in all regions, faulty ones included.
+    /// The number of requests for this task in all regions, including those with faults.
     #[must_use]
     pub fn requests(&self, task_id: &str) -> usize {
         lock(&self.shared).record.count(task_id)
     }
 
-    /// How many requests there were for the task API.
+    /// The number of requests to the task API.
     #[must_use]
     pub fn total_requests(&self) -> usize {
         lock(&self.shared).record.total
     }
 
-    /// The newest 200,000 requests for the task API, oldest first.
+    /// The newest 200,000 requests to the task API, oldest first.
     #[must_use]
     pub fn request_log(&self) -> Vec<Request> {
         lock(&self.shared).record.log()
     }
 
-    /// How many requests are being answered now, hung ones included.
+    /// The number of requests in flight, including those that hang.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         lock(&self.shared).record.in_flight()
     }
 
-    /// The most requests that were being answered at the same time.
+    /// The largest number of requests that were in flight at the same time.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         lock(&self.shared).record.max_in_flight(None)
     }
 
-    /// The most requests to this region that were being answered at the same time.
+    /// The largest number of requests to this region that were in flight at the same time.
     #[must_use]
     pub fn max_in_flight_in(&self, region: &str) -> usize {
         lock(&self.shared).record.max_in_flight(Some(region))
     }
 
-    /// Adds a task, or replaces it; its clock and its faults begin anew.
+    /// Adds or replaces a task. Its clock and its faults start again.
     pub fn set_task(&self, task: Task) {
         lock(&self.shared).set_task(task);
     }
 
-    /// Forgets a task, in all regions; its requests stay counted.
+    /// Removes a task in all regions. Its requests stay counted.
     pub fn remove_task(&self, task_id: &str) {
         lock(&self.shared).remove_task(task_id);
     }
 
-    /// Sets the fault of a task, in place of those it had; requests count from now. (Where tasks of
-    /// one ID are in several regions, it goes before the faults of each.)
+    /// Replaces the faults of a task by this one. Requests count from now. If tasks with this ID are in
+    /// several regions, it has priority over the faults of each.
     pub fn set_fault(&self, task_id: &str, fault: Fault) {
         self.set_faults(Scope::Task(None, task_id.to_owned()), vec![fault]);
     }
 
-    /// Sets the fault of all tasks (in one region, by [`Fault::in_region`]), in place of those set
-    /// for all before. A task's own go first.
+    /// Replaces the faults of all tasks by this one. With [`Fault::in_region`], it applies to one region.
+    /// Faults of a single task have priority.
     pub fn set_fault_for_all(&self, fault: Fault) {
         self.set_faults(Scope::AllTasks, vec![fault]);
     }
 
-    /// Sets the fault of the simulated STS, in place of those it had.
+    /// Replaces the faults of the simulated STS by this one.
     pub fn set_sts_fault(&self, fault: Fault) {
         self.set_faults(Scope::Sts, vec![fault]);
     }
 
-    /// Removes all faults. What hangs already stays hung.
+    /// Removes all faults. Requests that already hang keep hanging.
     pub fn clear_faults(&self) {
         lock(&self.shared).faults.clear();
     }
@@ -170,22 +170,22 @@ impl Simulator {
         lock(&self.shared).faults.set(scope, faults, Instant::now());
     }
 
-    /// Sets the rate limit, or lifts it. Its buckets begin full.
+    /// Sets or removes the rate limit. Its buckets are full at first.
     pub fn set_rate_limit(&self, limit: Option<RateLimit>) {
         lock(&self.shared).limiter = limit.map(Limiter::new);
     }
 
-    /// Adds an access key, or replaces it; from then on requests must be signed.
+    /// Adds or replaces an access key. From then on, requests must be signed.
     pub fn set_credentials(&self, credentials: Credentials) {
         lock(&self.shared).keys.add(credentials);
     }
 
-    /// Forgets an access key, also one that the simulated STS gave.
+    /// Removes an access key, which may be one issued by the simulated STS.
     pub fn revoke(&self, access_key_id: &str) {
         lock(&self.shared).keys.remove(access_key_id);
     }
 
-    /// Sets how long the credentials are good that the simulated STS gives from now on.
+    /// Sets how long credentials are valid that the simulated STS issues from now on.
     pub fn set_sts_lifetime(&self, lifetime: Duration) {
         lock(&self.shared).sts_lifetime = lifetime;
     }
@@ -201,13 +201,13 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It can only have panicked, and then has said so itself.
+            // Fails only after a panic, which the thread has reported.
             let _ = thread.join();
         }
     }
 }
 
-/// Serves until the handle is dropped; every connection ends with the runtime.
+/// Serves until the handle is dropped. All connections end with the runtime.
 fn serve(
     runtime: &Runtime,
     listener: TcpListener,
@@ -233,8 +233,8 @@ async fn accept(listener: TcpListener, shared: &Shared) -> io::Error {
                 tokio::spawn(connection(stream, shared.clone()));
             }
             Err(error) => {
-                // Out of file descriptors, most likely: some will be given back.
-                debug!(%error, "a connection could not be accepted");
+                // Most likely there are no free file descriptors. Retry later.
+                debug!(%error, "can't accept a connection");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -242,7 +242,7 @@ async fn accept(listener: TcpListener, shared: &Shared) -> io::Error {
 }
 
 async fn connection(stream: TcpStream, shared: Shared) {
-    // Without it, small answers in pieces wait for acknowledgements.
+    // Without it, small pieces of an answer wait for acknowledgements.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Resettable {
@@ -276,15 +276,15 @@ async fn respond(
     let (
         Decision {
             reply,
-            told,
-            trouble,
+            state,
+            fault,
         },
         ticket,
     ) = decide(shared, received);
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
-    let (task_id, region, fault) = (ticket.task_id(), ticket.region(), trouble.as_deref());
+    let (task_id, region, fault) = (ticket.task_id(), ticket.region(), fault.as_deref());
     match reply.kind {
         Some(Kind::Hang) => {
             info!(task_id, region, fault, "not answered");
@@ -296,7 +296,7 @@ async fn respond(
             Err(io::ErrorKind::ConnectionReset.into())
         }
         _ => {
-            let (status, state) = (reply.status.as_u16(), told.as_deref());
+            let (status, state) = (reply.status.as_u16(), state.as_deref());
             info!(task_id, region, status, state, fault, "answered");
             ticket.answered(status);
             Ok(reply.into_response(ticket))
@@ -304,12 +304,12 @@ async fn respond(
     }
 }
 
-/// The task API, unless the parameters are those of STS.
+/// Decides about a request to the task API, or to STS if its parameters are those of an exchange.
 fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Ticket) {
     let form = String::from_utf8_lossy(received.body);
     let pairs = percent::form(received.query).chain(percent::form(&form));
     let parameters: HashMap<_, _> = pairs.collect();
-    if !received.path.contains("/tasks/") && sts::asked(&parameters) {
+    if !received.path.contains("/tasks/") && sts::is_exchange(&parameters) {
         decision::exchange(shared, &parameters)
     } else {
         decision::decide(shared, received)
@@ -325,7 +325,7 @@ struct Resettable {
 impl Drop for Resettable {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            // Closing without lingering sends RST in place of FIN.
+            // With zero linger, closing sends RST instead of FIN.
             let _ = self.stream.set_zero_linger();
         }
     }

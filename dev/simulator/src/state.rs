@@ -1,4 +1,4 @@
-//! What the simulated API knows.
+//! The state of the simulated API.
 
 use std::{
     collections::HashMap,
@@ -19,10 +19,10 @@ use crate::{
     timeline::{self, Clock},
 };
 
-/// All that changes, behind one lock that is never held for long.
+/// The state, behind one lock that is never held for long.
 pub(crate) struct State {
     pub(crate) region_in_path: bool,
-    tasks: HashMap<(Option<String>, String), Moving>,
+    tasks: HashMap<(Option<String>, String), TrackedTask>,
     pub(crate) unknown: Fault,
     pub(crate) faults: Faults,
     pub(crate) limiter: Option<Limiter>,
@@ -62,7 +62,7 @@ impl State {
         state
     }
 
-    /// Adds a task, or replaces it; its clock and its faults begin anew.
+    /// Adds or replaces a task. Its clock and its faults start again.
     pub(crate) fn set_task(&mut self, mut task: Task) {
         let now = Instant::now();
         let region = task.region.clone().filter(|_| self.region_in_path);
@@ -70,17 +70,17 @@ impl State {
         let scope = Scope::Task(region.clone(), task.id.clone());
         self.faults.set(scope, faults, now);
         let key = (region, task.id.clone());
-        self.tasks.insert(key, Moving::new(task, now));
+        self.tasks.insert(key, TrackedTask::new(task, now));
     }
 
-    /// Forgets a task, and its faults, in all regions.
+    /// Removes a task and its faults in all regions.
     pub(crate) fn remove_task(&mut self, task_id: &str) {
         self.tasks.retain(|(_, id), _| id != task_id);
         self.faults.remove_task(task_id);
     }
 
-    /// The task of that ID in that region, else the one in every region.
-    pub(crate) fn task(&mut self, region: &str, task_id: &str) -> Option<&mut Moving> {
+    /// The task with that ID in that region, else the one for all regions.
+    pub(crate) fn task(&mut self, region: &str, task_id: &str) -> Option<&mut TrackedTask> {
         let mut key = (Some(region.to_owned()), task_id.to_owned());
         if !self.tasks.contains_key(&key) {
             key.0 = None;
@@ -89,8 +89,8 @@ impl State {
     }
 }
 
-/// A task and where it stands.
-pub(crate) struct Moving {
+/// A task and its progress.
+pub(crate) struct TrackedTask {
     pub(crate) task: Task,
     started: Option<(Instant, Timestamp)>,
     requests: u64,
@@ -98,7 +98,7 @@ pub(crate) struct Moving {
     stepped: Duration,
 }
 
-impl Moving {
+impl TrackedTask {
     fn new(task: Task, now: Instant) -> Self {
         let started = (task.start == Start::StartUp).then(|| (now, Timestamp::now()));
         Self {
@@ -110,7 +110,7 @@ impl Moving {
         }
     }
 
-    /// Counts a request, and says where the task stands for it.
+    /// Counts a request, and returns the progress of the task for it.
     pub(crate) fn clock(&mut self, now: Instant) -> Clock {
         let (since, started) = *self.started.get_or_insert_with(|| (now, Timestamp::now()));
         let elapsed = now.duration_since(since);

@@ -1,4 +1,4 @@
-//! The simulated STS: `AssumeRoleWithOIDC`, answered as the real one does.
+//! The simulated STS, which answers `AssumeRoleWithOIDC` like the real one.
 
 use std::{
     collections::HashMap,
@@ -15,10 +15,10 @@ use crate::{acs3::Refusal, fault::Fault, keys::Issued, values};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Sts {
-    /// How long the credentials it gives are good.
+    /// How long its credentials are valid.
     #[serde(deserialize_with = "values::duration")]
     pub lifetime: Duration,
-    /// How it fails, counted over its exchanges.
+    /// Its faults, counted over its exchanges.
     pub faults: Vec<Fault>,
 }
 
@@ -34,9 +34,9 @@ impl Default for Sts {
 /// One call of `AssumeRoleWithOIDC`.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// When it came.
+    /// When it was received.
     pub at: Instant,
-    /// `OIDCToken`, as all that follow empty where it was missing.
+    /// `OIDCToken`. Like the next fields, it is empty if it was missing.
     pub oidc_token: String,
     /// `OIDCProviderArn`.
     pub oidc_provider_arn: String,
@@ -44,20 +44,20 @@ pub struct Exchange {
     pub role_arn: String,
     /// `RoleSessionName`.
     pub role_session_name: String,
-    /// The access key ID given, where one was.
+    /// The access key ID that was issued, if any.
     pub access_key_id: Option<String>,
-    /// The status answered, once the answer began.
+    /// The status of the answer, once it began.
     pub answered: Option<u16>,
 }
 
-/// Whether the parameters ask for an exchange.
-pub(crate) fn asked(parameters: &HashMap<String, String>) -> bool {
+/// Whether the parameters are those of an exchange.
+pub(crate) fn is_exchange(parameters: &HashMap<String, String>) -> bool {
     let action = parameters.get("Action");
     action.is_some_and(|action| action == "AssumeRoleWithOIDC")
 }
 
 impl Exchange {
-    /// An exchange by its parameters, of the query or of the form.
+    /// An exchange from the parameters in the query or the form.
     pub(crate) fn new(parameters: &HashMap<String, String>) -> Self {
         let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
         Self {
@@ -88,7 +88,7 @@ impl Exchange {
     }
 }
 
-/// The body of a good answer.
+/// The body of a successful answer.
 pub(crate) fn body(exchange: &Exchange, issued: &Issued, request_id: &str) -> String {
     let expiration = Timestamp::now()
         .saturating_add(issued.lifetime)

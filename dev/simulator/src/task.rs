@@ -1,4 +1,4 @@
-//! Tasks: what each is, and how it moves.
+//! Tasks and how they change.
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
@@ -10,8 +10,8 @@ use crate::{
     values,
 };
 
-/// A task. It moves either along a timeline (`duration`, `instances`, `stages`, `outcome`,
-/// `error`), or by explicit `steps`.
+/// A task. It changes either along a timeline (`duration`, `instances`, `stages`, `outcome`, `error`), or
+/// by explicit `steps`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(
     rename_all = "camelCase",
@@ -22,7 +22,7 @@ use crate::{
 pub struct Task {
     /// The task's ID.
     pub id: String,
-    /// The region it is found in, with `regionInPath`; by default in every region.
+    /// Its region, with `regionInPath`. By default it is in all regions.
     pub region: Option<String>,
     /// The cluster it belongs to.
     pub cluster_id: String,
@@ -30,38 +30,38 @@ pub struct Task {
     pub task_type: String,
     /// When its clock starts.
     pub start: Start,
-    /// How long it runs; by default until its last instance has finished.
+    /// How long it runs. By default until its last instance has finished.
     #[serde(deserialize_with = "values::optional_duration")]
     pub duration: Option<Duration>,
     /// Its state after that: `success` by default, `fail`, `failed`, `canceled`, or any other.
     pub outcome: String,
-    /// The task's own error, told once it has finished.
+    /// The task's own error, shown once it has finished.
     pub error: Option<TaskError>,
     /// The instances it adds.
     pub instances: Vec<Instance>,
-    /// The stages it goes through.
+    /// Its stages.
     pub stages: Vec<Stage>,
-    /// Explicit steps in place of a timeline, each on top of those before it.
+    /// Explicit steps instead of a timeline. Each changes what the ones before it have set.
     pub steps: Vec<Step>,
-    /// `created` in place of the time its clock started.
+    /// `created`, instead of the time when its clock started.
     pub created: Option<String>,
-    /// `updated` in place of the time of its last change.
+    /// `updated`, instead of the time of its last change.
     pub updated: Option<String>,
-    /// Fields left out of the body, by their names there: `[task_result, updated]`.
+    /// Names of fields to leave out of the body: `[task_result, updated]`.
     pub omit: Vec<String>,
-    /// Fields added to the body: `{target: {id: np-1, type: nodepool}}`.
+    /// Fields to add to the body: `{target: {id: np-1, type: nodepool}}`.
     pub extra: BTreeMap<String, serde_json::Value>,
-    /// The form of the body.
+    /// The format of the body.
     pub format: Format,
     /// The shape of `task_result` in JSON.
     pub task_result_as: ResultShape,
-    /// The body in place of all that, byte for byte.
+    /// The whole body, byte for byte, instead of all that.
     pub body: Option<String>,
     /// A file to read `body` from, relative to the script.
     pub body_file: Option<PathBuf>,
-    /// The `Content-Type` in place of the format's own.
+    /// The `Content-Type`, instead of that of the format.
     pub content_type: Option<String>,
-    /// Faults of this task, counted over its requests; the first that hits is taken.
+    /// Faults of this task, counted over its requests. The first that applies is used.
     pub faults: Vec<Fault>,
 }
 
@@ -72,11 +72,11 @@ pub enum Start {
     /// At the task's first request.
     #[default]
     FirstRequest,
-    /// When the simulator starts, or the task is set.
+    /// When the simulator starts or the task is set.
     StartUp,
 }
 
-/// The form of a body.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -94,7 +94,7 @@ pub enum ResultShape {
     /// An array of entries.
     #[default]
     Array,
-    /// The first entry as one object, as an early SDK had it.
+    /// The first entry as an object, as in an early SDK.
     Object,
 }
 
@@ -104,12 +104,12 @@ pub enum ResultShape {
 pub struct Instance {
     /// Its ID.
     pub id: String,
-    /// When it finishes; by default with the task.
+    /// When it finishes. By default with the task.
     #[serde(default, deserialize_with = "values::optional_duration")]
     pub after: Option<Duration>,
-    /// Its status then, by default `success`.
+    /// Its status after that. By default `success`.
     pub status: Option<String>,
-    /// Its status before, by default `initail` (the API's spelling).
+    /// Its status before that. By default `initail` (the API's spelling).
     pub pending: Option<String>,
 }
 
@@ -117,9 +117,9 @@ pub struct Instance {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stage {
-    /// Its name, which `current_stage` tells.
+    /// Its name, which `current_stage` shows.
     pub name: String,
-    /// When it begins; it ends with the next, or with the task.
+    /// When it begins. It ends with the next stage or with the task.
     #[serde(default, deserialize_with = "values::duration")]
     pub after: Duration,
     /// Its message, if any.
@@ -136,7 +136,7 @@ pub struct TaskError {
     pub message: String,
 }
 
-/// An entry of `task_result`, as it is told.
+/// An entry of `task_result`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -146,17 +146,17 @@ pub struct Entry {
     pub status: String,
 }
 
-/// A step: what the task tells from then on, on top of what it told before. It is reached once
-/// every condition it names is met (none: at once), and every step before it was reached.
+/// A step changes fields of the task from then on. It is reached once all its conditions are met and
+/// all steps before it are reached. Without conditions, it is reached at once.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Step {
     /// This long after the task's clock started.
     #[serde(deserialize_with = "values::optional_duration")]
     pub after: Option<Duration>,
-    /// After this many requests for the task (so that the next one sees it), faulty ones included.
+    /// After this many requests for the task, including those with faults. The next request sees it.
     pub after_requests: Option<u64>,
-    /// `state`; before the first, `running`.
+    /// `state`. At first `running`.
     pub state: Option<String>,
     /// `task_result`.
     pub task_result: Option<Vec<Entry>>,
@@ -164,7 +164,7 @@ pub struct Step {
     pub current_stage: Option<String>,
     /// `error`.
     pub error: Option<TaskError>,
-    /// `task_id`, to tell a wrong one.
+    /// `task_id`, for a wrong one.
     pub task_id: Option<String>,
     /// `cluster_id`.
     pub cluster_id: Option<String>,
@@ -174,15 +174,15 @@ pub struct Step {
     pub created: Option<String>,
     /// `updated`.
     pub updated: Option<String>,
-    /// Fields left out of the body, in place of those left out before.
+    /// Names of fields to leave out of the body. Replaces the earlier ones.
     pub omit: Option<Vec<String>>,
-    /// Fields added to the body.
+    /// Fields to add to the body.
     pub extra: BTreeMap<String, serde_json::Value>,
-    /// The body in place of all that, byte for byte; from this step to the next.
+    /// The whole body, byte for byte, until the next step.
     pub body: Option<String>,
     /// A file to read `body` from, relative to the script.
     pub body_file: Option<PathBuf>,
-    /// The `Content-Type` in place of the format's own.
+    /// The `Content-Type`, instead of that of the format.
     pub content_type: Option<String>,
 }
 
@@ -224,7 +224,7 @@ impl Task {
         }
     }
 
-    /// A task that tells this state and never moves.
+    /// A task that is always in this state.
     #[must_use]
     pub fn in_state(id: &str, state: &str) -> Self {
         Self {
@@ -276,7 +276,7 @@ impl Task {
         if self.id.is_empty() {
             Err("id: a task needs one")
         } else if timeline && !self.steps.is_empty() {
-            Err("steps: a task moves by steps or along a timeline (duration, instances, stages)")
+            Err("steps: a task changes by steps or along a timeline (duration, instances, stages)")
         } else {
             Ok(())
         }
@@ -294,7 +294,7 @@ impl<'de> Deserialize<'de> for Task {
 impl FromStr for Task {
     type Err = ScriptError;
 
-    /// Reads a task as a script writes it, such as `{id: T-1, duration: 2s, outcome: fail}`.
+    /// Parses a task as in a script, such as `{id: T-1, duration: 2s, outcome: fail}`.
     fn from_str(text: &str) -> Result<Self, ScriptError> {
         script::parse(text)
     }

@@ -1,4 +1,4 @@
-//! What a task tells at a moment.
+//! The answer of a task at a given time.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -9,14 +9,14 @@ use crate::{
     task::{Entry, Format, Instance, ResultShape, Step, Task, TaskError},
 };
 
-/// Where a task stands: its clock, and its steps.
+/// The progress of a task: its clock and its steps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     /// When the task's clock started.
     pub(crate) started: Timestamp,
-    /// How long ago that was.
+    /// The time since then.
     pub(crate) elapsed: Duration,
-    /// How many of its steps were reached, and when the last of them was.
+    /// How many of its steps were reached, and when the last one was.
     pub(crate) steps: usize,
     pub(crate) stepped: Duration,
 }
@@ -29,9 +29,9 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// What a task tells, before it is put into words.
+/// The state of a task at a given time.
 #[derive(Default)]
-struct Told {
+struct Snapshot {
     state: String,
     results: Vec<Entry>,
     stage: Option<String>,
@@ -40,7 +40,7 @@ struct Told {
     changed: Duration,
 }
 
-/// How many steps are reached: each needs those before it.
+/// How many steps are reached. Each needs those before it.
 pub(crate) fn steps_reached(task: &Task, elapsed: Duration, earlier_requests: u64) -> usize {
     let reached = |step: &&Step| {
         step.after.is_none_or(|after| elapsed >= after)
@@ -51,20 +51,20 @@ pub(crate) fn steps_reached(task: &Task, elapsed: Duration, earlier_requests: u6
     task.steps.iter().take_while(reached).count()
 }
 
-/// The answer of a task, under this ID (its own unless a fault says otherwise).
+/// The answer of a task. `task_id` is another ID for the body, from a fault.
 pub(crate) fn answer(task: &Task, clock: Clock, task_id: Option<&str>) -> Answer {
-    let (now, told) = if task.steps.is_empty() {
+    let (now, snapshot) = if task.steps.is_empty() {
         (Cow::Borrowed(task), along_timeline(task, clock))
     } else {
-        let (now, told) = by_steps(task, clock);
-        (Cow::Owned(now), told)
+        let (now, snapshot) = by_steps(task, clock);
+        (Cow::Owned(now), snapshot)
     };
     let usual_type = match now.format {
         Format::Json => "application/json",
         Format::Xml => "application/xml",
     };
     let body = now.body.clone().unwrap_or_else(|| {
-        let fields = fields(&now, &told, clock, task_id.unwrap_or(&now.id));
+        let fields = fields(&now, &snapshot, clock, task_id.unwrap_or(&now.id));
         match now.format {
             Format::Json => body::json(&fields),
             Format::Xml => body::xml(&fields),
@@ -72,13 +72,13 @@ pub(crate) fn answer(task: &Task, clock: Clock, task_id: Option<&str>) -> Answer
     });
     let content_type = now.content_type.as_deref().unwrap_or(usual_type).to_owned();
     Answer {
-        state: told.state,
+        state: snapshot.state,
         content_type,
         body,
     }
 }
 
-fn along_timeline(task: &Task, clock: Clock) -> Told {
+fn along_timeline(task: &Task, clock: Clock) -> Snapshot {
     let last = task
         .instances
         .iter()
@@ -100,7 +100,7 @@ fn along_timeline(task: &Task, clock: Clock) -> Told {
         .chain([duration])
         .filter(|moment| *moment <= clock.elapsed)
         .max();
-    Told {
+    Snapshot {
         state: if finished {
             task.outcome.clone()
         } else {
@@ -132,7 +132,7 @@ fn entry(instance: &Instance, duration: Duration, elapsed: Duration) -> Entry {
     }
 }
 
-/// The stages begun so far; each ends with the next, the last with the task.
+/// The stages that have begun. Each ends with the next one, the last one with the task.
 fn stages(task: &Task, clock: Clock, finished: Option<Duration>) -> Vec<Node> {
     let mut nodes = Vec::new();
     for (position, stage) in task.stages.iter().enumerate() {
@@ -164,16 +164,16 @@ fn stages(task: &Task, clock: Clock, finished: Option<Duration>) -> Vec<Node> {
     nodes
 }
 
-/// Lays the steps reached so far on top of each other.
-fn by_steps(task: &Task, clock: Clock) -> (Task, Told) {
+/// Applies the steps that are reached, in order.
+fn by_steps(task: &Task, clock: Clock) -> (Task, Snapshot) {
     let mut now = Task {
         steps: Vec::new(),
         ..task.clone()
     };
-    let mut told = Told {
+    let mut snapshot = Snapshot {
         state: "running".to_owned(),
         changed: clock.stepped,
-        ..Told::default()
+        ..Snapshot::default()
     };
     for step in task.steps.iter().take(clock.steps).cloned() {
         let set = |field: &mut String, value: Option<String>| {
@@ -181,13 +181,13 @@ fn by_steps(task: &Task, clock: Clock) -> (Task, Told) {
                 *field = value;
             }
         };
-        set(&mut told.state, step.state);
+        set(&mut snapshot.state, step.state);
         set(&mut now.id, step.task_id);
         set(&mut now.cluster_id, step.cluster_id);
         set(&mut now.task_type, step.task_type);
-        told.results = step.task_result.unwrap_or(told.results);
-        told.stage = step.current_stage.or(told.stage);
-        told.error = step.error.or(told.error);
+        snapshot.results = step.task_result.unwrap_or(snapshot.results);
+        snapshot.stage = step.current_stage.or(snapshot.stage);
+        snapshot.error = step.error.or(snapshot.error);
         now.created = step.created.or(now.created);
         now.updated = step.updated.or(now.updated);
         now.omit = step.omit.unwrap_or(now.omit);
@@ -195,11 +195,11 @@ fn by_steps(task: &Task, clock: Clock) -> (Task, Told) {
         now.body = step.body.or_else(|| task.body.clone());
         now.content_type = step.content_type.or_else(|| task.content_type.clone());
     }
-    (now, told)
+    (now, snapshot)
 }
 
-/// The fields of a body, in the order of the API's sample; the newer ones follow.
-fn fields(task: &Task, told: &Told, clock: Clock, task_id: &str) -> Fields {
+/// The fields of a body, in the order of the API's sample, followed by the newer ones.
+fn fields(task: &Task, snapshot: &Snapshot, clock: Clock, task_id: &str) -> Fields {
     let time = |written: &Option<String>, moment| match written {
         Some(written) => written.clone(),
         None => offset_time(clock.started, moment),
@@ -208,16 +208,19 @@ fn fields(task: &Task, told: &Told, clock: Clock, task_id: &str) -> Fields {
         ("cluster_id", task.cluster_id.as_str().into()),
         ("task_id", task_id.into()),
         ("created", time(&task.created, Duration::ZERO).into()),
-        ("updated", time(&task.updated, told.changed).into()),
-        ("state", told.state.as_str().into()),
+        ("updated", time(&task.updated, snapshot.changed).into()),
+        ("state", snapshot.state.as_str().into()),
         ("task_type", task.task_type.as_str().into()),
-        ("task_result", results(task.task_result_as, &told.results)),
+        (
+            "task_result",
+            results(task.task_result_as, &snapshot.results),
+        ),
     ];
-    let stage = told.stage.as_deref().map(Node::from);
-    let stages = Some(&told.stages).filter(|stages| !stages.is_empty());
+    let stage = snapshot.stage.as_deref().map(Node::from);
+    let stages = Some(&snapshot.stages).filter(|stages| !stages.is_empty());
     let newer = [
         ("current_stage", stage),
-        ("error", told.error.as_ref().map(error)),
+        ("error", snapshot.error.as_ref().map(error)),
         ("stages", stages.map(|stages| Node::List(stages.clone()))),
     ];
     let newer = newer
@@ -256,14 +259,14 @@ fn error(error: &TaskError) -> Node {
     ])
 }
 
-/// As `created` and `updated` are written: `2020-11-10T16:02:04+08:00`.
+/// A time in the format of `created` and `updated`: `2020-11-10T16:02:04+08:00`.
 fn offset_time(started: Timestamp, moment: Duration) -> String {
     zoned(started, moment)
         .strftime("%Y-%m-%dT%H:%M:%S%:z")
         .to_string()
 }
 
-/// As the times of stages are written: `2022-12-15 23:00:00`, without a zone.
+/// A time in the format of stages: `2022-12-15 23:00:00`, without a zone.
 fn plain_time(started: Timestamp, moment: Duration) -> String {
     zoned(started, moment)
         .strftime("%Y-%m-%d %H:%M:%S")

@@ -1,10 +1,10 @@
-//! Values as a script writes them: durations, and where their errors come from.
+//! Durations in scripts.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads a duration as Go writes it: `15s`, `1m30s`, `0.5h`, `200ms`, `0`.
+/// Parses a duration in the format of Go: `15s`, `1m30s`, `0.5h`, `200ms`, `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let refused = || format!("{text:?} is not a duration: write it as 15s, 1m30s or 200ms");
     if text == "0" {
@@ -41,9 +41,9 @@ fn seconds_of(unit: &str) -> Option<f64> {
     })
 }
 
-struct Written(Duration);
+struct ParsedDuration(Duration);
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for ParsedDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_duration(&text).map(Self).map_err(D::Error::custom)
@@ -51,13 +51,14 @@ impl<'de> Deserialize<'de> for Written {
 }
 
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    Written::deserialize(deserializer).map(|written| written.0)
+    ParsedDuration::deserialize(deserializer).map(|written| written.0)
 }
 
 pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
-    Option::<Written>::deserialize(deserializer).map(|written| written.map(|written| written.0))
+    Option::<ParsedDuration>::deserialize(deserializer)
+        .map(|written| written.map(|written| written.0))
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_writes_them() {
+    fn durations_are_parsed_in_the_format_of_go() {
         assert_eq!(parse_duration("15s"), Ok(Duration::from_secs(15)));
         assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("0.5h"), Ok(Duration::from_mins(30)));
@@ -74,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn invalid_durations_are_refused() {
         for text in ["", "15", "s", "-1s", "1.2.3s", "1 s", "1d", "1e400s"] {
-            assert!(parse_duration(text).is_err(), "{text:?} was taken");
+            assert!(parse_duration(text).is_err(), "{text:?} was accepted");
         }
     }
 }

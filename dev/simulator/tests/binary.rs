@@ -1,4 +1,4 @@
-//! The binary plays a script until it is told to stop, and says why it can't.
+//! The program runs a script until it gets a signal, and reports errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-const BOUND: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn simulator() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
@@ -17,12 +17,12 @@ fn simulator() -> Command {
     command
 }
 
-/// The lines of a log, each of which can be waited for with a bound.
+/// The lines of a log, to be received with a timeout.
 fn lines(log: ChildStderr) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            // The test may have seen enough.
+            // Fails if the test has ended.
             let _ = sender.send(line);
         }
     });
@@ -30,13 +30,13 @@ fn lines(log: ChildStderr) -> Receiver<String> {
 }
 
 #[test]
-fn it_plays_the_demonstration_and_stops_on_a_signal() {
+fn it_runs_the_demonstration_and_stops_on_a_signal() {
     let mut child = simulator()
         .args(["--listen", "127.0.0.1:0"])
         .spawn()
         .unwrap();
     let log = lines(child.stderr.take().unwrap());
-    let next = || log.recv_timeout(BOUND).unwrap();
+    let next = || log.recv_timeout(LIMIT).unwrap();
     assert!(next().contains("playing the demonstration"));
     let listening = next();
     assert!(listening.contains("http://127.0.0.1:") && listening.contains("T-succeeds"));
@@ -50,7 +50,7 @@ fn it_plays_the_demonstration_and_stops_on_a_signal() {
 }
 
 #[test]
-fn a_wrong_script_is_named_in_one_line() {
+fn a_wrong_script_is_reported_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("wrong.yaml");
     std::fs::write(&script, "tasks:\n  - id: a\n    x: 1\n").unwrap();

@@ -1,4 +1,4 @@
-//! Every fault does to the client what it says.
+//! The effect of every fault on the client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Answer, answer, ask, get, start, task, until};
+use common::{Answer, answer, get, send_request, start, task, until};
 use simulator::{Fault, Script, Simulator, Task};
 
-/// A simulator whose task T-1 runs for ever, with this fault.
+/// A simulator whose task T-1 runs forever, with this fault.
 fn with(fault: &str) -> Simulator {
     let simulator = start("tasks: [{id: T-1, outcome: running}]");
     simulator.set_fault(
@@ -44,14 +44,14 @@ fn any_status_comes_with_the_error_body_and_headers() {
 }
 
 #[test]
-fn other_good_statuses_keep_the_body() {
+fn other_successful_statuses_keep_the_body() {
     let answer = answer_to("{status: 202}");
     assert_eq!((answer.status, answer.state().as_str()), (202, "running"));
     assert_eq!(answer_to("{status: 204}").status, 204);
 }
 
 #[test]
-fn faults_hit_the_requests_of_their_schedule() {
+fn faults_apply_to_their_requests() {
     let simulator = start(
         "tasks: [{id: T-1, faults: [{requests: '2-3', status: 503}, {requests: 3-4, status: 500}]}]",
     );
@@ -63,7 +63,7 @@ fn faults_hit_the_requests_of_their_schedule() {
 }
 
 #[test]
-fn faults_of_all_tasks_come_after_a_tasks_own() {
+fn faults_of_a_single_task_have_priority() {
     let simulator = start("tasks: [{id: T-1}, {id: T-2}]");
     simulator.set_fault_for_all(Fault::status(503));
     simulator.set_fault("T-1", Fault::status(500));
@@ -85,7 +85,7 @@ fn faults_of_all_tasks_come_after_a_tasks_own() {
 }
 
 #[test]
-fn a_fault_of_one_region_leaves_the_others() {
+fn a_fault_of_one_region_does_not_apply_to_others() {
     let simulator = start("{regionInPath: true, tasks: [{id: T-1}]}");
     simulator.set_fault_for_all(Fault::status(503).in_region("a"));
     assert_eq!(get(&simulator, "/a/tasks/T-1").status, 503);
@@ -93,9 +93,9 @@ fn a_fault_of_one_region_leaves_the_others() {
 }
 
 #[test]
-fn hung_request_is_in_flight_until_its_client_leaves() {
+fn hanging_request_is_in_flight_until_its_client_disconnects() {
     let simulator = with("{kind: hang}");
-    let mut stream = ask(&simulator, "GET", "/tasks/T-1", &[], "");
+    let mut stream = send_request(&simulator, "GET", "/tasks/T-1", &[], "");
     until("it is in flight", || simulator.in_flight() == 1);
     stream
         .set_read_timeout(Some(Duration::from_millis(100)))
@@ -108,7 +108,7 @@ fn hung_request_is_in_flight_until_its_client_leaves() {
     simulator.clear_faults();
     assert_eq!(task(&simulator, "T-1").status, 200);
     drop(stream);
-    until("it has left", || simulator.in_flight() == 0);
+    until("the request has ended", || simulator.in_flight() == 0);
     assert_eq!(simulator.max_in_flight(), 2);
     let answered: Vec<_> = simulator
         .request_log()
@@ -119,9 +119,9 @@ fn hung_request_is_in_flight_until_its_client_leaves() {
 }
 
 #[test]
-fn hung_connection_ends_with_the_simulator() {
+fn hanging_connection_ends_with_the_simulator() {
     let simulator = with("{kind: hang}");
-    let mut stream = ask(&simulator, "GET", "/tasks/T-1", &[], "");
+    let mut stream = send_request(&simulator, "GET", "/tasks/T-1", &[], "");
     until("it is in flight", || simulator.in_flight() == 1);
     drop(simulator);
     assert!(!matches!(stream.read(&mut [0]), Ok(1..)));
@@ -130,9 +130,9 @@ fn hung_connection_ends_with_the_simulator() {
 #[test]
 fn reset_is_a_reset() {
     let simulator = with("{kind: reset}");
-    let broken = answer(ask(&simulator, "GET", "/tasks/T-1", &[], "")).unwrap_err();
+    let broken = answer(send_request(&simulator, "GET", "/tasks/T-1", &[], "")).unwrap_err();
     assert_eq!(broken, ErrorKind::ConnectionReset);
-    until("it has left", || simulator.in_flight() == 0);
+    until("the request has ended", || simulator.in_flight() == 0);
     assert_eq!(simulator.request_log()[0].answered, None);
 }
 
@@ -144,7 +144,7 @@ fn delayed_answer_comes_after_its_delay() {
 }
 
 #[test]
-fn slow_body_is_whole_but_takes_its_time() {
+fn slow_body_is_complete_but_takes_time() {
     let started = Instant::now();
     let answer = answer_to("{slow: {bytes: 100, every: 50ms}}");
     assert_eq!((answer.state().as_str(), answer.whole), ("running", true));
@@ -156,7 +156,7 @@ fn slow_body_is_whole_but_takes_its_time() {
 }
 
 #[test]
-fn truncated_body_is_shorter_than_promised() {
+fn truncated_body_is_shorter_than_its_content_length() {
     let answer = answer_to("{truncate: 20}");
     assert_eq!(
         (answer.status, answer.body.len(), answer.whole),
@@ -167,27 +167,27 @@ fn truncated_body_is_shorter_than_promised() {
 }
 
 #[test]
-fn oversized_body_is_good_json_of_that_size() {
+fn oversized_body_is_valid_json_of_that_size() {
     let answer = answer_to("{size: 2000000}");
     assert_eq!((answer.body.len(), answer.whole), (2_000_000, true));
     assert_eq!(answer.state(), "running");
 }
 
 #[test]
-fn endless_body_is_chunked_and_goes_on() {
+fn endless_body_is_chunked_and_never_ends() {
     let simulator = with("{kind: endless}");
-    let mut stream = ask(&simulator, "GET", "/tasks/T-1", &[], "");
+    let mut stream = send_request(&simulator, "GET", "/tasks/T-1", &[], "");
     let mut bytes = vec![0; 3_000_000];
     stream.read_exact(&mut bytes).unwrap();
     let head = String::from_utf8_lossy(&bytes[..2000]).to_lowercase();
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
     assert_eq!(simulator.in_flight(), 1);
     drop(stream);
-    until("it has left", || simulator.in_flight() == 0);
+    until("the request has ended", || simulator.in_flight() == 0);
 }
 
 #[test]
-fn bodies_are_garbled_mislabelled_empty_or_anothers() {
+fn bodies_can_be_garbled_mislabelled_empty_or_of_another_task() {
     let garbage = answer_to("{kind: garbage}");
     assert_eq!(garbage.status, 200);
     assert!(std::str::from_utf8(&garbage.body).is_err());
@@ -208,7 +208,7 @@ fn bodies_are_garbled_mislabelled_empty_or_anothers() {
 }
 
 #[test]
-fn redirect_names_its_target() {
+fn redirect_has_its_target() {
     let answer = answer_to("{redirect: 'http://127.0.0.1:1/'}");
     assert_eq!(
         (answer.status, answer.header("location")),
@@ -234,7 +234,7 @@ fn requests_above_the_rate_limit_are_throttled() {
 }
 
 #[test]
-fn regions_have_rate_limits_of_their_own() {
+fn each_region_has_its_own_rate_limit() {
     let simulator = start("{regionInPath: true, rateLimit: 1/h, tasks: [{id: T-1}]}");
     let statuses =
         ["a", "a", "b"].map(|region| get(&simulator, &format!("/{region}/tasks/T-1")).status);
@@ -242,7 +242,7 @@ fn regions_have_rate_limits_of_their_own() {
 }
 
 #[test]
-fn it_comes_back_at_the_same_address() {
+fn it_can_restart_at_the_same_address() {
     let first = start("tasks: [{id: T-1}]");
     let address = first.address();
     assert_eq!(task(&first, "T-1").status, 200);

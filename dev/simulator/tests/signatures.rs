@@ -1,4 +1,4 @@
-//! Signed requests are accepted, all others refused; STS gives keys that are good until they end.
+//! Signed requests are accepted, all others refused. Keys of STS are valid until they expire.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Answer, answer, ask, get, start, task};
+use common::{Answer, answer, get, send_request, start, task};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -27,7 +27,7 @@ fn hex(bytes: &[u8]) -> String {
         .concat()
 }
 
-/// Signs as the API's description says.
+/// Signs requests as the API's documentation describes.
 struct Signer {
     key: (String, String),
     headers: BTreeMap<String, String>,
@@ -86,7 +86,7 @@ impl Signer {
 }
 
 fn send(simulator: &Simulator, headers: &[(String, String)]) -> Answer {
-    answer(ask(simulator, "GET", "/tasks/T-1", headers, "")).unwrap()
+    answer(send_request(simulator, "GET", "/tasks/T-1", headers, "")).unwrap()
 }
 
 fn code(simulator: &Simulator, signer: Signer) -> String {
@@ -112,7 +112,7 @@ fn signed_requests_are_accepted_and_recorded() {
 }
 
 #[test]
-fn others_are_refused_by_the_apis_codes() {
+fn other_requests_are_refused_with_the_codes_of_the_api() {
     let simulator = start(KEYS);
     let unsigned = task(&simulator, "T-1");
     assert_eq!(
@@ -155,7 +155,7 @@ fn others_are_refused_by_the_apis_codes() {
 }
 
 #[test]
-fn a_header_that_is_not_signed_and_a_path_that_is_another_are_refused() {
+fn an_unsigned_header_and_another_path_are_refused() {
     let simulator = start(KEYS);
     let mut headers = Signer::new("id", "secret").sign("/tasks/T-1");
     headers.push(("x-acs-more".to_owned(), "1".to_owned()));
@@ -171,7 +171,7 @@ fn a_header_that_is_not_signed_and_a_path_that_is_another_are_refused() {
 }
 
 #[test]
-fn a_nonce_is_good_once() {
+fn a_nonce_is_valid_once() {
     let simulator = start(KEYS);
     let headers = Signer::new("id", "secret").sign("/tasks/T-1");
     assert_eq!(send(&simulator, &headers).status, 200);
@@ -194,7 +194,7 @@ fn a_revoked_key_is_unknown() {
 const EXCHANGE: &str = "Action=AssumeRoleWithOIDC&OIDCProviderArn=acs%3Aram%3A%3A1%3Aoidc-provider%2Fp\
     &RoleArn=acs%3Aram%3A%3A1%3Arole%2Fr&RoleSessionName=s&Format=JSON&Version=2015-04-01&OIDCToken=a.b%2Bc";
 
-/// The signer that an exchange gives.
+/// A signer with the credentials from an exchange.
 fn signer_of(exchange: &Answer) -> Signer {
     let body = exchange.json();
     let part = |name: &str| body["Credentials"][name].as_str().unwrap().to_owned();
@@ -205,11 +205,11 @@ fn signer_of(exchange: &Answer) -> Signer {
 }
 
 #[test]
-fn sts_trades_a_token_for_keys_by_query_and_by_form() {
+fn sts_exchanges_a_token_for_keys_by_query_and_by_form() {
     let simulator = start("{tasks: [{id: T-1}], sts: {}}");
     let by_query = get(&simulator, &format!("/?{EXCHANGE}"));
     assert_eq!(code(&simulator, signer_of(&by_query)), "accepted");
-    let by_form = answer(ask(&simulator, "POST", "/", &[], EXCHANGE)).unwrap();
+    let by_form = answer(send_request(&simulator, "POST", "/", &[], EXCHANGE)).unwrap();
     assert_eq!(code(&simulator, signer_of(&by_form)), "accepted");
 
     let exchanges = simulator.sts_exchanges();
@@ -226,7 +226,7 @@ fn sts_trades_a_token_for_keys_by_query_and_by_form() {
 }
 
 #[test]
-fn keys_of_sts_expire_and_are_revoked() {
+fn keys_of_sts_expire_and_can_be_revoked() {
     let simulator = start("{tasks: [{id: T-1}], sts: {lifetime: 0s}}");
     let expired = get(&simulator, &format!("/?{EXCHANGE}"));
     assert_eq!(
@@ -244,17 +244,17 @@ fn keys_of_sts_expire_and_are_revoked() {
 }
 
 #[test]
-fn sts_fails_where_it_is_told_to_or_parameters_are_missing() {
+fn sts_fails_by_its_faults_and_if_parameters_are_missing() {
     let simulator = start("{sts: {faults: [{requests: '1', status: 400, code: Throttling.User}]}}");
-    let ask = || get(&simulator, &format!("/?{EXCHANGE}"));
-    let throttled = ask();
+    let exchange = || get(&simulator, &format!("/?{EXCHANGE}"));
+    let throttled = exchange();
     assert_eq!(
         (throttled.status, &throttled.json()["code"]),
         (400, &"Throttling.User".into())
     );
-    assert_eq!(ask().status, 200);
+    assert_eq!(exchange().status, 200);
     simulator.set_sts_fault(Fault::status(503));
-    assert_eq!(ask().status, 503);
+    assert_eq!(exchange().status, 503);
     simulator.clear_faults();
     let missing = get(&simulator, "/?Action=AssumeRoleWithOIDC&RoleArn=r");
     assert_eq!(

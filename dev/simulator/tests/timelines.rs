@@ -1,4 +1,4 @@
-//! Tasks move as their scripts say, and are told in the API's own form.
+//! Tasks change as in their scripts, in the formats of the API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
@@ -42,7 +42,7 @@ fn xml_is_the_sample_byte_for_byte() {
 }
 
 #[test]
-fn timeline_goes_from_running_to_its_outcome() {
+fn timeline_runs_to_its_outcome() {
     let simulator = only(
         "{id: T-1, duration: 600ms, outcome: fail, error: {code: Quota, message: used up},
           instances: [{id: i-1, after: 200ms}, {id: i-2, status: failed}],
@@ -86,14 +86,14 @@ fn timeline_goes_from_running_to_its_outcome() {
 }
 
 #[test]
-fn a_task_whose_script_says_start_up_moves_before_its_first_request() {
+fn a_task_that_starts_at_start_up_changes_before_its_first_request() {
     let simulator = only("{id: T-1, duration: 1ms, start: start-up}");
     std::thread::sleep(Duration::from_millis(2));
     assert_eq!(task(&simulator, "T-1").state(), "success");
 }
 
 #[test]
-fn steps_go_by_requests_and_what_they_change_stays() {
+fn steps_follow_requests_and_their_changes_stay() {
     let simulator = only(
         "{id: T-1, steps: [
             {taskResult: [{data: i-1, status: initial}]},
@@ -115,7 +115,7 @@ fn steps_go_by_requests_and_what_they_change_stays() {
 }
 
 #[test]
-fn wild_forms_are_told_as_they_are_written() {
+fn unusual_values_are_sent_unchanged() {
     let simulator = only(
         "{id: T-1, outcome: canceled, taskResultAs: object, omit: [updated, task_type],
           instances: [{id: i-1, status: fail}]}",
@@ -137,7 +137,7 @@ fn xml_repeats_task_result() {
 }
 
 #[test]
-fn bodies_come_from_files_byte_for_byte() {
+fn bodies_are_read_from_files_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("body.json"), "{\"state\":\n").unwrap();
     let script = dir.path().join("script.yaml");

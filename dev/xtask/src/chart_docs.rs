@@ -1,4 +1,4 @@
-//! `cargo xtask chart-docs`: the table of values in the chart's README, made from the comments of
+//! `cargo xtask chart-docs`: writes the table of values in the chart's README from the comments in
 //! `values.yaml`.
 
 use std::fmt::Write as _;
@@ -13,11 +13,11 @@ const CHART: &str = concat!(
     "/../../charts/scaleouttask-controller"
 );
 
-/// The table stands between the lines that begin with these.
+/// The table is between the lines that begin with these.
 const BEGIN: &str = "<!-- values: begin";
 const END: &str = "<!-- values: end";
 
-/// Brings the README up to date.
+/// Updates the README.
 pub fn main() -> ExitCode {
     match update() {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,12 +49,12 @@ struct Entry {
     meaning: String,
 }
 
-/// The values whose comments begin with `# --`, in their order.
+/// The values with comments that begin with `# --`, in their order.
 fn entries(values: &str) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     let mut parents: Vec<(usize, &str)> = Vec::new();
     let mut comment: Option<String> = None;
-    // What is indented more belongs to the default of the value that was read last.
+    // Lines with more indentation belong to the default of the last value.
     let mut within: Option<usize> = None;
     for line in values.lines() {
         let text = line.trim_start();
@@ -71,7 +71,7 @@ fn entries(values: &str) -> Result<Vec<Entry>, String> {
             continue;
         }
         let Some((key, rest)) = text.split_once(':') else {
-            return Err(format!("values.yaml: {line:?} is no value"));
+            return Err(format!("values.yaml: {line:?} is not a value"));
         };
         parents.retain(|(outer, _)| *outer < indent);
         parents.push((indent, key));
@@ -81,7 +81,11 @@ fn entries(values: &str) -> Result<Vec<Entry>, String> {
         match comment.take() {
             Some(meaning) => entries.push(Entry { path, meaning }),
             None if rest.is_empty() => {}
-            None => return Err(format!("values.yaml: {path} has no comment of `# --`")),
+            None => {
+                return Err(format!(
+                    "values.yaml: {path} has no comment that begins with `# --`"
+                ));
+            }
         }
     }
     Ok(entries)
@@ -101,7 +105,7 @@ fn table(values: &str) -> Result<String, String> {
     Ok(table)
 }
 
-/// The text with this table in place of its own.
+/// The text with its table replaced by this one.
 fn with_table(text: &str, table: &str) -> Result<String, String> {
     let parts = text.find(BEGIN).zip(text.find(END));
     let begin_end = parts.and_then(|(begin, end)| Some((begin + text[begin..].find('\n')?, end)));
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_the_table_of_the_values() {
+    fn the_table_in_the_readme_is_up_to_date() {
         let readme = read(&Path::new(CHART).join("README.md")).unwrap();
         let table = table(&read_values().unwrap()).unwrap();
         assert!(
@@ -157,7 +161,7 @@ group:
     }
 
     #[test]
-    fn a_value_without_comment_is_an_error_that_names_it() {
+    fn a_value_without_a_comment_is_an_error_with_its_name() {
         let error = entries("group:\n  one: 1\n").unwrap_err();
         assert!(error.contains("group.one"), "{error}");
     }

@@ -1,7 +1,7 @@
-//! `cargo xtask cluster-test`: the chart on a cluster whose pods really run.
+//! `cargo xtask cluster-test`: tests the chart on a real cluster with nodes.
 //!
-//! It takes the cluster that `KUBECONFIG` names, works in two namespaces of its own under a release
-//! name of its own, and leaves nothing behind but the CRD.
+//! It uses the cluster in `KUBECONFIG`, its own two namespaces and its own release name. It leaves only
+//! the CRD behind.
 
 mod cluster;
 mod error;
@@ -16,10 +16,10 @@ use cluster::{Cluster, RELEASE, SYSTEM, TASKS};
 use error::Error;
 
 const CHART: &str = "charts/scaleouttask-controller";
-/// What the chart makes of the release's name.
+/// The name of the Deployment and the Lease of the release.
 const NAME: &str = "scaleout-test-scaleouttask-controller";
 
-/// The tasks of the demo, and how each has to end.
+/// The tasks of the demo, and the reason that each must end with.
 const EXPECTED: [(&str, &str); 3] = [
     ("web-pool", "TaskSucceeded"),
     ("gpu-pool", "TaskFailed"),
@@ -28,21 +28,21 @@ const EXPECTED: [(&str, &str); 3] = [
 
 /// How long all tasks together may take.
 const LIMIT: &str = "--timeout=90s";
-/// How long another replica may take to lead.
+/// How long another replica may take to become the leader.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
-/// Where the images are.
+/// Where the nodes get the images from.
 pub enum Images {
-    /// On every node already.
+    /// They are on every node already.
     Imported,
-    /// To be built, and brought to the containerd of this machine, which is the node.
+    /// They are built and imported into the containerd of this machine, which is the node.
     Import,
-    /// Where the nodes pull from, such as `registry.example.com/team`.
+    /// They are pulled from a registry, such as `registry.example.com/team`.
     In(String),
 }
 
 impl Images {
-    /// What stands before an image's name.
+    /// The prefix of image names.
     fn prefix(&self) -> String {
         match self {
             Self::Imported | Self::Import => String::new(),
@@ -51,12 +51,15 @@ impl Images {
     }
 }
 
-/// Runs all of it.
+/// Runs the test.
 pub fn main(images: &Images) -> ExitCode {
     let began = Instant::now();
     match run(images) {
         Ok(()) => {
-            println!("The chart works; {} s in all.", began.elapsed().as_secs());
+            println!(
+                "The chart works. The test took {} s.",
+                began.elapsed().as_secs()
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -69,23 +72,23 @@ pub fn main(images: &Images) -> ExitCode {
 fn run(images: &Images) -> Result<(), Error> {
     let cluster = Cluster::find()?;
     if matches!(images, Images::Import) {
-        step("The images built, and imported on this node");
+        step("Build the images and import them on this node");
         cluster::import()?;
     }
     cluster.clean()?;
     let result = test(&cluster, &images.prefix());
     if result.is_err() {
-        cluster.show_trouble();
+        cluster.show_state();
     }
     let cleaned = cluster.clean();
     result.and(cleaned)
 }
 
 fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
-    step("Namespaces, with the restricted Pod Security level enforced");
+    step("Create namespaces that enforce the restricted Pod Security level");
     cluster.create_namespaces()?;
 
-    step("A simulated task API in a pod");
+    step("Start a simulated task API in a pod");
     let endpoint = start_simulator(cluster, images)?;
 
     step("helm install --wait");
@@ -95,7 +98,7 @@ fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
     step("helm test");
     helm_test(cluster)?;
 
-    step("Three tasks to their ends");
+    step("Track three tasks to their end");
     let demo = repository().join("dev/xtask/demo/tasks.yaml");
     cluster.kubectl(TASKS, &["apply", "--filename", &text(&demo)])?;
     wait_for_ends(cluster)?;
@@ -106,7 +109,7 @@ fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
     check_pods(cluster)?;
     check_reasons(cluster)?;
 
-    step("The leader's pod deleted while a task runs");
+    step("Delete the leader's pod while a task runs");
     fail_over(cluster)?;
     check_pods(cluster)?;
 
@@ -118,15 +121,15 @@ fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
 
 fn helm_test(cluster: &Cluster) -> Result<(), Error> {
     let test = ["test", RELEASE, "--namespace", SYSTEM, "--timeout", "60s"];
-    let said = cluster.helm(&test)?;
-    if !said.contains("Succeeded") {
-        return Err(Error::HelmTest(said));
+    let output = cluster.helm(&test)?;
+    if !output.contains("Succeeded") {
+        return Err(Error::HelmTest(output));
     }
-    done("its pod succeeded");
+    done("the test pod succeeded");
     Ok(())
 }
 
-/// Of the release's own objects; the Lease is nobody's but the controller's.
+/// Checks that all objects of the release are deleted. The Lease belongs to the controller and stays.
 fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
                  clusterroles,clusterrolebindings";
@@ -135,7 +138,7 @@ fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     if !left.is_empty() {
         return Err(Error::Left(left));
     }
-    done("nothing of the release is left but the CRD and its objects");
+    done("only the CRD and its objects are left");
     Ok(())
 }
 
@@ -149,7 +152,7 @@ fn start_simulator(cluster: &Cluster, images: &str) -> Result<String, Error> {
     cluster.kubectl(TASKS, &["set", "image", "deployment/simulator", &image])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
     cluster.kubectl(TASKS, &rollout)?;
-    // By address, since not every test cluster has a DNS.
+    // By address, because not every test cluster has DNS.
     let address = [
         "get",
         "service",
@@ -184,7 +187,7 @@ fn install(
     cluster.helm(&arguments).map(drop)
 }
 
-/// Ready, all of them, and none was started more than once.
+/// Checks that all pods are ready and none was restarted.
 fn check_pods(cluster: &Cluster) -> Result<(), Error> {
     let deployment = format!("deployment/{NAME}");
     cluster.kubectl(SYSTEM, &["rollout", "status", &deployment, LIMIT])?;
@@ -223,14 +226,14 @@ fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
             });
         }
     }
-    done("each task shows its end");
+    done("each task has the expected reason");
     Ok(())
 }
 
-/// The same task once more, under another name: deleted with its leader and followed to its end.
+/// Starts the tasks again, deletes the leader's pod meanwhile, and waits for their end.
 fn fail_over(cluster: &Cluster) -> Result<(), Error> {
     let before = cluster.lease_holder(NAME)?;
-    // Its timeline begins anew with a simulator that begins anew.
+    // Restart the simulator, so that the timelines of the tasks start again.
     cluster.kubectl(TASKS, &["rollout", "restart", "deployment/simulator"])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
     cluster.kubectl(TASKS, &rollout)?;

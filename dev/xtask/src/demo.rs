@@ -1,4 +1,4 @@
-//! `cargo demo`: from a clone to tasks that move to their end, before your eyes.
+//! `cargo demo`: shows the controller at work, from a fresh clone.
 
 mod cluster;
 mod controller;
@@ -15,33 +15,33 @@ use simulator::{Script, Simulator};
 
 use error::Error;
 
-/// The tasks, and how each has to end.
+/// The tasks, and the reason that each must end with.
 const EXPECTED: [(&str, &str); 3] = [
     ("web-pool", "TaskSucceeded"),
     ("gpu-pool", "TaskFailed"),
     ("batch-pool", "InstancesFailed"),
 ];
 
-/// Conditions as lines of text.
+/// Prints conditions as lines of text.
 const CONDITIONS: &str =
     r#"jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}"#;
 
-/// What happened, in its order.
+/// Prints all Events in their order.
 const EVENTS: [&str; 4] = ["get", "events", "--sort-by", ".metadata.creationTimestamp"];
 
-/// How long an event may be behind its status.
+/// How much later than its status an Event may come.
 const EVENTS_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long all tasks together may take.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// How often the table is brought up to date.
+/// How often the table is updated.
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// How long the controller may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Runs the demo; the exit code says whether it went as it should.
+/// Runs the demo. The exit code says whether it succeeded.
 pub(crate) fn main(keep: bool) -> ExitCode {
     match interrupt::install().and_then(|()| run(keep)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,7 +53,7 @@ pub(crate) fn main(keep: bool) -> ExitCode {
     }
 }
 
-/// Everything that runs. It ends in this order when it is dropped.
+/// Everything that runs. The fields are dropped, and so stopped, in this order.
 struct Demo {
     controller: Process,
     _task_api: Simulator,
@@ -63,7 +63,7 @@ struct Demo {
 fn run(keep: bool) -> Result<(), Error> {
     let mut demo = start()?;
     let result = demo.present(keep);
-    // An error of ours is of more interest than one of stopping.
+    // An error of the demo is more important than one of stopping.
     let _ = demo.controller.stop(STOP_LIMIT);
     result
 }
@@ -103,7 +103,7 @@ fn start() -> Result<Demo, Error> {
 }
 
 impl Demo {
-    /// Shows the tasks on their way, and what is left of them at their end.
+    /// Shows the tasks while they run, and their final state.
     fn present(&mut self, keep: bool) -> Result<(), Error> {
         self.watch()?;
         cluster::show(&self.plane, &["get", "scaleouttasks", "--output", "wide"])?;
@@ -111,15 +111,17 @@ impl Demo {
         cluster::show(&self.plane, &conditions)?;
         self.show_events()?;
         self.check_reasons()?;
-        screen::say("\nEach task ended as it should: one well, one badly, one in part.");
+        screen::say(
+            "\nEach task ended as expected: one succeeded, one failed, one succeeded in part.",
+        );
         if keep {
             return self.keep();
         }
-        screen::say("To go on by hand: cargo demo --keep");
+        screen::say("To try it yourself: cargo demo --keep");
         Ok(())
     }
 
-    /// A live table, until every task has ended.
+    /// Shows a live table until every task has ended.
     fn watch(&mut self) -> Result<(), Error> {
         screen::command("kubectl get scaleouttasks --watch");
         let mut table = screen::Table::default();
@@ -142,7 +144,7 @@ impl Demo {
         }
     }
 
-    /// Events may come a moment after the status that they go with.
+    /// Shows the Events, which may come a moment later than their statuses.
     fn show_events(&self) -> Result<(), Error> {
         let deadline = Instant::now() + EVENTS_LIMIT;
         while Instant::now() < deadline {
@@ -173,7 +175,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Leaves everything running until Ctrl-C.
+    /// Keeps everything running until Ctrl-C.
     fn keep(&mut self) -> Result<(), Error> {
         screen::say(&self.instructions());
         loop {

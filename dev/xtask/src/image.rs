@@ -1,4 +1,4 @@
-//! `cargo xtask image`: a static binary in an image of its own, without a container daemon.
+//! `cargo xtask image`: builds an image with a static binary, without a container daemon.
 
 mod binary;
 mod error;
@@ -14,7 +14,7 @@ use std::{
 use self::binary::Binary;
 pub use self::error::Error;
 
-/// Where images go, beneath the target directory.
+/// The directory of images, below the target directory.
 const DIRECTORY: &str = "image";
 
 /// Builds the image of `program`, and its list of parts.
@@ -22,7 +22,7 @@ pub fn main(program: &str) -> ExitCode {
     exit_code(build(program).map(drop))
 }
 
-/// Builds the binary that the image of `program` holds, and prints its path.
+/// Builds the binary for the image of `program`, and prints its path.
 pub fn print_program(program: &str) -> ExitCode {
     let built = Binary::build(program);
     exit_code(built.map(|binary| println!("{}", binary.path.display())))

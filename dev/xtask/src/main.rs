@@ -1,4 +1,4 @@
-//! Chores of this repository.
+//! Commands for work on this repository.
 
 mod chart_docs;
 mod cluster_test;
@@ -21,27 +21,27 @@ Usage: cargo demo [--keep]
        cargo xtask verbs DIRECTORY
 
 `demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
-tasks, all on loopback, all gone afterwards. Needs Rust and Go, nothing else.
+tasks. All run on loopback and are removed at the end. Needs only Rust and Go.
 
 Options:
-  --keep   Leave everything running until Ctrl-C, to try kubectl by hand
+  --keep   Keep everything running until Ctrl-C, to try kubectl
 
 `image` writes an OCI image of the controller (or of `simulator`) into target/image, without a
-container daemon, and the list of its parts (CycloneDX). The same source has the same image.
+container daemon, and the list of its parts (CycloneDX). The same source gives the same image.
 
-`program` builds just the static binary that such an image holds, and prints its path.
+`program` builds only the static binary for the image, and prints its path.
 
-`cluster-test` tries the chart on the cluster that KUBECONFIG names: install, three tasks, upgrade,
-fail-over, uninstall. --import builds the images first and brings them to the containerd of this
-machine, which is the node then; with --registry they are pulled from there, once you have pushed
-what `image` and `image simulator` made.
+`cluster-test` tests the chart on the cluster in KUBECONFIG: install, three tasks, upgrade, failover,
+uninstall. --import builds the images and imports them into the containerd of this machine, which must
+be the node. With --registry, the images are pulled from there; first push the images that `image` and
+`image simulator` write.
 
-`chart-docs` brings the table of values in the chart's README up to date.
+`chart-docs` updates the table of values in the chart's README.
 
-`soak` looks at a million states of the core and more under a model checker.
+`soak` runs the model checker over more than a million states.
 
-`verbs` compares what the chart lets the controller do with what it did in the tests, by the audit
-logs that they keep where SCALEOUTTASK_AUDIT_DIR says.";
+`verbs` compares the permissions in the chart with the requests of the controller in the tests. It
+reads the audit logs that tests write to SCALEOUTTASK_AUDIT_DIR.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

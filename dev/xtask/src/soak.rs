@@ -1,11 +1,11 @@
-//! The model checker's long run.
+//! `cargo xtask soak`: the long run of the model checker.
 
 use std::{
     path::Path,
     process::{Command, ExitCode},
 };
 
-/// Looks at a million states of the core and more; some minutes, of which most is the build.
+/// Checks more than a million states. Takes some minutes, mostly for the build.
 pub fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = Command::new(env!("CARGO"))

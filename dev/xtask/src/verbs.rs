@@ -1,4 +1,4 @@
-//! `cargo xtask verbs`: what the chart lets the controller do, and what it did in audit logs.
+//! `cargo xtask verbs`: compares the permissions in the chart with the requests in audit logs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,13 +15,13 @@ const CHART: &str = concat!(
     "/../../charts/scaleouttask-controller"
 );
 
-/// How the controller calls itself where it asks for something.
+/// The user agent of the controller.
 const USER_AGENT: &str = "scaleouttask-controller/";
 
 /// API group, resource and verb.
 type Verb = (String, String, String);
 
-/// Compares both; the audit logs are the files of that directory.
+/// Compares both. The audit logs are all files in `directory`.
 pub fn main(directory: &str) -> ExitCode {
     match compare(Path::new(directory)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -58,7 +58,7 @@ fn compare(directory: &Path) -> Result<bool, String> {
     Ok(same)
 }
 
-/// What the chart grants where all of it is turned on.
+/// The permissions in the chart, with all options enabled.
 fn granted() -> Result<BTreeSet<Verb>, String> {
     let helm = tools::helm(&mut StderrProgress::default()).map_err(|error| error.to_string())?;
     let arguments = [
@@ -102,18 +102,18 @@ fn verbs(rule: &Value) -> Vec<Verb> {
     verbs
 }
 
-/// What the controller was allowed to do, and how often.
+/// The allowed requests of the controller, and their numbers.
 fn used(directory: &Path) -> Result<BTreeMap<Verb, u64>, String> {
     let failed = |error| format!("can't read {}: {error}", directory.display());
     let mut used = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path: PathBuf = entry.map_err(failed)?.path();
-        // A process that was killed may have left half a line.
+        // The last line may be incomplete if the process was killed.
         let log = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let log = String::from_utf8_lossy(&log);
         let events = log.lines().filter(|line| line.contains(USER_AGENT));
         for event in events.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            if let Some(verb) = asked(&event) {
+            if let Some(verb) = verb_of(&event) {
                 *used.entry(verb).or_default() += 1;
             }
         }
@@ -121,8 +121,8 @@ fn used(directory: &Path) -> Result<BTreeMap<Verb, u64>, String> {
     Ok(used)
 }
 
-/// What a request was for, if it was the controller's and it was allowed.
-fn asked(event: &Value) -> Option<Verb> {
+/// The verb of a request, if the controller sent it and it was allowed.
+fn verb_of(event: &Value) -> Option<Verb> {
     let agent = event["userAgent"].as_str()?;
     let code = event["responseStatus"]["code"].as_u64()?;
     if !agent.starts_with(USER_AGENT) || matches!(code, 401 | 403) {
@@ -149,9 +149,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_controller_was_allowed_counts() {
+    fn only_allowed_requests_of_the_controller_count() {
         let event = |agent: &str, code: u16| {
-            asked(&json!({
+            verb_of(&json!({
                 "userAgent": agent, "verb": "patch", "responseStatus": { "code": code },
                 "objectRef": {
                     "apiGroup": "scaleout.dev", "resource": "scaleouttasks", "subresource": "status",

@@ -1,7 +1,7 @@
-//! A plain HTTP client that shows what came, however broken.
+//! A simple HTTP client that shows what it received, even if it is broken.
 #![allow(
     dead_code,
-    reason = "every test file compiles its own copy, and uses a part"
+    reason = "every test file compiles its own copy and uses a part of it"
 )]
 
 use std::{
@@ -13,16 +13,16 @@ use std::{
 
 use simulator::{Script, Simulator};
 
-/// How long a test waits for what must come.
-pub const BOUND: Duration = Duration::from_secs(10);
+/// How long a test waits at most.
+pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// What came back.
+/// A received answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
-    /// Whether the body came as `Content-Length` promised.
+    /// Whether the body has the length in `Content-Length`.
     pub whole: bool,
 }
 
@@ -53,8 +53,8 @@ pub fn start(script: &str) -> Simulator {
     Simulator::start(script).unwrap()
 }
 
-/// Sends a request, and gives the connection.
-pub fn ask(
+/// Sends a request and returns the connection.
+pub fn send_request(
     simulator: &Simulator,
     method: &str,
     path: &str,
@@ -70,7 +70,7 @@ pub fn ask(
     }
     write!(text, "Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut stream = TcpStream::connect(simulator.address()).unwrap();
-    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
     stream
 }
@@ -99,18 +99,18 @@ pub fn answer(mut stream: TcpStream) -> Result<Answer, ErrorKind> {
 }
 
 pub fn get(simulator: &Simulator, path: &str) -> Answer {
-    answer(ask(simulator, "GET", path, &[], "")).unwrap()
+    answer(send_request(simulator, "GET", path, &[], "")).unwrap()
 }
 
 pub fn task(simulator: &Simulator, id: &str) -> Answer {
     get(simulator, &format!("/tasks/{id}"))
 }
 
-/// Waits until it holds, or fails after [`BOUND`].
+/// Waits until `holds` returns true, or fails after [`LIMIT`].
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + BOUND;
+    let end = Instant::now() + LIMIT;
     while !holds() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

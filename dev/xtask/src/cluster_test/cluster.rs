@@ -1,4 +1,4 @@
-//! The cluster, by kubectl and helm.
+//! The cluster, used through kubectl and helm.
 
 use std::{
     env,
@@ -11,14 +11,14 @@ use controlplane::{Binaries, StderrProgress, tools};
 use super::error::Error;
 use crate::image;
 
-/// None that a user's release has.
+/// The name of the release. It must not be one of a user's.
 pub const RELEASE: &str = "scaleout-test";
 /// The labels of all its objects.
 pub const OF_RELEASE: &str =
     "app.kubernetes.io/name=scaleouttask-controller,app.kubernetes.io/instance=scaleout-test";
-/// Where the controller runs.
+/// The namespace of the controller.
 pub const SYSTEM: &str = "scaleout-test-system";
-/// Where the tasks and the simulated task API are.
+/// The namespace of the tasks and the simulated task API.
 pub const TASKS: &str = "scaleout-test-tasks";
 
 pub struct Cluster {
@@ -41,11 +41,11 @@ impl Cluster {
     pub fn kubectl(&self, namespace: &str, arguments: &[&str]) -> Result<String, Error> {
         let mut all = vec!["--namespace", namespace];
         all.extend(arguments);
-        answer(&self.kubectl, &all)
+        run(&self.kubectl, &all)
     }
 
     pub fn helm(&self, arguments: &[&str]) -> Result<String, Error> {
-        answer(&self.helm, arguments)
+        run(&self.helm, arguments)
     }
 
     pub fn create_namespaces(&self) -> Result<(), Error> {
@@ -68,14 +68,14 @@ impl Cluster {
             ];
             self.kubectl(namespace, &delete)?;
         }
-        // What a release that failed may have left outside of its namespace.
+        // A failed release may have left these outside of its namespace.
         for kind in ["clusterrole", "clusterrolebinding"] {
             self.kubectl(SYSTEM, &["delete", kind, "--selector", OF_RELEASE])?;
         }
         Ok(())
     }
 
-    /// Whether the CRD is nobody else's: not there, or left by an earlier run.
+    /// Whether the CRD is missing or left by an earlier run, so that it can be installed.
     pub fn may_install_crd(&self) -> Result<bool, Error> {
         let owner = r"--output=jsonpath={.metadata.name} {.metadata.annotations.meta\.helm\.sh/release-namespace}";
         let crd = [
@@ -89,7 +89,7 @@ impl Cluster {
         Ok(found.is_empty() || found.ends_with(&format!(" {SYSTEM}")))
     }
 
-    /// The reason of an object's `Ready`.
+    /// The reason of the object's `Ready` condition.
     pub fn reason(&self, name: &str) -> Result<String, Error> {
         let path = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
         self.kubectl(TASKS, &["get", "scaleouttask", name, path])
@@ -100,9 +100,9 @@ impl Cluster {
         self.kubectl(SYSTEM, &["get", "lease", lease, path])
     }
 
-    /// For whoever has to find out why.
-    pub fn show_trouble(&self) {
-        let looks: [(&str, &[&str]); 5] = [
+    /// Prints the state of the cluster after a failure.
+    pub fn show_state(&self) {
+        let commands: [(&str, &[&str]); 5] = [
             (SYSTEM, &["get", "pods", "--output=wide"]),
             (SYSTEM, &["get", "events"]),
             (
@@ -116,8 +116,8 @@ impl Cluster {
             (TASKS, &["get", "pods,scaleouttasks", "--output=wide"]),
             (TASKS, &["get", "events"]),
         ];
-        for (namespace, look) in looks {
-            match self.kubectl(namespace, look) {
+        for (namespace, command) in commands {
+            match self.kubectl(namespace, command) {
                 Ok(text) => eprintln!("{text}"),
                 Err(error) => eprintln!("{error}"),
             }
@@ -125,7 +125,7 @@ impl Cluster {
     }
 }
 
-/// Builds the images and brings them to the containerd of this machine.
+/// Builds the images and imports them into the containerd of this machine.
 pub fn import() -> Result<(), Error> {
     for program in ["scaleouttask-controller", "simulator"] {
         import_archive(&image::build(program)?)?;
@@ -136,10 +136,10 @@ pub fn import() -> Result<(), Error> {
 fn import_archive(archive: &Path) -> Result<(), Error> {
     let archive = archive.to_string_lossy();
     let import = ["--namespace", "k8s.io", "images", "import", &archive];
-    answer(Path::new("ctr"), &import).map(drop)
+    run(Path::new("ctr"), &import).map(drop)
 }
 
-fn answer(program: &Path, arguments: &[&str]) -> Result<String, Error> {
+fn run(program: &Path, arguments: &[&str]) -> Result<String, Error> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| Error::Run {
         program: program.display().to_string(),

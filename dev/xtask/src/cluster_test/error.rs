@@ -1,10 +1,10 @@
-//! What went wrong on the cluster.
+//! Errors of the cluster test.
 
 use std::io;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("set KUBECONFIG to the file of the cluster to try the chart on")]
+    #[error("set KUBECONFIG to the kubeconfig of the cluster to test the chart on")]
     NoKubeconfig,
     #[error(transparent)]
     ControlPlane(#[from] controlplane::Error),
@@ -20,12 +20,12 @@ pub enum Error {
         expected: &'static str,
         found: String,
     },
-    #[error("no other replica took the lease from {0:?}")]
+    #[error("no other replica acquired the lease from {0:?}")]
     NoLeader(String),
     #[error(transparent)]
     Image(#[from] crate::image::Error),
-    #[error("the test of the release said:\n{0}")]
+    #[error("helm test failed:\n{0}")]
     HelmTest(String),
-    #[error("{0} is left of the release")]
+    #[error("the release left {0}")]
     Left(String),
 }

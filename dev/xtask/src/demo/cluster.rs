@@ -1,4 +1,4 @@
-//! The control plane, as the demo uses it.
+//! The control plane of the demo.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use controlplane::{Binaries, ControlPlane, Options, StderrProgress};
 use super::error::Error;
 use super::{interrupt, screen};
 
-/// For each object: name, reason of `Ready`, and when it finished.
+/// Prints the name, the reason of `Ready` and the finish time of each object.
 const REASONS: &str = r#"jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].reason} {.status.finishedAt}{"\n"}{end}"#;
 
 /// Finds or builds the programs.
@@ -43,7 +43,8 @@ pub(crate) fn install_crd(plane: &ControlPlane, crd: &Path) -> Result<(), Error>
     Ok(())
 }
 
-/// What kubectl answers. It gets no Ctrl-C of its own: we are the one to stop.
+/// Runs kubectl and returns its output. In its own process group, so that Ctrl-C reaches only the
+/// demo.
 pub(crate) fn kubectl(plane: &ControlPlane, arguments: &[&str]) -> Result<String, Error> {
     interrupt::check()?;
     let mut command: Command = plane.kubectl();
@@ -63,7 +64,7 @@ pub(crate) fn kubectl(plane: &ControlPlane, arguments: &[&str]) -> Result<String
     Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
 }
 
-/// Shows a command of kubectl and its answer.
+/// Shows a command of kubectl and its output.
 pub(crate) fn show(plane: &ControlPlane, arguments: &[&str]) -> Result<(), Error> {
     let typed: Vec<String> = arguments.iter().copied().map(quoted).collect();
     screen::command(format!("kubectl {}", typed.join(" ")));
@@ -71,7 +72,7 @@ pub(crate) fn show(plane: &ControlPlane, arguments: &[&str]) -> Result<(), Error
     Ok(())
 }
 
-/// The reason of each finished object, by name.
+/// The names and reasons of all finished objects.
 pub(crate) fn finished(plane: &ControlPlane) -> Result<Vec<(String, String)>, Error> {
     let reasons = kubectl(plane, &["get", "scaleouttasks", "--output", REASONS])?;
     let finished = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -81,7 +82,7 @@ pub(crate) fn finished(plane: &ControlPlane) -> Result<Vec<(String, String)>, Er
     Ok(reasons.lines().filter_map(finished).collect())
 }
 
-/// An argument as a shell takes it.
+/// Quotes an argument for a shell.
 fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
     if argument.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! The controller: built by cargo, run as a user would.
+//! Builds the controller with cargo, and runs it like a user.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ const NAME: &str = "scaleouttask-controller";
 /// The region of the simulated tasks.
 const REGION: &str = "cn-hangzhou";
 
-/// Builds the controller; cargo shows its own progress. Gives the program's path.
+/// Builds the controller and returns its path. Cargo shows the progress.
 pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    // In the directory that we were started in: a relative target directory is then the same.
+    // In the current directory, so that a relative target directory stays the same.
     build
         .args(["build", "--bin", NAME, "--manifest-path"])
         .arg(repository.join("Cargo.toml"));
-    // What `cargo run` told us of ourselves would have build scripts run again.
+    // `cargo run` set these variables for xtask. They would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let ours = ["CARGO_MANIFEST_", "CARGO_PKG_"];
         if ours
@@ -33,7 +33,7 @@ pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
         }
     }
     let status = build.status().map_err(Error::io("start cargo"))?;
-    // A Ctrl-C ends cargo too, perhaps before we know of it.
+    // Ctrl-C ends cargo too, perhaps before it is handled here.
     if status.signal().is_some() {
         return Err(Error::Interrupted);
     }
@@ -41,7 +41,7 @@ pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
     if !status.success() {
         return Err(Error::Build);
     }
-    // Cargo put it beside this very program.
+    // It is in the same directory as this program.
     let us = std::env::current_exe().map_err(Error::io("find the target directory"))?;
     let program = us.with_file_name(NAME);
     screen::done(format!("in {}", program.display()));

@@ -1,4 +1,4 @@
-//! Why the demo did not come to its end.
+//! Errors of the demo.
 
 use std::io;
 
@@ -38,7 +38,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// For `map_err`: names what was tried.
+    /// For `map_err`: adds what was tried.
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::Io { action, source }

@@ -1,4 +1,4 @@
-//! Ctrl-C: stop in an orderly way, and soon.
+//! Handles Ctrl-C: the demo stops in an orderly way and soon.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,8 +15,8 @@ const GRACE: Duration = Duration::from_secs(4);
 static ORDERLY: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C (and `SIGTERM`) ends the demo with its own exit code. Children and files go
-/// with the process, however it ends.
+/// From now on, Ctrl-C and `SIGTERM` end the demo with this exit code. Children and files are removed
+/// in any case.
 pub(crate) fn install() -> Result<(), Error> {
     let on_signal = || {
         INTERRUPTED.store(true, Ordering::Relaxed);
@@ -32,7 +32,7 @@ pub(crate) fn install() -> Result<(), Error> {
     })
 }
 
-/// From now on Ctrl-C does not end the process at once: [`check`] and [`sleep`] fail instead, and
+/// From now on, Ctrl-C does not end the process at once. Instead, [`check`] and [`sleep`] fail, so that
 /// the controller is stopped first.
 pub(crate) fn stop_in_order() {
     ORDERLY.store(true, Ordering::Relaxed);

@@ -1,15 +1,15 @@
-//! What a person reads. Where standard output is no terminal, it is plain appended lines.
+//! The output of the demo. If standard output is not a terminal, only plain lines are appended.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
-/// Before each line that belongs to a step.
+/// The indentation of lines within a step.
 pub(crate) const INDENT: &str = "      ";
 
 const BOLD: &str = "1";
 const GREEN: &str = "32";
 
-/// The steps of the demo.
+/// The number of steps of the demo.
 const STEPS: u8 = 6;
 
 /// Announces a step.
@@ -17,23 +17,22 @@ pub(crate) fn step(number: u8, title: &str) {
     say(&paint(BOLD, format!("[{number}/{STEPS}] {title}")));
 }
 
-/// A step, or a part of it, succeeded.
+/// Reports that a step or a part of it succeeded.
 pub(crate) fn done(text: impl Display) {
     say(&format!("{INDENT}{} {text}", paint(GREEN, "✓")));
 }
 
-/// A command that the reader could type.
+/// Prints a command that the reader could type.
 pub(crate) fn command(text: impl Display) {
     say(&format!("\n{}", paint(BOLD, format!("$ {text}"))));
 }
 
-/// Lines as they are. A closed output is no reason to stop.
+/// Prints lines. Ignores a closed output.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// The table of tasks: how wide each column but the last is, so that rows of different moments
-/// stand in line.
+/// The widths of all columns but the last, so that rows of different times are aligned.
 const WIDTHS: [usize; 5] = [13, 10, 11, 10, 18];
 
 /// A table that changes.
@@ -51,7 +50,7 @@ impl Table {
             self.shown.clear();
         }
         for row in &rows {
-            // The age alone is no change.
+            // A new age alone is not a change.
             let seen = |shown: &Vec<String>| state(shown) == state(row);
             if !self.shown.iter().any(seen) {
                 say(&aligned(row));
@@ -61,7 +60,7 @@ impl Table {
     }
 }
 
-/// The cells of kubectl's table, whose columns begin where those of its first line do.
+/// The cells of kubectl's table. The first line shows where each column begins.
 fn cells(text: &str) -> Vec<Vec<String>> {
     let header = text.lines().next().unwrap_or_default();
     let begins = |(at, c): (usize, char)| c != ' ' && (at == 0 || header[..at].ends_with(' '));
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_different_moments_stand_in_line() {
+    fn rows_of_different_times_are_aligned() {
         let early = cells("NAME   STATE   READY   AGE\nweb                    0s\n");
         assert_eq!(
             early,

@@ -1,4 +1,5 @@
-//! The static binary, the same bit for bit wherever the checkout and the toolchain are.
+//! Builds the static binary. It is the same, bit for bit, for any location of the checkout and the
+//! toolchain.
 
 use std::{
     env, fs,
@@ -43,7 +44,7 @@ impl Binary {
         let package = packages.find(|package| package.name == program);
         let version = package.map(|package| package.version).unwrap_or_default();
         add_target()?;
-        // A directory of its own, so that other flags elsewhere don't make cargo begin anew.
+        // Its own target directory, so that other flags don't make cargo rebuild everything.
         let directory = metadata.target_directory.join("dist");
         let mut cargo = Command::new(env!("CARGO"));
         cargo
@@ -62,7 +63,7 @@ impl Binary {
                 "CARGO_ENCODED_RUSTFLAGS",
                 flags(&metadata.workspace_root, &directory),
             )
-            // What C there is needs nothing of the C library, so the host's compiler will do.
+            // The C code needs no C library, so the compiler of the host works.
             .env("CC_x86_64_unknown_linux_musl", compiler());
         run(&mut cargo, "cargo build")?;
         Ok(Self {
@@ -77,7 +78,7 @@ impl Binary {
     }
 }
 
-/// What cargo tells of the workspace.
+/// The output of `cargo metadata`.
 pub fn metadata(arguments: &[&str]) -> Result<Vec<u8>, Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut cargo = Command::new(env!("CARGO"));
@@ -97,7 +98,7 @@ pub fn metadata(arguments: &[&str]) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// No name of a directory gets into the binary.
+/// Flags that keep the names of directories out of the binary.
 fn flags(workspace: &Path, target: &Path) -> String {
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let home_of = |variable: &str, otherwise: &str| {
@@ -118,7 +119,7 @@ fn compiler() -> String {
     env::var("CC_x86_64_unknown_linux_musl").unwrap_or_else(|_| "cc".to_owned())
 }
 
-/// Without rustup, whoever installed Rust has to have installed the target too.
+/// Adds the target with rustup. Without rustup, it must be installed already.
 fn add_target() -> Result<(), Error> {
     let mut rustup = Command::new("rustup");
     match rustup.args(["--quiet", "target", "add", TARGET]).status() {

@@ -1,4 +1,4 @@
-//! Why there is no image.
+//! Errors of building an image.
 
 use std::{io, path::Path};
 
@@ -17,11 +17,11 @@ pub enum Error {
     Read { path: String, error: io::Error },
     #[error("can't write {path}: {error}")]
     Write { path: String, error: io::Error },
-    #[error("cargo told what this can't read: {0}")]
+    #[error("can't read the output of cargo metadata: {0}")]
     Metadata(#[from] serde_json::Error),
-    #[error("can't put the archive together: {0}")]
+    #[error("can't write the archive: {0}")]
     Archive(#[from] io::Error),
-    #[error("no image is made for {0}; there are scaleouttask-controller and simulator")]
+    #[error("there is no image of {0}; choose scaleouttask-controller or simulator")]
     Program(String),
 }
 

@@ -1,4 +1,4 @@
-//! An OCI image of one layer, as an archive: the same bytes for the same program.
+//! Writes an OCI image with one layer as an archive. The same program gives the same bytes.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
@@ -16,17 +16,17 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Nobody, and not root. By number, since there is no file of names.
+/// An unprivileged user. A number, because the image has no file of user names.
 const USER: &str = "65532:65532";
-/// Nothing is older than an image whose time is that of no build.
+/// A fixed time, so that the image does not depend on when it was built.
 const CREATED: &str = "1970-01-01T00:00:00Z";
-/// Where programs look for the certificates that they trust.
+/// Where programs look for certificate authorities.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 pub struct Image {
-    /// With its tag.
+    /// The name with the tag.
     pub name: String,
-    /// Of the manifest.
+    /// The digest of the manifest.
     pub digest: String,
     pub program_size: usize,
     pub archive: Vec<u8>,
@@ -77,7 +77,7 @@ impl Image {
         let mut entry = manifest.descriptor(MANIFEST);
         entry["platform"] = json!({ "architecture": "amd64", "os": "linux" });
         entry["annotations"] = json!({
-            // What containerd and other tools call it once it is imported.
+            // The name in containerd and other tools after an import.
             "io.containerd.image.name": format!("docker.io/library/{name}"),
             "org.opencontainers.image.ref.name": version,
         });
@@ -107,7 +107,7 @@ impl Image {
     }
 }
 
-/// Of a layer it names what is unpacked.
+/// The configuration of the image. It has the digest of the uncompressed layer.
 fn config(program: &str, version: &str, files: &Blob) -> Value {
     json!({
         "created": CREATED,
@@ -127,7 +127,7 @@ fn config(program: &str, version: &str, files: &Blob) -> Value {
     })
 }
 
-/// An archive in which nothing depends on when, where and by whom it was made.
+/// Writes an archive that does not depend on when, where and by whom it is built.
 fn tar(files: &[(String, u32, Vec<u8>)]) -> Result<Vec<u8>, Error> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, mode, bytes) in files {
@@ -142,14 +142,15 @@ fn tar(files: &[(String, u32, Vec<u8>)]) -> Result<Vec<u8>, Error> {
     Ok(archive.into_inner()?)
 }
 
-/// Without a time or a name, and by the version of the library that the lock file pins.
+/// Compresses without a time or a name. The lock file pins the library, so the result is always the
+/// same.
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }
 
-/// Mozilla's list of certificate authorities, as of the version that the lock file pins.
+/// Mozilla's certificate authorities, of the version in the lock file.
 fn certificates() -> Vec<u8> {
     let mut pem = String::new();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
@@ -194,7 +195,7 @@ mod tests {
         serde_json::from_slice(&files[path].1).unwrap()
     }
 
-    /// The file that a descriptor names, which must be as it says.
+    /// The path of the file in a descriptor. Its size and digest must match.
     fn blob(files: &BTreeMap<String, (u32, Vec<u8>)>, descriptor: &Value) -> String {
         let digest = descriptor["digest"].as_str().unwrap();
         let path = format!("blobs/{}", digest.replace(':', "/"));
@@ -206,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_program_has_the_same_image_and_another_has_another() {
+    fn the_same_program_has_the_same_image_and_another_a_different_one() {
         let (one, two) = (image(b"one"), image(b"two"));
         assert_eq!(one.archive, image(b"one").archive);
         assert_ne!(one.digest, two.digest);
     }
 
     #[test]
-    fn each_descriptor_leads_to_what_it_describes() {
+    fn each_descriptor_matches_its_file() {
         let image = image(b"program");
         let outer = files(&image.archive);
         assert_eq!(json(&outer, "oci-layout")["imageLayoutVersion"], "1.0.0");

@@ -1,4 +1,4 @@
-//! What a program is made of, as `CycloneDX`: <https://cyclonedx.org/docs/1.6/json/>.
+//! The list of the parts of a program, as `CycloneDX`: <https://cyclonedx.org/docs/1.6/json/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
-    /// None for what is here.
+    /// `None` for packages of this workspace.
     source: Option<String>,
     targets: Vec<Target>,
 }
@@ -48,12 +48,12 @@ struct Dependency {
 
 #[derive(Deserialize)]
 struct Kind {
-    /// None for what is linked.
+    /// `None` for a normal dependency, which is linked.
     kind: Option<String>,
 }
 
-/// The crates that are linked into `program`, and what each of them builds on. No time and no
-/// serial number, so that the same program has the same list.
+/// The crates that are linked into `program`, and their dependencies. Without a time and a serial
+/// number, so that the same program always has the same list.
 pub fn of(program: &str) -> Result<Vec<u8>, Error> {
     let platform = ["--filter-platform", "x86_64-unknown-linux-musl"];
     let metadata: Metadata = serde_json::from_slice(&metadata(&platform)?)?;
@@ -124,7 +124,7 @@ fn component(package: &Package, kind: &str) -> Value {
         "purl": purl(package),
     });
     if let Some(license) = &package.license {
-        // Some crates still part their licences by a slash.
+        // Some crates still separate their licences by a slash.
         let expression = license.replace('/', " OR ");
         component["licenses"] = json!([{ "expression": expression }]);
     }
