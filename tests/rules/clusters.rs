@@ -1,12 +1,12 @@
-//! Another cluster's task is not shown.
+//! A task of another cluster is not shown.
 
 use scaleouttask_controller::rules::{Instance, Next, Reason, Task};
 
-use crate::fixtures::{Story, answer, describes, next_call, task, trouble};
+use crate::fixtures::{Story, answer, describes, next_call, poll_error, task};
 
 const MARKER: &str = "LEAK";
 
-/// The cluster that is expected, those that are allowed, the task's, and whether it is shown.
+/// The expected cluster, the allowed clusters, the cluster of the task, and whether the task is shown.
 type Row = (
     Option<&'static str>,
     &'static [&'static str],
@@ -50,7 +50,7 @@ fn a_task_is_shown_only_if_its_cluster_is_expected_and_allowed() {
 }
 
 #[test]
-fn cluster_ids_are_compared_beyond_what_is_shown() {
+fn cluster_ids_are_compared_in_full() {
     let long = "c".repeat(64);
     let mut story = Story::new(|spec| spec.cluster_id = Some(long.clone()));
     let task = Task {
@@ -71,15 +71,15 @@ fn nothing_of_another_clusters_task_is_shown() {
         let fields: Vec<_> = json.as_object().unwrap().keys().collect();
         assert_eq!(fields, ["conditions", "observedGeneration"], "{state}");
 
-        story.called(400, trouble(Reason::TaskApiUnavailable));
-        story.called(500, trouble(Reason::TaskApiUnavailable));
+        story.called(400, poll_error(Reason::TaskApiUnavailable));
+        story.called(500, poll_error(Reason::TaskApiUnavailable));
         let json = serde_json::to_string(story.status()).unwrap();
         assert!(!json.contains(MARKER), "{json}");
     }
 }
 
 #[test]
-fn a_mismatch_is_retried_slowly_and_ends_with_the_right_task() {
+fn a_mismatch_is_retried_slowly_and_ends_with_a_task_of_the_right_cluster() {
     let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
     let verdict = story.called(1, describes(foreign("running")));
     let (after, requested) = next_call(&verdict);
@@ -107,17 +107,17 @@ fn a_mismatch_at_the_last_call_times_out_and_shows_nothing() {
 }
 
 #[test]
-fn a_mismatch_ends_a_run_of_trouble() {
+fn a_mismatch_ends_a_run_of_failures() {
     let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
-    story.called(1, trouble(Reason::TaskApiUnavailable));
+    story.called(1, poll_error(Reason::TaskApiUnavailable));
     story.called(2, describes(foreign("running")));
     let before = story.status().clone();
-    story.called(3, trouble(Reason::TaskApiUnavailable));
+    story.called(3, poll_error(Reason::TaskApiUnavailable));
     assert_eq!(story.status(), &before);
 }
 
 #[test]
-fn without_an_expected_cluster_every_cluster_is_shown() {
+fn without_an_expected_cluster_tasks_of_all_clusters_are_shown() {
     let mut story = Story::plain();
     story.called(1, describes(foreign("running")));
     assert_eq!(story.shows(), "False Reconciling TaskRunning");
@@ -126,7 +126,7 @@ fn without_an_expected_cluster_every_cluster_is_shown() {
     assert_eq!(story.status().cluster_id, None);
 }
 
-/// An object that was told of its own cluster's task, then of another's.
+/// An object that got an answer about a task of its own cluster, then about one of another cluster.
 fn own_then_foreign(state: &str) -> Story {
     let mut story = Story::new(|spec| spec.cluster_id = Some("c-1".into()));
     let own = Task {

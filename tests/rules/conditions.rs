@@ -1,4 +1,4 @@
-//! The table of conditions, row by row, and the text below it.
+//! The contract's table of conditions, row by row, and the text below it.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -9,7 +9,7 @@ use scaleouttask_controller::{
     rules::{Next, OVERDUE_AFTER, Reason},
 };
 
-use crate::fixtures::{Story, answer, at, describes, next_call, task_of, trouble};
+use crate::fixtures::{Story, answer, at, describes, next_call, poll_error, task_of};
 
 #[test]
 fn each_answer_has_its_conditions() {
@@ -43,9 +43,10 @@ fn each_answer_has_its_conditions() {
     }
 }
 
-/// What a trouble shows on an object that was never read, and on one that was; from which failure.
+/// For each error: the conditions of an object whose task was never read and of one whose task was, and
+/// after how many failures they are shown.
 #[test]
-fn each_trouble_has_its_conditions() {
+fn each_error_has_its_conditions() {
     use Reason as R;
     let rows = [
         (
@@ -73,14 +74,19 @@ fn each_trouble_has_its_conditions() {
         (R::RequestRejected, "False Stalled", "False Stalled", 1),
     ];
     for (reason, never_read, read, shown_from) in rows {
-        for (mut story, conditions) in
-            [(Story::plain(), never_read), (Story::told("running"), read)]
-        {
+        for (mut story, conditions) in [
+            (Story::plain(), never_read),
+            (Story::polled("running"), read),
+        ] {
             let before = story.status().clone();
             for failure in 1..=3 {
-                story.called(1 + failure, trouble(reason));
+                story.called(1 + failure, poll_error(reason));
                 if failure < shown_from {
-                    assert_eq!(story.status(), &before, "{reason:?}: a blip costs no write");
+                    assert_eq!(
+                        story.status(),
+                        &before,
+                        "{reason:?}: a single failure is not written"
+                    );
                 } else {
                     let shows = format!("{conditions} {}", reason.as_str());
                     assert_eq!(story.shows(), shows, "failure {failure}");
@@ -102,7 +108,7 @@ fn new_object_without_an_answer_is_pending_after_two_seconds() {
 }
 
 #[test]
-fn failing_first_call_leaves_the_object_to_pending() {
+fn object_whose_first_call_fails_becomes_pending() {
     for reason in [
         Reason::TaskApiUnavailable,
         Reason::Throttled,
@@ -110,7 +116,7 @@ fn failing_first_call_leaves_the_object_to_pending() {
     ] {
         let mut story = Story::plain();
         let untouched = story.status().clone();
-        story.called(1, trouble(reason));
+        story.called(1, poll_error(reason));
         assert_eq!(story.status(), &untouched, "{reason:?}");
         story.waited(2);
         assert_eq!(story.shows(), "Unknown Reconciling Pending", "{reason:?}");
@@ -119,17 +125,17 @@ fn failing_first_call_leaves_the_object_to_pending() {
 
 #[test]
 fn pending_is_never_written_after_an_answer() {
-    let mut read = Story::told("running");
+    let mut read = Story::polled("running");
     read.waited(2);
     assert_eq!(read.shows(), "False Reconciling TaskRunning");
     let mut refused = Story::plain();
-    refused.called(1, trouble(Reason::AccessDenied));
+    refused.called(1, poll_error(Reason::AccessDenied));
     refused.waited(2);
     assert_eq!(refused.shows(), "False Stalled AccessDenied");
 }
 
 #[test]
-fn usual_object_gets_a_single_first_write() {
+fn object_with_a_prompt_answer_gets_a_single_first_write() {
     let mut story = Story::plain();
     let untouched = story.status().clone();
     let verdict = story.seen(0);
@@ -148,13 +154,13 @@ fn missing_region_stalls_without_calls() {
     let verdict = story.seen(0);
     assert_eq!(story.shows(), "False Stalled RegionMissing");
     assert_eq!(verdict.next, Some(Next::Rest));
-    for mend in ["--region", "spec.region"] {
-        assert!(story.message().contains(mend), "{}", story.message());
+    for remedy in ["--region", "spec.region"] {
+        assert!(story.message().contains(remedy), "{}", story.message());
     }
 }
 
 #[test]
-fn region_of_the_spec_or_the_controller_is_enough() {
+fn a_region_in_the_spec_or_by_flag_is_enough() {
     let mut by_spec = Story::new(|spec| spec.region = Some("cn-hangzhou".into()));
     by_spec.policy.default_region = None;
     next_call(&by_spec.seen(0));
@@ -163,7 +169,7 @@ fn region_of_the_spec_or_the_controller_is_enough() {
 }
 
 #[test]
-fn secret_that_the_operator_does_not_allow_stalls_without_calls() {
+fn a_secret_that_is_not_allowed_stalls_without_calls() {
     let secret = |spec: &mut scaleouttask_controller::api::ScaleOutTaskSpec| {
         spec.credentials_secret_ref = Some(SecretReference {
             name: "keys".into(),
@@ -182,7 +188,7 @@ fn suspended_object_is_neither_reconciling_nor_stalled() {
     let rows: [(&str, Story, &str); 5] = [
         ("never polled", Story::plain(), "Unknown"),
         ("pending", after(&[None]), "Unknown"),
-        ("running", Story::told("running"), "False"),
+        ("running", Story::polled("running"), "False"),
         (
             "unreachable, once read",
             running_then(Reason::TaskApiUnavailable),
@@ -219,7 +225,7 @@ fn resumed_object_is_polled_at_once() {
 }
 
 #[test]
-fn trouble_keeps_what_was_known_of_the_task() {
+fn errors_keep_what_is_known_of_the_task() {
     for reason in [
         Reason::TaskApiUnavailable,
         Reason::TaskNotFound,
@@ -229,7 +235,7 @@ fn trouble_keeps_what_was_known_of_the_task() {
         story.called(1, describes(task_of("running", &["success", "initial"])));
         let known = story.status().clone();
         for seconds in [200, 400, 600] {
-            story.called(seconds, trouble(reason));
+            story.called(seconds, poll_error(reason));
         }
         let mut kept = story.status().clone();
         assert_ne!(kept.conditions, known.conditions);
@@ -242,28 +248,28 @@ fn trouble_keeps_what_was_known_of_the_task() {
 fn transition_times_move_only_with_the_status() {
     let mut story = Story::plain();
     let mut steps = Vec::new();
-    let mut note = |story: &Story| {
+    let mut record = |story: &Story| {
         let times = ["Ready", "Reconciling", "Stalled"].map(|type_| story.changed_at(type_));
         steps.push((story.shows(), times));
     };
     story.waited(2);
-    note(&story);
+    record(&story);
     for seconds in [3, 4] {
-        story.called(seconds, trouble(Reason::Throttled));
+        story.called(seconds, poll_error(Reason::Throttled));
     }
-    note(&story);
+    record(&story);
     story.called(10, answer("running"));
-    note(&story);
+    record(&story);
     story.called(20, answer("paused"));
-    note(&story);
-    story.called(30, trouble(Reason::AccessDenied));
-    note(&story);
-    story.called(40, trouble(Reason::ClockSkewed));
-    note(&story);
+    record(&story);
+    story.called(30, poll_error(Reason::AccessDenied));
+    record(&story);
+    story.called(40, poll_error(Reason::ClockSkewed));
+    record(&story);
     story.called(50, answer("running"));
-    note(&story);
+    record(&story);
     story.called(60, answer("success"));
-    note(&story);
+    record(&story);
     let expected = [
         ("Unknown Reconciling Pending", [Some(2), Some(2), None]),
         ("Unknown Reconciling Throttled", [Some(2), Some(2), None]),
@@ -279,14 +285,14 @@ fn transition_times_move_only_with_the_status() {
 }
 
 #[test]
-fn a_changed_spec_is_acknowledged_with_its_first_result() {
-    let mut story = Story::told("running");
+fn a_changed_spec_is_observed_with_its_first_result() {
+    let mut story = Story::polled("running");
     story.edit(|spec| spec.poll_interval = Some("30s".into()));
     assert_eq!(next_call(&story.seen(10)).0.as_secs(), 0);
     assert_eq!(
         story.status().observed_generation,
         Some(1),
-        "nothing is known of it yet"
+        "no result for it yet"
     );
     story.called(11, answer("running"));
     assert_eq!(story.status().observed_generation, Some(2));
@@ -299,7 +305,7 @@ fn a_changed_spec_is_acknowledged_with_its_first_result() {
 }
 
 #[test]
-fn conditions_of_others_stay_as_they_are() {
+fn conditions_of_others_are_kept() {
     let mut story = Story::plain();
     let foreign = Condition {
         type_: "Audited".into(),
@@ -318,8 +324,8 @@ fn conditions_of_others_stay_as_they_are() {
 }
 
 #[test]
-fn an_object_that_is_being_deleted_is_left_alone() {
-    let mut story = Story::told("running");
+fn an_object_that_is_being_deleted_is_ignored() {
+    let mut story = Story::polled("running");
     story.object.deleting = true;
     let before = story.status().clone();
     for verdict in [
@@ -346,12 +352,12 @@ fn a_fraction_of_a_second_is_never_stored() {
     assert_eq!(story.changed_at("Ready"), Some(1));
 }
 
-/// An object to which this happened, second by second: trouble, or no answer in time.
-fn after(troubles: &[Option<Reason>]) -> Story {
+/// An object with these events, one each second: an error, or no answer in time.
+fn after(errors: &[Option<Reason>]) -> Story {
     let mut story = Story::plain();
-    for (seconds, reason) in (2..).zip(troubles) {
+    for (seconds, reason) in (2..).zip(errors) {
         match reason {
-            Some(reason) => story.called(seconds, trouble(*reason)),
+            Some(reason) => story.called(seconds, poll_error(*reason)),
             None => story.waited(seconds),
         };
     }
@@ -359,9 +365,9 @@ fn after(troubles: &[Option<Reason>]) -> Story {
 }
 
 fn running_then(reason: Reason) -> Story {
-    let mut story = Story::told("running");
+    let mut story = Story::polled("running");
     for seconds in [2, 3] {
-        story.called(seconds, trouble(reason));
+        story.called(seconds, poll_error(reason));
     }
     story
 }

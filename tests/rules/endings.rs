@@ -1,22 +1,22 @@
-//! Finished objects: they cost nothing, keep their record, and may be deleted after a while.
+//! Finished objects cost nothing, keep their status, and may be deleted after their TTL.
 
 use std::time::Duration;
 
 use scaleouttask_controller::rules::{Memory, Next, Reason};
 
-use crate::fixtures::{Story, answer, describes, task_of, trouble};
+use crate::fixtures::{Story, answer, describes, poll_error, task_of};
 
-/// One story for each final reason, finished a second after creation.
+/// An object for each final reason, finished a second after its creation.
 fn finished() -> Vec<(&'static str, Story)> {
     let mut failed_instance = Story::plain();
     failed_instance.called(1, describes(task_of("success", &["failed"])));
     let mut timed_out = Story::new(|spec| spec.timeout = Some("1s".into()));
     timed_out.called(1, answer("running"));
     vec![
-        ("TaskSucceeded", Story::told("success")),
+        ("TaskSucceeded", Story::polled("success")),
         ("InstancesFailed", failed_instance),
-        ("TaskFailed", Story::told("failed")),
-        ("TaskCanceled", Story::told("cancelled")),
+        ("TaskFailed", Story::polled("failed")),
+        ("TaskCanceled", Story::polled("cancelled")),
         ("TimedOut", timed_out),
     ]
 }
@@ -44,7 +44,7 @@ fn a_finished_object_costs_no_call_no_write_and_no_timer() {
                 story.waited(20),
                 story.called(30, answer("running")),
                 story.called(40, answer("success")),
-                story.called(50, trouble(Reason::AccessDenied)),
+                story.called(50, poll_error(Reason::AccessDenied)),
                 story.seen(1_000_000),
             ];
             assert_eq!(story.status(), &before, "{name}");
@@ -80,9 +80,9 @@ fn a_changed_spec_costs_a_finished_object_one_write() {
 }
 
 #[test]
-fn only_the_ttl_deletes_and_only_after_the_end() {
+fn objects_are_deleted_only_by_ttl_and_only_after_the_end() {
     let rows = [
-        // ttl, now, what follows; it finished at 1
+        // TTL, current time, expected next step. The object finished at 1.
         (None, 10, Next::Rest),
         (Some(0), 1, Next::Delete(Duration::ZERO)),
         (Some(60), 1, Next::Delete(Duration::from_mins(1))),
@@ -112,15 +112,15 @@ fn only_the_ttl_deletes_and_only_after_the_end() {
 }
 
 #[test]
-fn the_end_itself_starts_the_ttl() {
+fn the_ttl_starts_at_the_end() {
     let mut story = Story::new(|spec| spec.ttl_seconds_after_finished = Some(30));
     let verdict = story.called(5, answer("fail"));
     assert_eq!(verdict.next, Some(Next::Delete(Duration::from_secs(30))));
 }
 
 #[test]
-fn a_ttl_given_after_the_end_counts_from_the_end() {
-    let mut story = Story::told("success");
+fn a_ttl_set_after_the_end_counts_from_the_end() {
+    let mut story = Story::polled("success");
     story.edit(|spec| spec.ttl_seconds_after_finished = Some(100));
     assert_eq!(
         story.seen(41).next,
@@ -129,8 +129,8 @@ fn a_ttl_given_after_the_end_counts_from_the_end() {
 }
 
 #[test]
-fn a_final_answer_wins_over_suspension_that_came_during_the_call() {
-    let mut story = Story::told("running");
+fn a_final_answer_wins_if_the_object_was_suspended_during_the_call() {
+    let mut story = Story::polled("running");
     story.edit(|spec| spec.suspend = Some(true));
     story.seen(5);
     assert_eq!(story.shows(), "False - Suspended");
@@ -139,8 +139,8 @@ fn a_final_answer_wins_over_suspension_that_came_during_the_call() {
 }
 
 #[test]
-fn an_answer_that_comes_during_suspension_is_shown_under_it() {
-    let mut story = Story::told("running");
+fn an_answer_after_suspension_is_shown_but_the_object_stays_suspended() {
+    let mut story = Story::polled("running");
     story.edit(|spec| spec.suspend = Some(true));
     story.seen(5);
     let verdict = story.call_ends(4, 6, None, answer("paused"));
@@ -150,14 +150,14 @@ fn an_answer_that_comes_during_suspension_is_shown_under_it() {
 }
 
 #[test]
-fn trouble_that_comes_during_suspension_changes_nothing() {
+fn an_error_after_suspension_changes_nothing() {
     for reason in [Reason::AccessDenied, Reason::TaskApiUnavailable] {
-        let mut story = Story::told("running");
+        let mut story = Story::polled("running");
         story.edit(|spec| spec.suspend = Some(true));
         story.seen(5);
         let before = story.status().clone();
         for seconds in [6, 7] {
-            let verdict = story.call_ends(4, seconds, None, trouble(reason));
+            let verdict = story.call_ends(4, seconds, None, poll_error(reason));
             assert_eq!(verdict.status, before, "{reason:?}");
             assert_eq!(verdict.next, Some(Next::Rest), "{reason:?}");
         }
@@ -165,10 +165,10 @@ fn trouble_that_comes_during_suspension_changes_nothing() {
 }
 
 #[test]
-fn an_answer_that_comes_during_suspension_counts_as_a_poll() {
+fn an_answer_after_suspension_counts_as_a_poll() {
     let mut story = Story::plain();
     story.waited(2);
-    story.called(3, trouble(Reason::TaskApiUnavailable));
+    story.called(3, poll_error(Reason::TaskApiUnavailable));
     story.edit(|spec| spec.suspend = Some(true));
     story.seen(5);
     assert_eq!(story.shows(), "Unknown - Suspended");

@@ -1,10 +1,10 @@
-//! Runs of failures: when they show, how long they last, when to try again.
+//! Runs of failures: when they are shown, when they end, and when calls are retried.
 
 use std::time::Duration;
 
 use scaleouttask_controller::rules::{NOT_FOUND_GRACE, Occasion, PollError, PollResult, Reason};
 
-use crate::fixtures::{INTERVAL, Story, answer, at, next_call, task, trouble};
+use crate::fixtures::{INTERVAL, Story, answer, at, next_call, poll_error, task};
 
 const TRANSIENT: [Reason; 4] = [
     Reason::TaskApiUnavailable,
@@ -20,28 +20,28 @@ const STALLING: [Reason; 4] = [
 ];
 
 #[test]
-fn where_reasons_mix_the_latest_shows() {
-    let mut story = Story::told("running");
-    story.called(2, trouble(Reason::TaskNotFound));
+fn the_latest_of_mixed_reasons_is_shown() {
+    let mut story = Story::polled("running");
+    story.called(2, poll_error(Reason::TaskNotFound));
     for (seconds, reason) in (3..).zip(TRANSIENT.into_iter().chain(TRANSIENT)) {
-        story.called(seconds, trouble(reason));
+        story.called(seconds, poll_error(reason));
         let shows = format!("False Reconciling {}", reason.as_str());
         assert_eq!(story.shows(), shows);
     }
 }
 
 #[test]
-fn one_message_for_each_reason_so_that_repeats_write_nothing() {
+fn each_reason_has_one_message_so_that_repeats_write_nothing() {
     for reason in TRANSIENT {
-        let mut story = Story::told("running");
-        story.called(2, trouble(reason));
-        story.called(3, trouble(reason));
+        let mut story = Story::polled("running");
+        story.called(2, poll_error(reason));
+        story.called(3, poll_error(reason));
         let written = story.status().clone();
         for seconds in 4..30 {
             let odd = PollError {
                 code: Some(format!("Code{seconds}")),
                 detail: Some(format!("detail {seconds}")),
-                ..trouble(reason)
+                ..poll_error(reason)
             };
             let verdict = story.called(seconds, odd);
             assert_eq!(verdict.status, written, "{reason:?}");
@@ -52,28 +52,28 @@ fn one_message_for_each_reason_so_that_repeats_write_nothing() {
 
 #[test]
 fn an_answer_ends_a_run() {
-    let mut story = Story::told("running");
+    let mut story = Story::polled("running");
     let before = story.status().clone();
     for seconds in 2..20 {
-        story.called(seconds * 2, trouble(Reason::TaskApiUnavailable));
+        story.called(seconds * 2, poll_error(Reason::TaskApiUnavailable));
         assert_eq!(story.status(), &before, "always the first failure in a row");
         story.called(seconds * 2 + 1, answer("running"));
     }
 }
 
 #[test]
-fn recovery_shows_the_task_again() {
-    let mut story = Story::told("running");
+fn after_recovery_the_task_is_shown_again() {
+    let mut story = Story::polled("running");
     let before = story.status().clone();
     for seconds in [2, 3] {
-        story.called(seconds, trouble(Reason::Throttled));
+        story.called(seconds, poll_error(Reason::Throttled));
     }
     story.called(4, answer("running"));
     assert_eq!(story.status(), &before);
 }
 
 #[test]
-fn transient_trouble_backs_off_exponentially_with_full_jitter() {
+fn transient_errors_back_off_exponentially_with_full_jitter() {
     for reason in [
         Reason::TaskApiUnavailable,
         Reason::Throttled,
@@ -86,7 +86,7 @@ fn transient_trouble_backs_off_exponentially_with_full_jitter() {
             let mut story = Story::plain();
             story.seed = seed;
             for failure in 0..12 {
-                let (after, requested) = next_call(&story.called(1, trouble(reason)));
+                let (after, requested) = next_call(&story.called(1, poll_error(reason)));
                 assert!(!requested);
                 longest[failure] = longest[failure].max(after);
                 shortest[failure] = shortest[failure].min(after);
@@ -114,23 +114,23 @@ fn a_good_answer_resets_the_backoff() {
         let mut story = Story::plain();
         story.seed = seed;
         for seconds in 1..12 {
-            story.called(seconds, trouble(Reason::TaskApiUnavailable));
+            story.called(seconds, poll_error(Reason::TaskApiUnavailable));
         }
         let (after, _) = next_call(&story.called(20, answer("running")));
         assert!(after <= INTERVAL, "{after:?}");
-        let verdict = story.called(21, trouble(Reason::TaskApiUnavailable));
+        let verdict = story.called(21, poll_error(Reason::TaskApiUnavailable));
         assert!(next_call(&verdict).0 <= Duration::from_secs(1));
     }
 }
 
 #[test]
-fn stalled_objects_are_retried_every_five_minutes_give_or_take_a_tenth() {
+fn stalled_objects_are_retried_every_five_minutes_with_ten_percent_jitter() {
     for reason in STALLING {
         for seed in 0..100 {
             let mut story = Story::new(|spec| spec.poll_interval = Some("1s".into()));
             story.seed = seed;
             for seconds in [1, 301, 601] {
-                let (after, requested) = next_call(&story.called(seconds, trouble(reason)));
+                let (after, requested) = next_call(&story.called(seconds, poll_error(reason)));
                 assert!((270.0..=330.0).contains(&after.as_secs_f64()), "{after:?}");
                 assert!(!requested);
             }
@@ -139,12 +139,12 @@ fn stalled_objects_are_retried_every_five_minutes_give_or_take_a_tenth() {
 }
 
 #[test]
-fn retry_after_is_waited_out_and_never_replaces_the_backoff() {
+fn retry_after_is_respected_and_never_replaces_the_backoff() {
     for seconds in [0, 1, 60, 300] {
         let pause = Duration::from_secs(seconds);
         let asks = PollError {
             retry_after: Some(pause),
-            ..trouble(Reason::Throttled)
+            ..poll_error(Reason::Throttled)
         };
         let mut story = Story::plain();
         assert!(next_call(&story.called(1, asks.clone())).0 >= pause);
@@ -174,21 +174,21 @@ fn the_poll_interval_is_the_specs_or_the_controllers() {
         let (first, requested) = next_call(&story.called(1, answer("running")));
         assert!(first <= interval_is, "{interval:?}: {first:?}");
         assert!(!requested);
-        // The object's own moment is found: from now on, it's the interval.
-        let moment = at(1) + first;
+        // From the object's own slot on, the delay is the interval.
+        let slot = at(1) + first;
         let input = Occasion::Polled {
             result: answer("running"),
-            started_at: moment,
+            started_at: slot,
             poll_request: None,
         };
-        let verdict = story.happens(&input, moment);
+        let verdict = story.happens(&input, slot);
         let (after, _) = next_call(&verdict);
         assert_eq!(after, interval_is, "{interval:?}");
     }
 }
 
 #[test]
-fn objects_that_began_together_are_polled_apart() {
+fn objects_created_together_are_polled_at_different_times() {
     let delays: Vec<_> = (0..50)
         .map(|uid| {
             let mut story = Story::plain();
@@ -202,7 +202,7 @@ fn objects_that_began_together_are_polled_apart() {
 }
 
 #[test]
-fn an_answer_that_waited_to_be_written_puts_off_no_poll() {
+fn an_answer_that_waits_to_be_written_delays_no_poll() {
     let mut story = Story::plain();
     let verdict = story.call_ends(1, 1 + 15, None, answer("running"));
     assert_eq!(next_call(&verdict).0, Duration::ZERO);
@@ -211,8 +211,8 @@ fn an_answer_that_waited_to_be_written_puts_off_no_poll() {
 #[test]
 fn a_missing_task_has_two_minutes_from_the_first_of_an_unbroken_run() {
     assert_eq!(NOT_FOUND_GRACE.as_secs(), 120);
-    let missing = || PollResult::Err(trouble(Reason::TaskNotFound));
-    let down = || PollResult::Err(trouble(Reason::TaskApiUnavailable));
+    let missing = || PollResult::Err(poll_error(Reason::TaskNotFound));
+    let down = || PollResult::Err(poll_error(Reason::TaskApiUnavailable));
     let rows = [
         (
             "alone",
@@ -225,12 +225,12 @@ fn a_missing_task_has_two_minutes_from_the_first_of_an_unbroken_run() {
             "False Stalled TaskNotFound",
         ),
         (
-            "other trouble doesn't end the run",
+            "other errors don't end the run",
             vec![(10, missing()), (60, down()), (131, missing())],
             "False Stalled TaskNotFound",
         ),
         (
-            "other trouble doesn't begin it",
+            "other errors don't begin it",
             vec![(10, down()), (60, missing()), (131, missing())],
             "Unknown Reconciling TaskNotFound",
         ),
@@ -252,41 +252,41 @@ fn a_missing_task_has_two_minutes_from_the_first_of_an_unbroken_run() {
     ];
     for (name, calls, shows) in rows {
         let mut story = Story::plain();
-        for (seconds, outcome) in calls {
-            story.called(seconds, outcome);
+        for (seconds, result) in calls {
+            story.called(seconds, result);
         }
         assert_eq!(story.shows(), shows, "{name}");
     }
 }
 
 #[test]
-fn a_missing_task_is_looked_for_again_when_its_grace_ends() {
+fn a_missing_task_is_polled_again_when_its_grace_ends() {
     let mut story = Story::plain();
     let mut now = 0;
     let mut calls = 0;
     while story.shows() != "False Stalled TaskNotFound" {
-        let (after, _) = next_call(&story.called(now, trouble(Reason::TaskNotFound)));
+        let (after, _) = next_call(&story.called(now, poll_error(Reason::TaskNotFound)));
         now += i64::try_from(after.as_secs()).unwrap().max(1);
         calls += 1;
-        assert!(calls < 200, "stalls at last");
+        assert!(calls < 200, "it never stalls");
         assert!(
             now <= 122 || story.shows() == "False Stalled TaskNotFound",
             "at {now}"
         );
     }
-    let (after, _) = next_call(&story.called(now, trouble(Reason::TaskNotFound)));
+    let (after, _) = next_call(&story.called(now, poll_error(Reason::TaskNotFound)));
     assert!(after.as_secs() >= 270, "{after:?}");
 }
 
 #[test]
 fn a_restart_never_unstalls_a_missing_task() {
     let mut story = Story::plain();
-    story.called(1, trouble(Reason::TaskNotFound));
-    story.called(200, trouble(Reason::TaskNotFound));
+    story.called(1, poll_error(Reason::TaskNotFound));
+    story.called(200, poll_error(Reason::TaskNotFound));
     let stalled = story.status().clone();
     story.restart();
     for seconds in [300, 301, 302] {
-        let verdict = story.called(seconds, trouble(Reason::TaskNotFound));
+        let verdict = story.called(seconds, poll_error(Reason::TaskNotFound));
         assert_eq!(verdict.status, stalled);
         assert!(next_call(&verdict).0.as_secs() >= 270);
     }
@@ -295,34 +295,34 @@ fn a_restart_never_unstalls_a_missing_task() {
 #[test]
 fn a_restart_may_start_the_grace_anew() {
     let mut story = Story::plain();
-    story.called(1, trouble(Reason::TaskNotFound));
-    story.called(60, trouble(Reason::TaskNotFound));
+    story.called(1, poll_error(Reason::TaskNotFound));
+    story.called(60, poll_error(Reason::TaskNotFound));
     story.restart();
-    story.called(130, trouble(Reason::TaskNotFound));
+    story.called(130, poll_error(Reason::TaskNotFound));
     assert_eq!(story.shows(), "Unknown Reconciling TaskNotFound");
-    story.called(251, trouble(Reason::TaskNotFound));
+    story.called(251, poll_error(Reason::TaskNotFound));
     assert_eq!(story.shows(), "False Stalled TaskNotFound");
 }
 
 #[test]
-fn the_first_failure_after_a_restart_is_a_blip() {
+fn the_first_failure_after_a_restart_is_not_shown() {
     for reason in TRANSIENT {
-        for mut story in [Story::told("running"), stalled(Reason::AccessDenied)] {
+        for mut story in [Story::polled("running"), stalled(Reason::AccessDenied)] {
             let before = story.status().clone();
             story.restart();
-            story.called(100, trouble(reason));
+            story.called(100, poll_error(reason));
             assert_eq!(story.status(), &before, "{reason:?}");
         }
     }
 }
 
 #[test]
-fn a_blip_does_not_unstall() {
+fn a_single_failure_does_not_unstall() {
     for stalling in STALLING {
         for reason in TRANSIENT {
             let mut story = stalled(stalling);
             let before = story.status().clone();
-            let verdict = story.called(1000, trouble(reason));
+            let verdict = story.called(1000, poll_error(reason));
             assert_eq!(verdict.status, before, "{stalling:?} {reason:?}");
             assert!(
                 next_call(&verdict).0 <= Duration::from_secs(1),
@@ -334,11 +334,11 @@ fn a_blip_does_not_unstall() {
 }
 
 #[test]
-fn a_restart_delays_the_retry_of_trouble_no_longer_than_five_minutes() {
+fn a_restart_delays_a_retry_by_at_most_five_minutes() {
     for reason in TRANSIENT.into_iter().chain(STALLING) {
         for uid in 0..50 {
             let mut story = stalled(reason);
-            story.called(600, trouble(reason));
+            story.called(600, poll_error(reason));
             story.object.uid = uid.to_string();
             story.object.spec.poll_interval = Some("1h".into());
             story.restart();
@@ -349,16 +349,16 @@ fn a_restart_delays_the_retry_of_trouble_no_longer_than_five_minutes() {
 }
 
 #[test]
-fn after_a_restart_running_tasks_are_asked_about_at_once() {
+fn running_tasks_are_polled_at_once_after_a_restart() {
     for state in ["running", "paused", "odd"] {
-        let mut story = Story::told(state);
+        let mut story = Story::polled(state);
         story.restart();
         assert_eq!(next_call(&story.seen(100)), (Duration::ZERO, false));
     }
 }
 
 #[test]
-fn an_answer_in_time_is_taken_after_any_trouble() {
+fn an_answer_counts_after_any_errors() {
     for reason in TRANSIENT.into_iter().chain(STALLING) {
         let mut story = stalled(reason);
         story.called(300, answer(&task("running").state));
@@ -366,11 +366,11 @@ fn an_answer_in_time_is_taken_after_any_trouble() {
     }
 }
 
-/// An object that met this trouble five times in a row.
+/// An object with five errors of this kind in a row.
 fn stalled(reason: Reason) -> Story {
-    let mut story = Story::told("running");
+    let mut story = Story::polled("running");
     for seconds in 2..7 {
-        story.called(seconds, trouble(reason));
+        story.called(seconds, poll_error(reason));
     }
     story
 }

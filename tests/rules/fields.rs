@@ -1,4 +1,4 @@
-//! The status fields: normalised, counted, bounded.
+//! The status fields: normalised, counted and cut to their maximum length.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleouttask_controller::{
@@ -6,10 +6,10 @@ use scaleouttask_controller::{
     rules::{Instance, MAX_RESULTS, PollError, Reason, Task},
 };
 
-use crate::fixtures::{Story, answer, at, at_millis, describes, task, task_of, trouble};
+use crate::fixtures::{Story, answer, at, at_millis, describes, poll_error, task, task_of};
 
 #[test]
-fn states_are_shown_as_the_api_says_but_for_failed() {
+fn states_are_shown_unchanged_except_failed() {
     let rows = [
         ("running", "running"),
         ("paused", "paused"),
@@ -28,7 +28,7 @@ fn states_are_shown_as_the_api_says_but_for_failed() {
 
 #[test]
 fn instance_statuses_are_normalised_and_counted() {
-    // the API's word, what is listed, and what it counts as
+    // The status in the API, the status in the list, and how it is counted.
     let rows = [
         ("success", "success", [1, 0, 0]),
         ("failed", "failed", [0, 1, 0]),
@@ -75,8 +75,8 @@ fn progress_is_succeeded_of_total_and_absent_without_instances() {
 }
 
 #[test]
-fn every_text_is_cut_by_characters_to_its_bound() {
-    // One, three and four bytes each.
+fn every_text_is_cut_to_its_maximum_number_of_characters() {
+    // Letters of one, three and four bytes.
     for letter in ["x", "错", "🦀"] {
         let text = letter.repeat(5000);
         let status = read(Task {
@@ -135,13 +135,13 @@ fn the_first_thousand_instances_are_listed_and_all_are_counted() {
             (i32::try_from(total).unwrap(), 1)
         );
         assert_eq!(status.progress, Some(format!("{}/{total}", total - 1)));
-        let noted = story.message().replace(',', "").contains("first 1000");
-        assert_eq!(noted, cut, "{total}: {}", story.message());
+        let has_note = story.message().replace(',', "").contains("first 1000");
+        assert_eq!(has_note, cut, "{total}: {}", story.message());
     }
 }
 
 #[test]
-fn the_note_on_the_cut_list_survives_the_longest_message() {
+fn the_note_on_the_cut_list_stays_in_the_longest_message() {
     let mut story = Story::plain();
     story.called(
         1,
@@ -159,7 +159,7 @@ fn the_note_on_the_cut_list_survives_the_longest_message() {
 }
 
 #[test]
-fn times_have_whole_seconds_and_are_absent_where_the_api_has_none() {
+fn times_have_whole_seconds_and_are_absent_if_missing() {
     let status = read(Task {
         created: Some(at_millis(-3_600_001)),
         updated: Some(at_millis(1_999)),
@@ -186,7 +186,7 @@ fn empty_texts_are_absent() {
 }
 
 #[test]
-fn the_tasks_own_error_is_shown_in_part_or_whole() {
+fn the_tasks_own_error_is_shown_in_part_or_in_full() {
     let text = |text: &str| Some(text.to_owned());
     let rows = [
         (text("Sold.Out"), text("no stock"), ["Sold.Out", "no stock"]),
@@ -213,7 +213,7 @@ fn the_tasks_own_error_is_shown_in_part_or_whole() {
 }
 
 #[test]
-fn what_a_later_answer_leaves_out_is_gone() {
+fn fields_that_a_later_answer_omits_are_removed() {
     let full = Task {
         cluster_id: Some("c-1".into()),
         task_type: Some("cluster_scaleout".into()),
@@ -241,7 +241,7 @@ fn a_poll_request_counts_by_its_first_64_characters() {
 }
 
 #[test]
-fn messages_hold_no_text_of_the_body_but_the_tasks_error() {
+fn messages_contain_no_text_of_the_body_but_the_tasks_error() {
     let mut story = Story::new(|spec| spec.timeout = Some("1m".into()));
     let task = || Task {
         task_id: Some("LEAK-0".into()),
@@ -262,7 +262,7 @@ fn messages_hold_no_text_of_the_body_but_the_tasks_error() {
 }
 
 #[test]
-fn messages_of_stalled_objects_name_the_code_and_are_bounded() {
+fn messages_of_stalled_objects_contain_the_code_and_are_cut() {
     for reason in [
         Reason::AccessDenied,
         Reason::CredentialsInvalid,
@@ -274,7 +274,7 @@ fn messages_of_stalled_objects_name_the_code_and_are_bounded() {
             1,
             PollError {
                 code: Some("Some.Code_1".into()),
-                ..trouble(reason)
+                ..poll_error(reason)
             },
         );
         assert!(
@@ -286,7 +286,7 @@ fn messages_of_stalled_objects_name_the_code_and_are_bounded() {
             2,
             PollError {
                 detail: Some("é".repeat(5000)),
-                ..trouble(reason)
+                ..poll_error(reason)
             },
         );
         assert_eq!(story.message().chars().count(), 1024);

@@ -1,4 +1,4 @@
-//! One object, told step by step what happens to it.
+//! Fixtures: an object, and what happens to it, step by step.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use serde_json::Value;
 /// The default poll interval of all stories.
 pub const INTERVAL: Duration = Duration::from_secs(15);
 
-/// So many seconds after the object's creation.
+/// A time this many seconds after the creation of the object.
 pub fn at(seconds: i64) -> Timestamp {
     at_millis(seconds * 1000)
 }
 
-/// So many milliseconds after the object's creation.
+/// A time this many milliseconds after the creation of the object.
 pub fn at_millis(millis: i64) -> Timestamp {
     let created: Timestamp = "2024-05-01T12:00:00Z".parse().unwrap();
     created + SignedDuration::from_millis(millis)
@@ -42,7 +42,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// What the controller keeps of it.
+    /// The part of it that the controller keeps in memory.
     pub fn kept(&self) -> rules::Object {
         rules::Object {
             key: ObjectKey {
@@ -86,20 +86,20 @@ impl Object {
     }
 }
 
-/// What follows, with the whole status that the object has then.
+/// The result of a decision, with the whole new status of the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     pub status: ScaleOutTaskStatus,
     pub note: Option<EventNote>,
     pub memory: Memory,
-    /// What a poll request asks for is due at once here, whatever its own time.
+    /// A requested call is always due at once here, without its own delay.
     pub next: Option<Next>,
 }
 
-/// Lets the rules decide, and the API server apply the patch.
+/// Lets the rules decide, and applies the patch like the API server.
 ///
-/// What is kept of the status then must be what the rules said: so no fingerprint, no field of the
-/// patch and no condition gets lost in any test.
+/// Checks that the patched status is the one that the rules decided on. So every test notices a lost
+/// fingerprint, field or condition.
 pub fn decide(
     policy: &Policy,
     object: &Object,
@@ -143,7 +143,7 @@ pub fn decide(
     }
 }
 
-/// As the API server merges a patch, one level deep: all fields of a status are replaced whole.
+/// Merges a patch like the API server, but only one level deep, as patches replace whole fields.
 fn merge(target: &mut Value, patch: Value) {
     let (Value::Object(target), Value::Object(patch)) = (target, patch) else {
         panic!("not objects");
@@ -157,7 +157,7 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// An object, what is remembered of it, and who looks after it.
+/// An object, the controller's memory of it, and the policy.
 #[derive(Clone, Debug)]
 pub struct Story {
     pub policy: Policy,
@@ -167,7 +167,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// A new object with this spec, as the API server hands it out.
+    /// A new object with this spec, as the API server stores it.
     pub fn new(specify: impl FnOnce(&mut ScaleOutTaskSpec)) -> Self {
         let mut spec = ScaleOutTaskSpec {
             task_id: "T-1".into(),
@@ -195,13 +195,13 @@ impl Story {
         }
     }
 
-    /// A new object that asks for nothing special.
+    /// A new object with a minimal spec.
     pub fn plain() -> Self {
         Self::new(|_| {})
     }
 
-    /// An object that was last told of its task a second after its creation.
-    pub fn told(state: &str) -> Self {
+    /// An object that got this answer a second after its creation.
+    pub fn polled(state: &str) -> Self {
         let mut story = Self::plain();
         story.called(1, answer(state));
         story
@@ -218,7 +218,7 @@ impl Story {
         self.object.poll_request = Some(value.into());
     }
 
-    /// The controller starts anew.
+    /// The controller restarts.
     pub fn restart(&mut self) {
         self.memory = Memory::default();
     }
@@ -231,13 +231,13 @@ impl Story {
         self.happens(&Occasion::Waited, at(seconds))
     }
 
-    /// A call that takes no time; it acts on the poll request that waits.
+    /// A call without duration, for the pending poll request if there is one.
     pub fn called(&mut self, seconds: i64, result: impl IntoResult) -> Verdict {
         let request = self.object.pending_poll_request();
         self.call_ends(seconds, seconds, request.as_deref(), result)
     }
 
-    /// The end of a call that began earlier, acting on the poll request of that time.
+    /// The end of a call that began earlier, for the poll request of that time.
     pub fn call_ends(
         &mut self,
         began: i64,
@@ -271,7 +271,7 @@ impl Story {
         &self.object.status
     }
 
-    /// `Ready`'s status, the condition beside it, and the reason: `False Stalled TaskFailed`.
+    /// The status of `Ready`, the other condition, and the reason: `False Stalled TaskFailed`.
     pub fn shows(&self) -> String {
         let Some(ready) = self.object.ready() else {
             return "nothing".into();
@@ -315,7 +315,7 @@ fn since_creation(time: Timestamp) -> i64 {
     time.duration_since(at(0)).as_secs()
 }
 
-/// A task in this state, with no instances.
+/// A task in this state, without instances.
 pub fn task(state: &str) -> Task {
     Task {
         state: state.into(),
@@ -335,35 +335,38 @@ pub fn task_of(state: &str, statuses: &[&str]) -> Task {
     }
 }
 
-/// The API describes a task in this state, with no instances.
+/// An answer about a task in this state, without instances.
 pub fn answer(state: &str) -> PollResult {
     describes(task(state))
 }
 
-/// The API describes this task.
-#[expect(clippy::unnecessary_wraps, reason = "it stands where errors do")]
+/// An answer about this task.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "errors are used in the same places"
+)]
 pub fn describes(task: Task) -> PollResult {
     Ok(task)
 }
 
-/// An error of this kind, and nothing more known.
-pub fn trouble(reason: Reason) -> PollError {
+/// An error with this reason and no details.
+pub fn poll_error(reason: Reason) -> PollError {
     PollError::new(reason)
 }
 
-/// The delay of the call that follows, and whether it was requested.
+/// The delay of the next call, and whether it was requested.
 #[track_caller]
 pub fn next_call(verdict: &Verdict) -> (Duration, bool) {
     match verdict.next {
         Some(Next::Call { after, requested }) => (after, requested),
-        ref other => panic!("a call should follow, but it is {other:?}"),
+        ref other => panic!("a call should be next, but it is {other:?}"),
     }
 }
 
-/// The API server accepts an Event's note up to so many bytes.
+/// The API server accepts an Event's note of up to this many bytes.
 pub const NOTE_BYTES: usize = 1024;
 
-/// How a call may end, in a few words.
+/// Types that can be used as the result of a call.
 pub trait IntoResult {
     fn into_result(self) -> PollResult;
 }

@@ -1,5 +1,5 @@
-//! Arbitrary histories of an object, as the controller could live through them: calls are made only
-//! when a verdict asked for one, and end whenever they end.
+//! Arbitrary histories of an object, as they could happen to the controller. A call begins only after a
+//! decision for one, and may end at any time.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use scaleouttask_controller::{
 
 use crate::fixtures::{Object, Story, Verdict, at, at_millis, decide};
 
-/// Something that happens to the object, to the API or to the controller.
+/// Something that happens to the object, the API or the controller.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// What the last verdict asked for: time passes until then, and a call begins or ends.
+    /// Time passes until the next step that the last verdict decided on. Then a call begins and ends.
     Due(Box<PollResult>),
-    /// A call that is under way ends.
+    /// A call in flight ends.
     Answered(Box<PollResult>),
     Passes(Duration),
     Suspend(bool),
@@ -32,7 +32,7 @@ pub enum Happening {
     Ttl(Option<i32>),
     Secret(bool),
     Request(Option<&'static str>),
-    /// The controller starts anew, perhaps with other flags.
+    /// The controller restarts, perhaps with other flags.
     Restart {
         region: bool,
         secrets: bool,
@@ -40,7 +40,7 @@ pub enum Happening {
     },
 }
 
-/// One decision in a history, with all that went into it.
+/// One decision in a history, with all its inputs.
 pub struct Step {
     pub before: Story,
     pub input: Occasion,
@@ -78,12 +78,11 @@ impl Step {
         (unexpected || forbidden).then_some(task)
     }
 
-    pub fn trouble(&self) -> Option<&PollError> {
+    pub fn poll_error(&self) -> Option<&PollError> {
         match &self.input {
             Occasion::Polled {
-                result: Err(trouble),
-                ..
-            } => Some(trouble),
+                result: Err(error), ..
+            } => Some(error),
             _ => None,
         }
     }
@@ -95,13 +94,13 @@ impl Step {
         }
     }
 
-    /// Whether a request waits once the verdict is applied.
+    /// Whether a poll request is pending after the verdict is applied.
     pub fn request_waits(&self) -> bool {
         self.after.pending_poll_request().is_some()
     }
 }
 
-/// Lives through `events` and hands each decision to `check`.
+/// Runs through `events` and calls `check` for each decision.
 pub fn play(
     story: Story,
     events: &[Happening],
@@ -115,24 +114,24 @@ pub fn play(
         check,
     };
     player.decide(Occasion::Seen)?;
-    events.iter().try_for_each(|event| player.live(event))
+    events.iter().try_for_each(|event| player.apply(event))
 }
 
 struct Player<C> {
     story: Story,
     now: Timestamp,
     next: Next,
-    /// The call under way: when it began and what it acts on.
+    /// The call in flight: when it began, and its poll request.
     call: Option<(Timestamp, Option<String>)>,
     check: C,
 }
 
 impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
-    fn live(&mut self, event: &Happening) -> Result<(), TestCaseError> {
+    fn apply(&mut self, event: &Happening) -> Result<(), TestCaseError> {
         let spec = &mut self.story.object.spec;
         match event {
-            Happening::Due(outcome) => return self.due(outcome),
-            Happening::Answered(outcome) => return self.answered(outcome),
+            Happening::Due(result) => return self.due(result),
+            Happening::Answered(result) => return self.answered(result),
             Happening::Passes(time) => {
                 self.pass(*time);
                 return Ok(());
@@ -171,16 +170,16 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
         self.decide(Occasion::Seen)
     }
 
-    fn due(&mut self, outcome: &PollResult) -> Result<(), TestCaseError> {
+    fn due(&mut self, result: &PollResult) -> Result<(), TestCaseError> {
         if self.call.is_some() {
-            return self.answered(outcome);
+            return self.answered(result);
         }
         match self.next {
             Next::Call { after, .. } => {
                 self.pass(after);
                 self.begin_call();
                 self.pass(Duration::from_millis(300));
-                self.answered(outcome)
+                self.answered(result)
             }
             Next::Wait(after) => {
                 self.pass(after);
@@ -195,15 +194,15 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
         self.call = Some((self.now, request));
     }
 
-    fn answered(&mut self, outcome: &PollResult) -> Result<(), TestCaseError> {
+    fn answered(&mut self, result: &PollResult) -> Result<(), TestCaseError> {
         if let Some((started_at, poll_request)) = self.call.take() {
             return self.decide(Occasion::Polled {
-                result: outcome.clone(),
+                result: result.clone(),
                 started_at,
                 poll_request: poll_request.map(Into::into),
             });
         }
-        // Nothing to answer yet: the call that is due begins.
+        // No call to answer yet: the due call begins.
         if matches!(self.next, Next::Call { .. }) {
             self.begin_call();
         }
@@ -211,7 +210,7 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
     }
 
     fn pass(&mut self, time: Duration) {
-        // Not beyond the calendar, however far the deadline is.
+        // Limited, because a deadline may be beyond the calendar.
         let time = time.min(Duration::from_secs(1_000_000));
         self.now += SignedDuration::try_from(time).unwrap();
     }
@@ -240,7 +239,7 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
     }
 }
 
-/// New objects of all sorts.
+/// New objects with arbitrary specs.
 pub fn stories() -> impl Strategy<Value = Story> {
     let spec = (timeouts(), intervals(), clusters(), ttls(), any::<bool>());
     (spec, prop::bool::weighted(0.1), any::<u64>()).prop_map(
@@ -266,8 +265,8 @@ pub fn histories() -> impl Strategy<Value = Vec<Happening>> {
 
 fn events() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        12 => outcomes().prop_map(|outcome| Happening::Due(Box::new(outcome))),
-        6 => outcomes().prop_map(|outcome| Happening::Answered(Box::new(outcome))),
+        12 => poll_results().prop_map(|result| Happening::Due(Box::new(result))),
+        6 => poll_results().prop_map(|result| Happening::Answered(Box::new(result))),
         4 => (0_u64..200_000).prop_map(|millis| Happening::Passes(Duration::from_millis(millis))),
         2 => any::<bool>().prop_map(Happening::Suspend),
         2 => timeouts().prop_map(Happening::Timeout),
@@ -304,14 +303,14 @@ fn ttls() -> impl Strategy<Value = Option<i32>> {
     option::of(select(vec![0, 60, i32::MAX]))
 }
 
-fn outcomes() -> impl Strategy<Value = PollResult> {
+fn poll_results() -> impl Strategy<Value = PollResult> {
     prop_oneof![
         3 => tasks().prop_map(Ok),
-        2 => troubles().prop_map(Err),
+        2 => poll_errors().prop_map(Err),
     ]
 }
 
-fn troubles() -> impl Strategy<Value = PollError> {
+fn poll_errors() -> impl Strategy<Value = PollError> {
     let reasons = select(vec![
         Reason::TaskApiUnavailable,
         Reason::Throttled,
@@ -335,7 +334,7 @@ fn troubles() -> impl Strategy<Value = PollError> {
     )
 }
 
-/// Tasks whose every free text begins with a word of their own, so that it can be looked for.
+/// Tasks whose every free text begins with a unique word, so that it can be searched for.
 fn tasks() -> impl Strategy<Value = Task> {
     let words = (
         option::of(texts()),
@@ -391,7 +390,7 @@ fn results() -> impl Strategy<Value = Vec<Instance>> {
     })
 }
 
-/// Texts with what is hard to bound, to escape or to compare; never empty.
+/// Texts that are hard to cut, escape or compare. Never empty.
 fn texts() -> impl Strategy<Value = String> {
     let lengths = prop_oneof![6 => 1_usize..20, 1 => 1000_usize..1100];
     let letters = select(vec!["x", "错", "🦀", "\u{1}", "\"", "\\", "\n", " "]);
@@ -399,5 +398,5 @@ fn texts() -> impl Strategy<Value = String> {
         .prop_map(|(word, letter, length)| format!("{MARK}{word}{}", letter.repeat(length)))
 }
 
-/// Begins every free text of a task.
+/// The first character of every free text of a task.
 pub const MARK: &str = "~";

@@ -1,15 +1,15 @@
-//! The rules against their contract: what each answer and each error makes an object show, when it is
-//! asked about again, and what never happens whatever the history.
+//! Tests of the rules against the contract: the status after each answer and each error, the time of the
+//! next poll, and what never happens in any history.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod clusters;
 mod conditions;
 mod endings;
 mod events;
+mod failures;
 mod fields;
 mod fixtures;
 mod histories;
 mod polls;
 mod properties;
 mod timeouts;
-mod trouble;

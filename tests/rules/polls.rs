@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scaleouttask_controller::rules::{Next, Reason, Task};
 
-use crate::fixtures::{Story, answer, describes, next_call, task, task_of, trouble};
+use crate::fixtures::{Story, answer, describes, next_call, poll_error, task, task_of};
 
 const AT_ONCE: Next = Next::Call {
     after: Duration::ZERO,
@@ -16,19 +16,19 @@ fn echo(story: &Story) -> Option<&str> {
 }
 
 #[test]
-fn a_request_is_requested_whatever_the_object_waits_for() {
+fn a_request_is_served_whatever_the_object_waits_for() {
     let mut denied = Story::plain();
-    denied.called(1, trouble(Reason::AccessDenied));
-    let mut unreachable = Story::told("running");
+    denied.called(1, poll_error(Reason::AccessDenied));
+    let mut unreachable = Story::polled("running");
     for seconds in 2..12 {
-        unreachable.called(seconds, trouble(Reason::TaskApiUnavailable));
+        unreachable.called(seconds, poll_error(Reason::TaskApiUnavailable));
     }
     let rows = [
         ("new", Story::plain()),
-        ("running", Story::told("running")),
+        ("running", Story::polled("running")),
         ("stalled", denied),
         ("backing off", unreachable),
-        ("finished", Story::told("success")),
+        ("finished", Story::polled("success")),
     ];
     for (name, mut story) in rows {
         story.request("a");
@@ -39,13 +39,16 @@ fn a_request_is_requested_whatever_the_object_waits_for() {
 }
 
 #[test]
-fn a_request_is_acted_on_once_and_echoed() {
-    for outcome in [answer("running"), Err(trouble(Reason::TaskApiUnavailable))] {
-        let mut story = Story::told("running");
+fn a_request_is_served_once_and_echoed() {
+    for result in [
+        answer("running"),
+        Err(poll_error(Reason::TaskApiUnavailable)),
+    ] {
+        let mut story = Story::polled("running");
         story.request("a");
         story.seen(10);
         assert_eq!(echo(&story), None, "not before the call");
-        let verdict = story.called(11, outcome);
+        let verdict = story.called(11, result);
         assert_eq!(echo(&story), Some("a"));
         assert!(!next_call(&verdict).1);
         assert!(!next_call(&story.seen(12)).1);
@@ -54,7 +57,7 @@ fn a_request_is_acted_on_once_and_echoed() {
 
 #[test]
 fn removing_the_annotation_or_repeating_it_does_nothing() {
-    let mut story = Story::told("success");
+    let mut story = Story::polled("success");
     story.request("a");
     story.called(10, answer("success"));
     let before = story.status().clone();
@@ -67,7 +70,7 @@ fn removing_the_annotation_or_repeating_it_does_nothing() {
 
 #[test]
 fn an_empty_annotation_is_a_request_too() {
-    let mut story = Story::told("success");
+    let mut story = Story::polled("success");
     story.request("");
     assert_eq!(story.seen(10).next, Some(AT_ONCE));
     story.called(11, answer("success"));
@@ -76,7 +79,7 @@ fn an_empty_annotation_is_a_request_too() {
 }
 
 #[test]
-fn the_word_of_a_requested_call_is_taken_on_a_finished_object() {
+fn the_answer_of_a_requested_call_replaces_the_status_of_a_finished_object() {
     let failed_instance = || describes(task_of("success", &["failed"]));
     let rows = [
         (
@@ -123,10 +126,10 @@ fn the_word_of_a_requested_call_is_taken_on_a_finished_object() {
             Some(1),
         ),
     ];
-    for (before, outcome, shows, finished_at) in rows {
-        let mut story = Story::told(before);
+    for (before, result, shows, finished_at) in rows {
+        let mut story = Story::polled(before);
         story.request("a");
-        let verdict = story.called(100, outcome);
+        let verdict = story.called(100, result);
         assert_eq!(story.shows(), shows, "{before}");
         assert_eq!(story.finished_at(), finished_at, "{before} → {shows}");
         assert_eq!(echo(&story), Some("a"));
@@ -136,7 +139,7 @@ fn the_word_of_a_requested_call_is_taken_on_a_finished_object() {
 }
 
 #[test]
-fn a_requested_call_that_finds_nothing_changes_nothing_but_the_echo() {
+fn a_requested_call_without_a_usable_answer_changes_only_the_echo() {
     let foreign = || {
         describes(Task {
             cluster_id: Some("c-2".into()),
@@ -144,18 +147,21 @@ fn a_requested_call_that_finds_nothing_changes_nothing_but_the_echo() {
         })
     };
     let rows = [
-        ("error", Err(trouble(Reason::TaskApiUnavailable))),
-        ("stalling error", Err(trouble(Reason::CredentialsInvalid))),
-        ("missing task", Err(trouble(Reason::TaskNotFound))),
+        ("error", Err(poll_error(Reason::TaskApiUnavailable))),
+        (
+            "stalling error",
+            Err(poll_error(Reason::CredentialsInvalid)),
+        ),
+        ("missing task", Err(poll_error(Reason::TaskNotFound))),
         ("another cluster's", foreign()),
         ("an answer of no cluster", answer("running")),
     ];
     for timed_out in [false, true] {
-        for (name, outcome) in rows.clone() {
+        for (name, result) in rows.clone() {
             let mut story = finished_of_cluster(timed_out);
             let before = story.status().clone();
             story.request("a");
-            let verdict = story.called(100, outcome);
+            let verdict = story.called(100, result);
             let mut expected = before;
             expected.last_handled_poll_request = Some("a".into());
             assert_eq!(story.status(), &expected, "{name}");
@@ -169,7 +175,7 @@ fn a_requested_call_that_finds_nothing_changes_nothing_but_the_echo() {
 }
 
 #[test]
-fn after_a_timeout_only_a_final_answer_is_taken() {
+fn after_a_timeout_only_a_final_answer_counts() {
     let rows = [
         ("running", "False Stalled TimedOut", 60),
         ("paused", "False Stalled TimedOut", 60),
@@ -197,7 +203,7 @@ fn after_a_timeout_only_a_final_answer_is_taken() {
 #[test]
 fn requests_wait_while_suspended() {
     for state in ["running", "success"] {
-        let mut story = Story::told(state);
+        let mut story = Story::polled(state);
         story.edit(|spec| spec.suspend = Some(true));
         story.request("a");
         assert_eq!(story.seen(10).next, Some(Next::Rest), "{state}");
@@ -209,9 +215,9 @@ fn requests_wait_while_suspended() {
 }
 
 #[test]
-fn a_request_waits_where_no_call_can_be_made() {
+fn a_request_waits_while_no_call_can_be_made() {
     for state in ["running", "success"] {
-        let mut story = Story::told(state);
+        let mut story = Story::polled(state);
         story.policy.default_region = None;
         story.request("a");
         assert_eq!(story.seen(10).next, Some(Next::Rest), "{state}");
@@ -220,19 +226,19 @@ fn a_request_waits_where_no_call_can_be_made() {
 }
 
 #[test]
-fn a_waiting_request_goes_before_the_ttl() {
-    let mut story = Story::told("success");
+fn a_pending_request_goes_before_the_ttl() {
+    let mut story = Story::polled("success");
     story.object.spec.ttl_seconds_after_finished = Some(5);
     story.request("a");
     assert_eq!(story.seen(10).next, Some(AT_ONCE));
-    let verdict = story.called(11, trouble(Reason::TaskNotFound));
+    let verdict = story.called(11, poll_error(Reason::TaskNotFound));
     assert_eq!(verdict.next, Some(Next::Delete(Duration::ZERO)));
 }
 
 #[test]
 fn a_request_written_during_the_last_call_is_served_after_it() {
     for handled in [None, Some("a")] {
-        let mut story = Story::told("running");
+        let mut story = Story::polled("running");
         story.request("b");
         let verdict = story.call_ends(10, 12, handled, answer("success"));
         assert_eq!(verdict.next, Some(AT_ONCE), "{handled:?}");
@@ -242,27 +248,27 @@ fn a_request_written_during_the_last_call_is_served_after_it() {
 
 #[test]
 fn a_request_written_during_a_call_is_served_right_after_it() {
-    let outcomes = [
+    let results = [
         answer("running"),
-        Err(trouble(Reason::TaskApiUnavailable)),
-        Err(trouble(Reason::AccessDenied)),
+        Err(poll_error(Reason::TaskApiUnavailable)),
+        Err(poll_error(Reason::AccessDenied)),
     ];
-    for outcome in outcomes {
+    for result in results {
         for handled in [None, Some("a")] {
-            let mut story = Story::told("running");
+            let mut story = Story::polled("running");
             story.request("b");
-            let verdict = story.call_ends(10, 12, handled, outcome.clone());
-            assert_eq!(verdict.next, Some(AT_ONCE), "{handled:?} {outcome:?}");
+            let verdict = story.call_ends(10, 12, handled, result.clone());
+            assert_eq!(verdict.next, Some(AT_ONCE), "{handled:?} {result:?}");
         }
     }
 }
 
 #[test]
 fn a_finished_object_that_runs_again_is_not_called_while_suspended() {
-    let mut suspended = Story::told("fail");
+    let mut suspended = Story::polled("fail");
     suspended.request("a");
     suspended.edit(|spec| spec.suspend = Some(true));
-    let mut blocked = Story::told("fail");
+    let mut blocked = Story::polled("fail");
     blocked.request("a");
     blocked.policy.default_region = None;
     for mut story in [suspended, blocked] {
@@ -272,7 +278,7 @@ fn a_finished_object_that_runs_again_is_not_called_while_suspended() {
 }
 
 #[test]
-fn the_word_of_a_requested_call_is_taken_also_after_the_deadline() {
+fn the_answer_of_a_requested_call_counts_also_after_the_deadline() {
     let mut story = Story::new(|spec| spec.timeout = Some("1m".into()));
     story.called(10, answer("fail"));
     story.request("a");

@@ -1,4 +1,4 @@
-//! What holds at every step of every history.
+//! Properties that hold at every step of every history.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::{
 
 const OWN_TYPES: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
 
-/// Declares a test that the check holds at every step of arbitrary histories.
+/// Declares tests that run a check at every step of arbitrary histories.
 macro_rules! at_every_step {
     ($($(#[$attribute:meta])* $name:ident => $check:expr;)*) => {
         proptest! {
             #![proptest_config(Config {
-                // There are many properties: a quarter of what is usual, or of PROPTEST_CASES.
+                // Only a quarter of the default, or of PROPTEST_CASES, as there are many properties.
                 cases: Config::default().cases.div_ceil(4),
                 failure_persistence: None,
                 ..Config::default()
@@ -41,24 +41,24 @@ macro_rules! at_every_step {
 }
 
 at_every_step! {
-    conditions_are_one_story_told_up_to_three_times => conditions_agree;
+    all_conditions_have_the_same_reason_and_message => conditions_agree;
     transition_times_move_only_with_the_status => transitions_are_true;
-    every_text_is_bounded => texts_are_bounded;
+    every_text_has_its_maximum_length => texts_have_their_length;
     counts_add_up => counts_add_up_in;
-    the_same_arguments_give_the_same_verdict => decides_the_same_again;
+    the_same_inputs_give_the_same_verdict => decides_the_same_again;
     the_same_input_again_changes_nothing => settles;
-    the_stored_status_reads_back_as_it_was => reads_back;
-    events_tell_of_each_new_reason_and_of_nothing_else => tells_of_reasons;
+    the_stored_status_is_read_back_unchanged => reads_back;
+    each_new_reason_and_nothing_else_gets_an_event => has_events;
     only_a_requested_call_or_more_time_reopens_a_finished_object => stays_finished;
-    finished_objects_have_the_time_of_their_end => has_its_end;
-    finished_objects_rest => rests_when_finished;
-    what_may_not_be_called_is_not_called => calls_are_allowed;
+    finished_objects_have_their_finish_time => has_its_end;
+    finished_objects_need_no_call_and_no_timer => rests_when_finished;
+    suspended_and_blocked_objects_are_not_called => calls_are_allowed;
     no_call_is_later_than_the_deadline => calls_meet_the_deadline;
-    delays_keep_their_bounds => delays_are_bounded;
-    requests_are_requested_and_echoed_by_their_call => requests_are_served;
-    another_clusters_task_leaves_no_trace => hides_foreign_tasks;
-    an_answer_makes_the_object_known_and_ends_a_run => knows_what_was_answered;
-    trouble_keeps_what_is_known => keeps_what_is_known;
+    delays_are_within_their_limits => delays_are_limited;
+    poll_requests_are_served_and_echoed_by_their_call => requests_are_served;
+    a_task_of_another_cluster_leaves_no_trace => hides_foreign_tasks;
+    an_answer_sets_the_status_and_ends_a_run_of_failures => knows_what_was_answered;
+    errors_keep_what_is_known => keeps_what_is_known;
     a_restart_never_unstalls => restart_keeps_stalls;
 }
 
@@ -88,8 +88,8 @@ fn conditions_agree(step: &Step) -> Result<(), TestCaseError> {
             .observed_generation
             .is_some_and(|generation| generation >= 0)
     );
-    let beside: Vec<_> = own_conditions(status).skip(1).collect();
-    prop_assert!(beside.len() <= 1, "{:?}", beside);
+    let abnormal: Vec<_> = own_conditions(status).skip(1).collect();
+    prop_assert!(abnormal.len() <= 1, "{:?}", abnormal);
     for condition in own_conditions(status) {
         prop_assert_eq!(&condition.reason, &ready.reason);
         prop_assert_eq!(&condition.message, &ready.message);
@@ -99,7 +99,7 @@ fn conditions_agree(step: &Step) -> Result<(), TestCaseError> {
     let succeeded = ready.reason == "TaskSucceeded";
     prop_assert_eq!(ready.status == "True", succeeded);
     let suspended = ready.reason == "Suspended";
-    prop_assert_eq!(beside.is_empty(), succeeded || suspended);
+    prop_assert_eq!(abnormal.is_empty(), succeeded || suspended);
     Ok(())
 }
 
@@ -121,7 +121,7 @@ fn transitions_are_true(step: &Step) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn texts_are_bounded(step: &Step) -> Result<(), TestCaseError> {
+fn texts_have_their_length(step: &Step) -> Result<(), TestCaseError> {
     let status = &step.verdict.status;
     let mut texts = vec![
         (&status.cluster_id, 64),
@@ -192,7 +192,7 @@ fn decides_the_same_again(step: &Step) -> Result<(), TestCaseError> {
 
 fn settles(step: &Step) -> Result<(), TestCaseError> {
     let later = step.now + SignedDuration::from_secs(7);
-    // The deadline changes what the same input means.
+    // After the deadline, the same input has another result.
     let expires = step
         .after
         .deadline()
@@ -200,12 +200,12 @@ fn settles(step: &Step) -> Result<(), TestCaseError> {
     if expires && !step.after.is_finished() {
         return Ok(());
     }
-    // The first failure of a run shows nothing: only its repetition can.
-    if step.trouble().is_some() && step.verdict.memory.failures == 1 {
+    // The first failure of a run is not shown, but the second is.
+    if step.poll_error().is_some() && step.verdict.memory.failures == 1 {
         return Ok(());
     }
     let grace_ends = step.verdict.memory.not_found_since.is_some();
-    if grace_ends && step.trouble().is_some() {
+    if grace_ends && step.poll_error().is_some() {
         return Ok(());
     }
     let again = decide(
@@ -229,7 +229,7 @@ fn reads_back(step: &Step) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn tells_of_reasons(step: &Step) -> Result<(), TestCaseError> {
+fn has_events(step: &Step) -> Result<(), TestCaseError> {
     let before = step.before.object.reason();
     let after = step.after.reason();
     let normal = [
@@ -240,13 +240,13 @@ fn tells_of_reasons(step: &Step) -> Result<(), TestCaseError> {
         "Suspended",
     ];
     let expected = after.filter(|_| after != before && after != Some(Reason::Pending));
-    let notice = step.verdict.note.as_ref();
-    prop_assert_eq!(notice.map(|notice| notice.reason), expected);
-    if let (Some(notice), Some(ready)) = (notice, step.after.ready()) {
+    let note = step.verdict.note.as_ref();
+    prop_assert_eq!(note.map(|note| note.reason), expected);
+    if let (Some(note), Some(ready)) = (note, step.after.ready()) {
         let is_normal = normal.contains(&ready.reason.as_str());
-        prop_assert_eq!(notice.severity == Severity::Normal, is_normal);
-        prop_assert!(ready.message.starts_with(&*notice.message));
-        prop_assert!(notice.message.len() <= NOTE_BYTES);
+        prop_assert_eq!(note.severity == Severity::Normal, is_normal);
+        prop_assert!(ready.message.starts_with(&*note.message));
+        prop_assert!(note.message.len() <= NOTE_BYTES);
     }
     Ok(())
 }
@@ -330,7 +330,7 @@ fn calls_meet_the_deadline(step: &Step) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn delays_are_bounded(step: &Step) -> Result<(), TestCaseError> {
+fn delays_are_limited(step: &Step) -> Result<(), TestCaseError> {
     let Some(Next::Call {
         after,
         requested: false,
@@ -340,21 +340,21 @@ fn delays_are_bounded(step: &Step) -> Result<(), TestCaseError> {
     };
     let interval = step.after.poll_interval(&step.before.policy);
     let slowly = Duration::from_secs(270)..=Duration::from_secs(330);
-    let (least, most) = match (&step.input, step.foreign_task(), step.trouble()) {
+    let (least, most) = match (&step.input, step.foreign_task(), step.poll_error()) {
         (Occasion::Seen | Occasion::Waited, ..) => (Duration::ZERO, interval),
         (_, Some(_), _) => slowly.into_inner(),
-        (_, _, Some(trouble)) if shown_as_stall(step, trouble) => slowly.into_inner(),
-        (_, _, Some(trouble)) => {
+        (_, _, Some(error)) if shown_as_stall(step, error) => slowly.into_inner(),
+        (_, _, Some(error)) => {
             let doubled = 1_u64 << step.verdict.memory.failures.saturating_sub(1).min(10);
             let backoff = Duration::from_secs(doubled.min(300));
-            let pause = trouble.retry_after.unwrap_or_default();
-            let grace = trouble.reason == Reason::TaskNotFound;
+            let pause = error.retry_after.unwrap_or_default();
+            let grace = error.reason == Reason::TaskNotFound;
             (
                 if grace { Duration::ZERO } else { pause },
                 pause.max(backoff),
             )
         }
-        // Counted from the call's beginning, to the object's own moment.
+        // From the start of the call to the object's own slot.
         _ => (Duration::ZERO, interval),
     };
     prop_assert!(after <= most, "{after:?} is more than {most:?}");
@@ -369,9 +369,9 @@ fn delays_are_bounded(step: &Step) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn shown_as_stall(step: &Step, trouble: &PollError) -> bool {
+fn shown_as_stall(step: &Step, error: &PollError) -> bool {
     let stalled = find(&step.after.status, "Stalled");
-    stalled.is_some_and(|stalled| stalled.reason == trouble.reason.as_str())
+    stalled.is_some_and(|stalled| stalled.reason == error.reason.as_str())
 }
 
 fn requests_are_served(step: &Step) -> Result<(), TestCaseError> {
@@ -429,13 +429,10 @@ fn knows_what_was_answered(step: &Step) -> Result<(), TestCaseError> {
     if let (Some(_), Some(ready)) = (&status.state, find(status, "Ready")) {
         prop_assert_ne!(&ready.status, "Unknown", "{}", ready.reason);
     }
-    let Occasion::Polled {
-        result: outcome, ..
-    } = &step.input
-    else {
+    let Occasion::Polled { result, .. } = &step.input else {
         return Ok(());
     };
-    let read = outcome.is_ok() && step.foreign_task().is_none();
+    let read = result.is_ok() && step.foreign_task().is_none();
     if read && !step.before.object.is_finished() {
         prop_assert_eq!(step.verdict.memory, Memory::default());
         prop_assert!(status.state.is_some());
@@ -444,7 +441,7 @@ fn knows_what_was_answered(step: &Step) -> Result<(), TestCaseError> {
 }
 
 fn keeps_what_is_known(step: &Step) -> Result<(), TestCaseError> {
-    if step.trouble().is_none() {
+    if step.poll_error().is_none() {
         return Ok(());
     }
     let before = &step.before.object.status;
@@ -476,9 +473,9 @@ fn restart_keeps_stalls(step: &Step) -> Result<(), TestCaseError> {
     }
     let reason = Reason::parse(&stalled.reason).unwrap();
     let rows = [Reason::TaskApiUnavailable, Reason::Throttled, reason];
-    for trouble in rows.map(PollError::new).into_iter().filter(|trouble| {
+    for error in rows.map(PollError::new).into_iter().filter(|error| {
         !matches!(
-            trouble.reason,
+            error.reason,
             Reason::RegionMissing | Reason::ClusterMismatch
         )
     }) {
@@ -487,7 +484,7 @@ fn restart_keeps_stalls(step: &Step) -> Result<(), TestCaseError> {
             &step.before.object,
             Memory::default(),
             &Occasion::Polled {
-                result: Err(trouble),
+                result: Err(error),
                 started_at: step.now,
                 poll_request: None,
             },

@@ -1,16 +1,16 @@
-//! `spec.timeout`: the last call, and what comes after it.
+//! `spec.timeout`: the last call, and what follows it.
 
 use std::time::Duration;
 
 use scaleouttask_controller::rules::{Next, PollError, Reason};
 
-use crate::fixtures::{Story, answer, next_call, trouble};
+use crate::fixtures::{Story, answer, next_call, poll_error};
 
 fn with_timeout(timeout: &str) -> Story {
     Story::new(|spec| spec.timeout = Some(timeout.into()))
 }
 
-/// Timed out a minute after its creation.
+/// An object that timed out a minute after its creation.
 fn timed_out() -> Story {
     let mut story = with_timeout("1m");
     story.called(60, answer("running"));
@@ -43,7 +43,7 @@ fn a_final_answer_of_the_last_call_wins() {
 }
 
 #[test]
-fn trouble_at_the_last_call_times_out() {
+fn an_error_of_the_last_call_times_out() {
     for reason in [
         Reason::TaskApiUnavailable,
         Reason::Throttled,
@@ -52,7 +52,7 @@ fn trouble_at_the_last_call_times_out() {
         Reason::AccessDenied,
     ] {
         let mut story = with_timeout("1m");
-        let verdict = story.called(60, trouble(reason));
+        let verdict = story.called(60, poll_error(reason));
         assert_eq!(story.shows(), "False Stalled TimedOut", "{reason:?}");
         assert_eq!(verdict.next, Some(Next::Rest), "{reason:?}");
     }
@@ -60,15 +60,15 @@ fn trouble_at_the_last_call_times_out() {
 
 #[test]
 fn a_call_begun_before_the_deadline_is_not_the_last() {
-    for (outcome, shows) in [
+    for (result, shows) in [
         (answer("running"), "False Reconciling TaskRunning"),
         (
-            Err(trouble(Reason::AccessDenied)),
+            Err(poll_error(Reason::AccessDenied)),
             "False Stalled AccessDenied",
         ),
     ] {
         let mut story = with_timeout("1m");
-        let verdict = story.call_ends(59, 65, None, outcome);
+        let verdict = story.call_ends(59, 65, None, result);
         assert_eq!(story.shows(), shows);
         assert_eq!(
             next_call(&verdict).0,
@@ -81,18 +81,18 @@ fn a_call_begun_before_the_deadline_is_not_the_last() {
 }
 
 #[test]
-fn no_call_is_put_off_beyond_the_deadline() {
-    let outcomes = [
+fn no_call_is_delayed_beyond_the_deadline() {
+    let results = [
         answer("running"),
-        Err(trouble(Reason::AccessDenied)),
+        Err(poll_error(Reason::AccessDenied)),
         Err(PollError {
             retry_after: Some(Duration::from_mins(5)),
-            ..trouble(Reason::Throttled)
+            ..poll_error(Reason::Throttled)
         }),
     ];
-    for outcome in outcomes {
+    for result in results {
         let mut story = with_timeout("1m");
-        let verdict = story.called(58, outcome);
+        let verdict = story.called(58, result);
         assert!(
             next_call(&verdict).0 <= Duration::from_secs(2),
             "{:?}",
@@ -178,13 +178,13 @@ fn a_resumed_object_backs_off_like_any_other() {
     let mut story = timed_out();
     story.edit(|spec| spec.timeout = None);
     story.seen(100);
-    story.called(101, trouble(Reason::TaskApiUnavailable));
+    story.called(101, poll_error(Reason::TaskApiUnavailable));
     assert_eq!(
         story.shows(),
         "False Stalled TimedOut",
-        "a blip costs no write"
+        "a single failure is not written"
     );
-    next_call(&story.called(102, trouble(Reason::TaskApiUnavailable)));
+    next_call(&story.called(102, poll_error(Reason::TaskApiUnavailable)));
     assert_eq!(story.shows(), "False Reconciling TaskApiUnavailable");
     assert_eq!(story.finished_at(), None);
 }
@@ -237,18 +237,18 @@ fn a_raised_timeout_that_ran_out_unseen_has_its_last_call() {
 }
 
 #[test]
-fn an_object_that_times_out_again_finishes_anew() {
-    let mut in_trouble = timed_out();
-    in_trouble.edit(|spec| spec.timeout = Some("2m".into()));
-    in_trouble.seen(500);
-    in_trouble.called(501, trouble(Reason::TaskApiUnavailable));
+fn an_object_that_times_out_again_has_a_new_finish_time() {
+    let mut failing = timed_out();
+    failing.edit(|spec| spec.timeout = Some("2m".into()));
+    failing.seen(500);
+    failing.called(501, poll_error(Reason::TaskApiUnavailable));
     let mut suspended = timed_out();
     suspended.edit(|spec| {
         spec.timeout = Some("2m".into());
         spec.suspend = Some(true);
     });
     suspended.seen(501);
-    for mut story in [in_trouble, suspended] {
+    for mut story in [failing, suspended] {
         assert_eq!(story.shows(), "False Stalled TimedOut");
         assert_eq!(story.finished_at(), Some(501));
         assert!(story.message().contains("2m"), "{}", story.message());
@@ -266,11 +266,11 @@ fn an_object_that_times_out_again_finishes_anew() {
 
 #[test]
 fn a_stalled_object_that_times_out_stays_stalled_without_a_transition() {
-    for outcome in [answer("running"), Err(trouble(Reason::AccessDenied))] {
+    for result in [answer("running"), Err(poll_error(Reason::AccessDenied))] {
         let mut story = with_timeout("1m");
-        story.called(10, trouble(Reason::AccessDenied));
+        story.called(10, poll_error(Reason::AccessDenied));
         assert_eq!(story.changed_at("Stalled"), Some(10));
-        story.called(60, outcome);
+        story.called(60, result);
         assert_eq!(story.shows(), "False Stalled TimedOut");
         assert_eq!(story.changed_at("Stalled"), Some(10));
     }
