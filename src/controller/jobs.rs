@@ -32,7 +32,7 @@ impl Jobs {
         otherwise: impl FnOnce() -> Input + Send + 'static,
     ) {
         let began = Instant::now();
-        // In its place at once: it is large, and would be copied from hand to hand.
+        // A job is large: boxed, it isn't copied on its way to the runtime.
         let job = Box::pin(AssertUnwindSafe(job).catch_unwind().instrument(span));
         self.0.spawn(async move {
             let input = job.await.unwrap_or_else(|_| {

@@ -164,8 +164,8 @@ impl Listing {
 /// From events of a watch to inputs of the scheduler.
 struct Translator {
     watch: usize,
-    /// The namespace of the last object: most lists are in order of namespaces, whose names are kept
-    /// once so.
+    /// The namespace of the last object. Lists come in order of namespaces, so that the name of each is
+    /// kept once.
     namespace: Arc<str>,
 }
 

@@ -83,7 +83,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// What counts of a poll request.
+    /// The part of a poll request that is compared and echoed.
     #[must_use]
     pub fn bounded_poll_request(value: &str) -> Box<str> {
         first_chars(value, POLL_REQUEST_CHARS).into()

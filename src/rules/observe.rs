@@ -197,7 +197,7 @@ impl<'a> Decision<'a> {
             self.echo();
             return Some(self.answered(task));
         }
-        if let Some(next) = self.held() {
+        if let Some(next) = self.decide_without_call() {
             return Some(next);
         }
         let expired = self.expired_at(self.case.now);
@@ -214,9 +214,9 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// What follows where no call is to be made. The answer to a call that was already under way
-    /// counts all the same.
-    fn held(&mut self) -> Option<Next> {
+    /// What follows where no call may be made; none where one may. The answer to a call that was
+    /// already under way counts all the same.
+    fn decide_without_call(&mut self) -> Option<Next> {
         let mut summary = self.suspended().or_else(|| self.blocked())?;
         if let Some(task) = self.own_task() {
             self.echo();
@@ -281,7 +281,7 @@ impl<'a> Decision<'a> {
         expired.then(|| self.call(Duration::ZERO))
     }
 
-    /// `last`: whether this was the call at the deadline.
+    /// `last`: whether the call began at the deadline or after it.
     fn polled(&mut self, result: &PollResult, last: bool) -> Next {
         let next = match result {
             Ok(task) if self.is_own(task) => self.answered(task),
@@ -313,11 +313,13 @@ impl<'a> Decision<'a> {
     }
 
     fn failed(&mut self, error: &PollError) -> Next {
+        self.note_failure(error.reason);
         if self.stalls(error.reason) {
             self.show(&messages::stalled(error));
             return self.call(slow_delay(self.case.seed));
         }
         self.memory.failures = self.memory.failures.saturating_add(1);
+        // A single failure shows nothing: a blip costs no write.
         if self.memory.failures >= 2 {
             self.show(&messages::transient(error.reason, self.kept_ready()));
         }
@@ -326,20 +328,25 @@ impl<'a> Decision<'a> {
         self.call(delay.min(self.grace_left(error.reason)))
     }
 
-    /// Whether only a person can mend this.
-    fn stalls(&mut self, reason: Reason) -> bool {
+    /// Starts the grace of an unknown task with the first such answer.
+    fn note_failure(&mut self, reason: Reason) {
+        if reason == Reason::TaskNotFound {
+            let now = self.case.now;
+            let since = self.memory.not_found_since.unwrap_or(now);
+            // A clock that was set back must not draw the grace out.
+            self.memory.not_found_since = Some(since.min(now));
+        }
+    }
+
+    /// Whether only a person can mend this. A new task's ID may be known before the API finds it, so
+    /// an unknown task has a grace.
+    fn stalls(&self, reason: Reason) -> bool {
         match reason {
             Reason::AccessDenied
             | Reason::CredentialsInvalid
             | Reason::ClockSkewed
             | Reason::RequestRejected => true,
-            Reason::TaskNotFound => {
-                let now = self.case.now;
-                let since = self.memory.not_found_since.get_or_insert(now);
-                // A clock that was set back must not draw the grace out.
-                *since = (*since).min(now);
-                elapsed(*since, now) >= NOT_FOUND_GRACE || self.is_stalled_by(reason)
-            }
+            Reason::TaskNotFound => self.grace_left(reason).is_zero() || self.is_stalled_by(reason),
             _ => false,
         }
     }
@@ -387,8 +394,12 @@ impl<'a> Decision<'a> {
             if let Some(task) = self.own_task()
                 && (!timed_out || is_final(task))
             {
-                let held = if is_final(task) { None } else { self.held() };
-                return held.unwrap_or_else(|| self.answered(task));
+                let stopped = if is_final(task) {
+                    None
+                } else {
+                    self.decide_without_call()
+                };
+                return stopped.unwrap_or_else(|| self.answered(task));
             }
         }
         self.after_the_end()
@@ -465,7 +476,7 @@ impl<'a> Decision<'a> {
         );
     }
 
-    /// Notes that the poll request was acted on that the call was made for.
+    /// Records that the poll request behind this call was acted on.
     fn echo(&mut self) {
         if let Occasion::Polled {
             poll_request: Some(request),

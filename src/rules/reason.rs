@@ -45,7 +45,7 @@ pub enum Reason {
     TimedOut,
 }
 
-/// How an Input with this reason is marked.
+/// The type of an Event with this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Things go as they should.
@@ -142,7 +142,7 @@ impl Reason {
         )
     }
 
-    /// How the Input is marked that tells of this reason; none for [`Reason::Pending`].
+    /// The type of the Event that reports this reason; none for [`Reason::Pending`].
     #[must_use]
     pub const fn severity(self) -> Option<Severity> {
         match self {

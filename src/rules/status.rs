@@ -14,7 +14,7 @@ use crate::api::ScaleOutTaskStatus;
 pub enum TaskState {
     /// The task was never read, or isn't shown.
     Pending,
-    /// As the names say.
+    /// It goes on.
     Running,
     /// Somebody paused it.
     Paused,

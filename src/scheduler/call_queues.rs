@@ -17,7 +17,7 @@ use super::{
 /// Which queue. Never used again for another.
 pub type QueueId = u64;
 
-/// Rested queues aren't looked for before there are this many.
+/// Queues that are as new ones would be are dropped once there are this many.
 const SWEEP_FROM: usize = 64;
 
 /// Whose calls the API counts together.
@@ -25,7 +25,8 @@ const SWEEP_FROM: usize = 64;
 pub enum Account {
     /// That of the controller's own credentials.
     Default,
-    /// That of a Secret. Who writes another tenant's key ID into a Secret is still another account.
+    /// That of a Secret. Its namespace is part of it, so that a tenant who copies another's key ID
+    /// can't use up that one's rate.
     Secret {
         /// The Secret's namespace.
         namespace: Arc<str>,
@@ -284,7 +285,8 @@ impl CallQueues {
         answering.into_iter().chain(silent).min().map(|(_, id)| *id)
     }
 
-    /// A call of that queue ended; `answered` unless the host couldn't be reached.
+    /// A call of that queue ended. `answered` is false where the host, or the service that the
+    /// credentials come from, gave no answer or was in trouble without saying for how long.
     pub fn ended(&mut self, id: QueueId, answered: bool) {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;

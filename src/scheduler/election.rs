@@ -178,7 +178,7 @@ impl Election {
         record.holder == self.identity
     }
 
-    /// Whether the Lease is nobody's else's.
+    /// Whether nobody else holds the Lease.
     fn may_claim(&self, record: Option<&LeaseRecord>, since: Duration, now: Duration) -> bool {
         record.is_none_or(|record| {
             record.holder.is_empty()

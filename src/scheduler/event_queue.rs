@@ -91,7 +91,7 @@ impl EventQueue {
             note: note.clone(),
         }));
         let is_final = note.reason.is_final();
-        let may_publish = take_allowance(&mut tracked.events_until, now.monotonic) || is_final;
+        let may_publish = take_allowance(&mut tracked.events_used_until, now.monotonic) || is_final;
         let namespace = &object.key.namespace;
         if !may_publish {
             return effect;

@@ -50,14 +50,15 @@ impl Default for Slots {
     }
 }
 
-/// The rules of fairness. All hold, but where a test of the tests breaks one.
+/// The rules of fairness. Always all true in production: tests switch one off to see that the model
+/// notices.
 #[derive(Clone, Copy, Debug)]
 pub struct Fairness {
-    /// Else whatever waits longest comes first, whatever its namespace.
+    /// If false, what waits longest comes first, whatever its namespace.
     pub namespaces_take_turns: bool,
-    /// Else a namespace may take all slots.
+    /// If false, a namespace may take all slots.
     pub namespaces_share_slots: bool,
-    /// Else requested calls always go before others.
+    /// If false, requested calls always go before others.
     pub requests_take_turns: bool,
 }
 

@@ -6,6 +6,7 @@
 
 mod call_queues;
 mod decisions;
+mod deletions;
 mod effect;
 mod election;
 mod event_queue;
@@ -330,7 +331,8 @@ impl Scheduler {
         }
     }
 
-    /// What a write turns out not to change may be due at once again.
+    /// Fires timers and starts writes. A write may turn out to change nothing and leave a timer that is
+    /// due now: hence the loop.
     fn do_what_is_due(&mut self, now: Now) {
         let mut left = TIMERS_A_TURN;
         loop {
@@ -355,7 +357,8 @@ impl Scheduler {
         }
     }
 
-    /// Scatters delays: another at each time, and none that a run with the same clock wouldn't have.
+    /// The seed of jitter. It depends on object and time only, so that a run with the same clock has the
+    /// same delays.
     fn seed(&self, id: ObjectId, now: Now) -> u64 {
         let nanos = now.monotonic.as_nanos() & u128::from(u64::MAX);
         self.config.seed ^ (id << 32) ^ u64::try_from(nanos).unwrap_or_default()

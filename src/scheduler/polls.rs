@@ -75,7 +75,7 @@ impl Scheduler {
         let Some(tracked) = self.objects.get(&id) else {
             return;
         };
-        let due = match (&tracked.poll, tracked.planned) {
+        let (due_at, priority) = match (&tracked.poll, tracked.planned) {
             // Its end finds the request.
             (PollState::Calling { .. }, _) => return,
             (
@@ -91,7 +91,8 @@ impl Scheduler {
             _ => return self.decide(id, Occasion::Seen, now),
         };
         let at = requestable_at(tracked.requested_at, now);
-        if due.1 == Priority::Requested || at > due.0.max(now.monotonic) {
+        // It is requested already, or due before a request may put it forward.
+        if priority == Priority::Requested || at > due_at.max(now.monotonic) {
             return;
         }
         if at <= now.monotonic && self.request_queued_call(id) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// How much of the full rate comes back each second: a minute from standstill.
 const RECOVERY: f64 = 1.0 / 60.0;
-/// Between these parts of the rate that was too fast, it recovers at that part of its speed.
+/// Between 90% and 110% of the rate at which it was last throttled, it recovers at a tenth of the
+/// speed.
 const NEAR: f64 = 0.9;
 const PAST: f64 = 1.1;
 const CAREFUL: f64 = 0.1;

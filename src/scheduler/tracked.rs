@@ -131,7 +131,8 @@ pub struct PendingWrite {
     pub refused: bool,
     /// A call that ended while it is under way.
     pub meanwhile: Option<Occasion>,
-    /// The Event that is due once it is written: also where nobody heard that it was.
+    /// The Event to publish after the write. It is kept over retries: a write may succeed and its
+    /// answer be lost.
     pub note: Option<EventNote>,
 }
 
@@ -200,8 +201,8 @@ pub struct Tracked {
     pub refused_deletions: u32,
     /// Whether a deletion waits or is under way.
     pub is_being_deleted: bool,
-    /// Until when its Events are counted.
-    pub events_until: Duration,
+    /// Up to when its allowance of Events is used up.
+    pub events_used_until: Duration,
 }
 
 impl Tracked {
@@ -222,7 +223,7 @@ impl Tracked {
             retry_at: None,
             refused_deletions: 0,
             is_being_deleted: false,
-            events_until: Duration::ZERO,
+            events_used_until: Duration::ZERO,
         }
     }
 
@@ -230,7 +231,7 @@ impl Tracked {
     pub fn reset(self) -> Self {
         Self {
             written_in: self.written_in,
-            events_until: self.events_until,
+            events_used_until: self.events_used_until,
             ..Self::new(self.object, self.watch, self.listing)
         }
     }
@@ -241,7 +242,7 @@ impl Tracked {
         waits.then(|| now.saturating_add(OVERDUE_AFTER))
     }
 
-    /// In what the object differs from what was decided on, which it is from now on.
+    /// Compares the object with what was last decided on, and remembers it as decided on.
     pub fn note_change(&mut self) -> Change {
         let now = DecidedOn::of(&self.object);
         let change = now.change_since(&self.decided_on);
@@ -249,12 +250,12 @@ impl Tracked {
         change
     }
 
-    /// The same, but the next look finds it again.
+    /// Compares without remembering.
     pub fn peek_change(&self) -> Change {
         DecidedOn::of(&self.object).change_since(&self.decided_on)
     }
 
-    /// The end was decided here: it is nothing new when the watch shows it.
+    /// The end was decided here: the watch that shows it brings nothing new.
     pub fn note_end(&mut self) {
         self.decided_on.finished = self.object.is_finished();
     }
@@ -270,7 +271,7 @@ impl Tracked {
         self.object = Object { key, ..object };
     }
 
-    /// Whether a call is under way, waits, or is found out the account of.
+    /// Whether a call is under way, waits, or waits for its account to be looked up.
     pub fn has_call(&self) -> bool {
         !matches!(
             self.poll,
@@ -290,7 +291,7 @@ impl Tracked {
         self.overdue_at = self.overdue_at.map(earlier);
         self.retry_at = self.retry_at.map(earlier);
         self.requested_at = self.requested_at.and_then(|at| at.checked_sub(by));
-        self.events_until = earlier(self.events_until);
+        self.events_used_until = earlier(self.events_used_until);
         match &mut self.poll {
             PollState::Unidentified { due, .. }
             | PollState::Identifying {

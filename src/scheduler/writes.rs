@@ -1,14 +1,14 @@
-//! Writes of status, and deletions: whose turn it is, and what follows from their ends.
+//! Writes of status: which wait, what is decided when a slot is free, and what follows from their ends.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Deletion, Effect, ObjectId, Scheduler, Timer, Write,
+    Effect, ObjectId, Scheduler, Timer, Write,
     decisions::AFTER_PANIC,
-    input::{DeletionResult, Now, WriteResult},
+    input::{Now, WriteResult},
     tracked::{PendingWrite, WritePriority, WriteStage},
 };
-use crate::rules::{EventNote, Next, Occasion, Verdict, WriteFailure, write_retry_delay};
+use crate::rules::{EventNote, Occasion, Verdict, WriteFailure, write_retry_delay};
 
 impl Scheduler {
     /// Has a status written as soon as a slot is free. What it says is decided then, from `occasion`.
@@ -80,7 +80,7 @@ impl Scheduler {
             WriteStage::Queued(place) => {
                 write.stage = WriteStage::Open;
                 self.writes.remove(&namespace, place);
-                self.leaves(&namespace, place.priority);
+                self.left_write_queue(&namespace, place.priority);
             }
             WriteStage::QueuedAgain(place) => {
                 write.stage = WriteStage::Open;
@@ -91,8 +91,9 @@ impl Scheduler {
         }
     }
 
-    /// An answer waits no more. A namespace that held its share calls again at half of it.
-    fn leaves(&mut self, namespace: &Arc<str>, priority: WritePriority) {
+    /// A write left its queue. A namespace is called about again once at most half as many of its
+    /// answers wait as places are free.
+    fn left_write_queue(&mut self, namespace: &Arc<str>, priority: WritePriority) {
         if priority != WritePriority::Change {
             return;
         }
@@ -124,7 +125,7 @@ impl Scheduler {
         loop {
             let started = self.writes.start(all.clone(), |_| true);
             let id = if let Some(started) = started {
-                self.leaves(&started.namespace, started.priority);
+                self.left_write_queue(&started.namespace, started.priority);
                 started.id
             } else if let Some(started) = self.retries.start(()..=(), |_| true) {
                 started.id
@@ -166,7 +167,7 @@ impl Scheduler {
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        // The write, or its retry, says more than that it is late.
+        // No need to show Pending any more: this write shows more.
         Self::end_overdue(&mut self.timers, id, tracked);
         let Some(write) = &mut tracked.write else {
             return;
@@ -275,73 +276,6 @@ impl Scheduler {
             .is_some()
         {
             self.queue_write(id);
-        }
-    }
-
-    pub(super) fn queue_deletion(&mut self, id: ObjectId) {
-        if let Some(tracked) = self.objects.get_mut(&id)
-            && !tracked.is_being_deleted
-        {
-            tracked.is_being_deleted = true;
-            let namespace = tracked.object.key.namespace.clone();
-            self.deletions.push(&namespace, id, ());
-        }
-    }
-
-    pub(super) fn start_deletions(&mut self, now: Now) {
-        while !self.stopping
-            && let Some(started) = self.deletions.start(()..=(), |_| true)
-        {
-            let id = started.id;
-            // It may have changed while it waited.
-            let verdict = self.judge(id, &Occasion::Seen, now);
-            let next = verdict.and_then(|verdict| verdict.next);
-            let Some(tracked) = self.objects.get_mut(&id) else {
-                self.deletions.ended(id);
-                continue;
-            };
-            if next != Some(Next::Delete(Duration::ZERO)) {
-                tracked.is_being_deleted = false;
-                self.deletions.ended(id);
-                if tracked.is_idle() {
-                    self.decide(id, Occasion::Seen, now);
-                }
-                continue;
-            }
-            let object = &tracked.object;
-            self.effects.push(Effect::Delete(Deletion {
-                object: id,
-                key: object.key.clone(),
-                uid: object.uid.clone(),
-                resource_version: object.resource_version.clone(),
-                attempts: tracked.refused_deletions,
-            }));
-        }
-    }
-
-    /// The object may have changed since: later it is decided anew whether to delete it.
-    pub(super) fn deletion_ended(&mut self, id: ObjectId, result: DeletionResult, now: Now) {
-        self.deletions.ended(id);
-        let seed = self.seed(id, now);
-        let Some(tracked) = self.objects.get_mut(&id) else {
-            return;
-        };
-        tracked.is_being_deleted = false;
-        let wait = match result {
-            // The watch shows that it is gone.
-            DeletionResult::Deleted => return,
-            DeletionResult::Refused => {
-                let attempts = tracked.refused_deletions;
-                tracked.refused_deletions = attempts.saturating_add(1);
-                write_retry_delay(attempts, WriteFailure::Refused, seed)
-            }
-            DeletionResult::Failed => {
-                tracked.refused_deletions = 0;
-                write_retry_delay(u32::MAX, WriteFailure::Transient, seed)
-            }
-        };
-        if tracked.is_idle() {
-            self.plan(id, Next::Wait(wait), now);
         }
     }
 
