@@ -1,14 +1,16 @@
-//! `docs/architecture.md` against the code: what it names is there, and each file is on the map.
+//! `docs/architecture.md` and `CONTRIBUTING.md` against the code: the names in them exist, and each file
+//! is on the map.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use crate::document::{code, path, read};
 
 const ARCHITECTURE: &str = "docs/architecture.md";
+const CONTRIBUTING: &str = "CONTRIBUTING.md";
 
-/// The files below `src`, as the page writes their paths.
-fn files() -> BTreeSet<String> {
-    let root = path("src");
+/// The files in a folder of the repository, by their paths below it.
+fn files(folder: &str) -> BTreeSet<String> {
+    let root = path(folder);
     let mut files = BTreeSet::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
@@ -25,23 +27,24 @@ fn files() -> BTreeSet<String> {
     files
 }
 
-/// All words that the code has, its comments and texts among them.
-fn words(files: &BTreeSet<String>) -> BTreeSet<String> {
-    let text = |file: &String| read(&format!("src/{file}"));
-    let is_inner = |c: char| c.is_alphanumeric() || c == '_';
-    let split = |text: String| -> Vec<String> {
-        let words = text.split(|c| !is_inner(c));
-        words.map(str::to_owned).collect()
-    };
-    files.iter().map(text).flat_map(split).collect()
+/// All words in the text files of a folder, those in comments among them.
+fn words(folder: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for file in files(folder) {
+        let Ok(text) = fs::read_to_string(path(folder).join(file)) else {
+            continue;
+        };
+        let is_inner = |c: char| c.is_alphanumeric() || c == '_';
+        words.extend(text.split(|c| !is_inner(c)).map(str::to_owned));
+    }
+    words
 }
 
-/// What the page writes as code, but for whole blocks.
-fn spans() -> Vec<String> {
-    let text = read(ARCHITECTURE);
+/// What a page writes as code, without whole blocks.
+fn spans(page: &str) -> BTreeSet<String> {
+    let text = read(page);
     let outside = text.split("```").step_by(2);
-    let spans = outside.flat_map(code);
-    spans.map(str::to_owned).collect()
+    outside.flat_map(code).map(str::to_owned).collect()
 }
 
 fn is_path(span: &str) -> bool {
@@ -49,20 +52,21 @@ fn is_path(span: &str) -> bool {
 }
 
 #[test]
-fn each_name_on_the_map_is_one_of_the_code() {
-    let files = files();
-    let words = words(&files);
+fn each_name_on_the_map_exists_in_the_code() {
+    let (files, words) = (files("src"), words("src"));
     let mut unknown = BTreeSet::new();
-    for span in spans().iter().filter(|span| !span.starts_with("--")) {
-        let is_known = if is_path(span) {
+    for span in spans(ARCHITECTURE) {
+        let exists = if span.starts_with("--") {
+            true
+        } else if is_path(&span) {
             let folder = format!("{span}/");
             let mut all = files.iter();
-            all.any(|file| file == span || file.starts_with(&folder))
+            all.any(|file| *file == span || file.starts_with(&folder))
         } else {
             span.split("::").all(|part| words.contains(part))
         };
-        if !is_known {
-            unknown.insert(span.clone());
+        if !exists {
+            unknown.insert(span);
         }
     }
     assert!(
@@ -72,18 +76,18 @@ fn each_name_on_the_map_is_one_of_the_code() {
 }
 
 #[test]
-fn each_file_of_the_code_is_on_the_map() {
-    let spans = spans();
+fn each_source_file_is_on_the_map() {
+    let spans = spans(ARCHITECTURE);
     let is_named = |file: &&String| {
         let mut all = spans.iter();
-        all.any(|span| *file == span || file.starts_with(&format!("{span}/")) && is_path(span))
+        all.any(|span| *file == span || is_path(span) && file.starts_with(&format!("{span}/")))
     };
-    // These list what is beside them, and nothing else.
+    // These only list the modules beside them.
     let is_list = |file: &&String| {
         let lists = ["api/mod.rs", "lib.rs", "rules/mod.rs", "task_api/mod.rs"];
         lists.contains(&file.as_str())
     };
-    let files = files();
+    let files = files("src");
     let missing: Vec<_> = files
         .iter()
         .filter(|file| !is_list(file) && !is_named(file))
@@ -92,4 +96,25 @@ fn each_file_of_the_code_is_on_the_map() {
         missing.is_empty(),
         "{ARCHITECTURE}: add to the code map: {missing:?}"
     );
+}
+
+/// Tests and functions that it names, and files.
+#[test]
+fn each_name_in_the_guide_for_contributors_exists() {
+    let folders = ["src", "tests", "dev", "benches", "charts"];
+    let words: BTreeSet<String> = folders.into_iter().flat_map(words).collect();
+    let is_name = |span: &str| {
+        let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+        span.contains(['_', ':']) && span.chars().all(is_inner)
+    };
+    let mut unknown = spans(CONTRIBUTING);
+    unknown.retain(|span| {
+        let folder = span.split('/').next().unwrap_or_default();
+        if folder != span && path(folder).is_dir() {
+            !span.contains("NAME") && !path(span).exists()
+        } else {
+            is_name(span) && !span.split("::").all(|part| words.contains(part))
+        }
+    });
+    assert!(unknown.is_empty(), "{CONTRIBUTING}: not found: {unknown:?}");
 }
