@@ -251,12 +251,12 @@ impl Engine {
         }
         self.term = term;
         self.shown_counts = None;
+        self.calls.abandon();
         let leads = self.scheduler.leads();
         self.metrics.leads(leads);
         if leads {
             info!("leading");
         } else {
-            self.calls.abandon();
             warn!("standing by");
         }
     }

@@ -24,7 +24,7 @@ const CACHED_FOR: Duration = Duration::from_mins(1);
 /// Refused credentials are read again unless they were read less than this ago.
 const FRESH: Duration = Duration::from_secs(5);
 /// How many Secrets are read at the same time.
-const CONCURRENCY: usize = 16;
+const CONCURRENCY: usize = 64;
 /// The longest key ID that is accepted. The vendor's are shorter.
 const KEY_ID_MAX: usize = 128;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);

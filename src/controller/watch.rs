@@ -29,7 +29,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 const WATCH_SECONDS: u32 = 40;
 /// Pages of a list where the API server can't stream one: small, for objects may be large.
-const PAGE_SIZE: u32 = 32;
+const PAGE_SIZE: u32 = 50;
 
 /// All watches together, as inputs of the scheduler. Never ends; what fails is logged and retried.
 pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Input> + Send + use<> {
@@ -81,15 +81,28 @@ fn watch_one(
 
 type WatchResult = watcher::Result<watcher::Event<PartialTask>>;
 
-/// A watch, and how its next list is to come: as a stream, of which one object is read at a time, or
-/// where the API server can't do that, in pages.
+/// A watch, and how its lists come: as a stream, of which one object is read at a time, or where that
+/// doesn't work, in pages.
 struct Listing {
     api: Api<PartialTask>,
     config: watcher::Config,
     events: BoxStream<'static, WatchResult>,
-    streams: bool,
+    mode: ListMode,
     /// Whether a list began that isn't done.
     in_progress: bool,
+}
+
+/// How a list comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListMode {
+    /// As a stream.
+    Stream,
+    /// In pages, for its stream broke off or took longer than a watch may.
+    Pages,
+    /// It came in pages; the next one streams again.
+    PagesDone,
+    /// In pages always: the API server streams none.
+    PagesAlways,
 }
 
 impl Listing {
@@ -101,64 +114,74 @@ impl Listing {
             api,
             config,
             events: stream::empty().boxed(),
-            streams: true,
+            mode: ListMode::Stream,
             in_progress: false,
         };
-        listing.begin();
+        listing.begin(ListMode::Stream);
         stream::unfold(listing, async |mut listing| {
             let event = listing.next().await?;
             Some((event, listing))
         })
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, mode: ListMode) {
         let config = self.config.clone();
-        let config = if self.streams {
+        let config = if mode == ListMode::Stream {
             config.streaming_lists()
         } else {
+            debug!("the list comes in pages: the API server doesn't stream it");
             config
         };
+        self.mode = mode;
+        self.in_progress = false;
         self.events = watcher(self.api.clone(), config).boxed();
     }
 
     async fn next(&mut self) -> Option<WatchResult> {
         loop {
             let event = self.events.next().await?;
-            match &event {
-                Ok(watcher::Event::Init) => {
-                    // The stream broke off, or took longer than a watch may.
-                    let broke_off = std::mem::replace(&mut self.in_progress, true);
-                    if broke_off && self.streams {
-                        self.fall_back();
-                        continue;
-                    }
+            match (&event, self.mode) {
+                (Ok(watcher::Event::Init), ListMode::Stream) if self.in_progress => {
+                    self.begin(ListMode::Pages);
+                    continue;
                 }
-                Ok(watcher::Event::InitDone) => {
+                (Ok(watcher::Event::Init), ListMode::PagesDone) => {
+                    self.begin(ListMode::Stream);
+                    continue;
+                }
+                (Ok(watcher::Event::Init), _) => self.in_progress = true,
+                (Ok(watcher::Event::InitDone), mode) => {
                     self.in_progress = false;
+                    if mode == ListMode::Pages {
+                        self.mode = ListMode::PagesDone;
+                    }
                 }
-                Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) => {
-                    // Without the feature gate WatchList the API server calls it invalid.
-                    if self.streams && matches!(status.code, 400 | 422) {
-                        self.fall_back();
-                        continue;
-                    }
-                    // kube's watcher goes on asking for the version that is gone.
-                    if status.code == 410 {
-                        self.begin();
-                    }
+                // Without the feature gate WatchList the API server calls it invalid.
+                (Err(error), ListMode::Stream) if is_refused_stream(error) => {
+                    self.begin(ListMode::PagesAlways);
+                    continue;
+                }
+                // kube's watcher goes on asking for the version that is gone.
+                (Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))), mode)
+                    if status.code == 410 =>
+                {
+                    self.begin(match mode {
+                        ListMode::PagesAlways => mode,
+                        _ => ListMode::Stream,
+                    });
                 }
                 _ => {}
             }
             return Some(event);
         }
     }
+}
 
-    fn fall_back(&mut self) {
-        debug!("lists come in pages from now on: the API server doesn't stream them");
-        self.streams = false;
-        self.in_progress = false;
-        self.begin();
-    }
+fn is_refused_stream(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
+        return false;
+    };
+    matches!(status.code, 400 | 422)
 }
 
 /// From events of a watch to inputs of the scheduler.

@@ -11,10 +11,10 @@ mod fingerprint;
 mod messages;
 mod object;
 mod observe;
+mod poll_result;
 mod reason;
 mod spec;
 mod status;
-mod task;
 mod task_status;
 mod text;
 mod time;
@@ -28,9 +28,9 @@ pub use object::{Object, ObjectKey, Policy};
 pub use observe::{
     Case, Memory, NOT_FOUND_GRACE, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
 };
+pub use poll_result::{PollError, PollResult};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;
 pub use status::{ObjectStatus, StatusPatch, TaskChange, TaskState};
-pub use task::{Instance, PollError, PollResult, Task};
-pub use task_status::MAX_RESULTS;
+pub use task_status::{Instance, MAX_RESULTS, Task};
 pub use text::first_chars;

@@ -342,12 +342,8 @@ impl<'a> Decision<'a> {
     /// an unknown task has a grace.
     fn stalls(&self, reason: Reason) -> bool {
         match reason {
-            Reason::AccessDenied
-            | Reason::CredentialsInvalid
-            | Reason::ClockSkewed
-            | Reason::RequestRejected => true,
             Reason::TaskNotFound => self.grace_left(reason).is_zero() || self.is_stalled_by(reason),
-            _ => false,
+            reason => reason.needs_a_person(),
         }
     }
 

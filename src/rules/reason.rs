@@ -125,6 +125,18 @@ impl Reason {
         )
     }
 
+    /// Whether calls that end so are retried slowly, for only a person can mend that.
+    #[must_use]
+    pub const fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            Self::AccessDenied
+                | Self::CredentialsInvalid
+                | Self::ClockSkewed
+                | Self::RequestRejected
+        )
+    }
+
     /// Whether a call brought no answer about the task, or another cluster's.
     #[must_use]
     pub const fn is_trouble(self) -> bool {

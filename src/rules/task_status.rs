@@ -1,10 +1,42 @@
-//! From a task, as the API describes it, to what the status shows: normalised, counted, bounded.
+//! A task as the API describes it, and what a status shows of it: normalised, counted, bounded.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Abnormal, Ready, Reason, Summary, Task, first_chars, time::floor_to_second};
+use super::{Abnormal, Ready, Reason, Summary, first_chars, time::floor_to_second};
 use crate::api::{InstanceCounts, ScaleOutTaskStatus, TaskError, TaskResult};
+
+/// A task as the API describes it, not yet normalised or bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// The task's ID, where the API repeats it.
+    pub task_id: Option<String>,
+    /// The cluster it belongs to.
+    pub cluster_id: Option<String>,
+    /// What kind of task it is.
+    pub task_type: Option<String>,
+    /// What it is doing now.
+    pub current_stage: Option<String>,
+    /// Its state; never empty.
+    pub state: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When it last changed.
+    pub updated: Option<Timestamp>,
+    /// Its instances, in the API's order.
+    pub results: Vec<Instance>,
+    /// The task's own error: code and message.
+    pub error: Option<(Option<String>, Option<String>)>,
+}
+
+/// One instance of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Instance {
+    /// The instance's ID.
+    pub id: String,
+    /// What became of it.
+    pub status: String,
+}
 
 /// How many instances the status lists.
 pub const MAX_RESULTS: usize = 1000;

@@ -20,6 +20,9 @@ pub type QueueId = u64;
 /// Queues that are as new ones would be are dropped once there are this many.
 const SWEEP_FROM: usize = 64;
 
+/// A host that answered is known to do so for this long.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
 /// Whose calls the API counts together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
@@ -47,12 +50,15 @@ pub enum Priority {
 }
 
 /// What a queue waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// For a call to come, or one of its own to end.
     Idle,
-    /// For its turn.
+    /// For its turn among those whose host answers.
     Ready(u64),
+    /// For its turn among the others, of which namespaces take turns too: who names many hosts that
+    /// hang leaves a new one of another namespace the next turn but one.
+    Silent(Arc<str>, Place<()>),
     /// For its rate to let the next call through.
     Closed(Duration),
     /// For room for the answers of its namespaces.
@@ -68,6 +74,8 @@ struct CallQueue {
     /// Whether its host answered the last call. While it doesn't, a call may take the whole
     /// `--request-timeout`.
     answers: bool,
+    /// When its last call began.
+    used_at: Duration,
     /// How many that wait are requested.
     requested: usize,
     /// Whether the last call was a requested one.
@@ -84,10 +92,13 @@ pub struct CallQueues {
     by_key: BTreeMap<(Account, String), QueueId>,
     queues: BTreeMap<QueueId, CallQueue>,
     last_id: QueueId,
-    /// Queues whose next call may start, in their turn: of hosts that answer, and of others.
+    /// Queues whose next call may start, in their turn: of hosts that answer, and of others by the
+    /// namespace whose call is next.
     answering: BTreeMap<u64, QueueId>,
-    silent: BTreeMap<u64, QueueId>,
+    silent: FairQueue<()>,
     turns: u64,
+    /// Whether the last call was to a host that doesn't answer: both kinds take turns.
+    was_silent: bool,
     /// Queues that open at that time.
     closed: BTreeSet<(Duration, QueueId)>,
     held: BTreeSet<QueueId>,
@@ -113,8 +124,9 @@ impl CallQueues {
             queues: BTreeMap::new(),
             last_id: 0,
             answering: BTreeMap::new(),
-            silent: BTreeMap::new(),
+            silent: FairQueue::new(fairness),
             turns: 0,
+            was_silent: false,
             closed: BTreeSet::new(),
             held: BTreeSet::new(),
             in_flight: 0,
@@ -147,6 +159,7 @@ impl CallQueues {
             in_flight: 0,
             state: State::Idle,
             answers: false,
+            used_at: Duration::ZERO,
             requested: 0,
             was_requested: false,
             waits_after_error: None,
@@ -159,7 +172,9 @@ impl CallQueues {
     /// Drops queues that are as new ones would be.
     fn drop_rested(&mut self, now: Duration) {
         self.queues.retain(|_, queue| {
-            !queue.waiting.is_empty() || queue.in_flight > 0 || !queue.limiter.is_rested(now)
+            let is_remembered = queue.answers && now < queue.used_at.saturating_add(REMEMBERED);
+            let is_busy = !queue.waiting.is_empty() || queue.in_flight > 0;
+            is_busy || is_remembered || !queue.limiter.is_rested(now)
         });
         let queues = &self.queues;
         self.by_key.retain(|_, id| queues.contains_key(id));
@@ -173,8 +188,12 @@ impl CallQueues {
         self.last_id = last_id;
         let mut queues = before.queues;
         for (key, id) in before.by_key {
-            if let Some(queue) = queues.remove(&id) {
-                self.open(key, queue.limiter);
+            if let Some(before) = queues.remove(&id) {
+                let id = self.open(key, before.limiter);
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.answers = before.answers;
+                    queue.used_at = before.used_at;
+                }
             }
         }
     }
@@ -194,6 +213,7 @@ impl CallQueues {
             queue.waits_after_error = error
                 .map(|(id, until)| (id, earlier(until)))
                 .filter(|(_, until)| !until.is_zero());
+            queue.used_at = earlier(queue.used_at);
             queue.limiter.rebase(by);
         }
     }
@@ -259,6 +279,12 @@ impl CallQueues {
             let Some(queue) = self.queues.get_mut(&id) else {
                 break;
             };
+            if matches!(queue.state, State::Silent(..)) {
+                // Its namespace has had its turn.
+                self.silent.pop(()..=(), |_| true);
+                queue.state = State::Idle;
+            }
+            queue.used_at = now;
             if let Err(at) = queue.limiter.check(now) {
                 self.set_state(id, State::Closed(at));
                 continue;
@@ -269,6 +295,7 @@ impl CallQueues {
             };
             self.waiting -= 1;
             self.in_flight += 1;
+            self.was_silent = !queue.answers;
             self.silent_in_flight += usize::from(!queue.answers);
             // To the end of the turns.
             self.refresh(id);
@@ -279,10 +306,14 @@ impl CallQueues {
 
     /// Hosts that don't answer hold at most half of all calls, however many there are.
     fn next_ready(&self) -> Option<QueueId> {
-        let answering = self.answering.first_key_value();
+        let answering = self.answering.first_key_value().map(|(_, id)| *id);
         let may_be_silent = self.silent_in_flight < (self.limits.max_calls / 2).max(1);
-        let silent = self.silent.first_key_value().filter(|_| may_be_silent);
-        answering.into_iter().chain(silent).min().map(|(_, id)| *id)
+        let silent = self.silent.first().filter(|_| may_be_silent);
+        if self.was_silent {
+            answering.or(silent)
+        } else {
+            silent.or(answering)
+        }
     }
 
     /// A call of that queue ended. `answered` is false where the host, or the service that the
@@ -306,7 +337,10 @@ impl CallQueues {
                 self.silent_in_flight += queue.in_flight;
             }
         }
-        if queue.state == State::Idle || matches!(queue.state, State::Ready(_)) {
+        if matches!(
+            queue.state,
+            State::Idle | State::Ready(_) | State::Silent(..)
+        ) {
             self.refresh(id);
         }
     }
@@ -372,15 +406,21 @@ impl CallQueues {
 
     /// Puts a queue where it belongs; one whose next call may start, at the end of the turns.
     fn refresh(&mut self, id: QueueId) {
+        self.set_state(id, State::Idle);
         let Some(queue) = self.queues.get(&id) else {
             return;
         };
-        let may_start = !queue.waiting.is_empty() && queue.in_flight < self.limits.concurrency;
-        let state = if may_start {
-            self.turns += 1;
-            State::Ready(self.turns)
-        } else {
-            State::Idle
+        let next = queue.waiting.next_namespace().cloned();
+        let state = match next.filter(|_| queue.in_flight < self.limits.concurrency) {
+            None => State::Idle,
+            Some(_) if queue.answers => {
+                self.turns += 1;
+                State::Ready(self.turns)
+            }
+            Some(namespace) => {
+                let place = self.silent.push(&namespace, id, ());
+                State::Silent(namespace, place)
+            }
         };
         self.set_state(id, state);
     }
@@ -389,23 +429,20 @@ impl CallQueues {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
+        match &state {
+            State::Idle | State::Silent(..) => {}
+            State::Ready(turn) => drop(self.answering.insert(*turn, id)),
+            State::Closed(at) => drop(self.closed.insert((*at, id))),
+            State::Held => drop(self.held.insert(id)),
+        }
         match mem::replace(&mut queue.state, state) {
             State::Idle => {}
-            State::Ready(turn) => {
-                self.answering.remove(&turn);
-                self.silent.remove(&turn);
-            }
+            State::Ready(turn) => drop(self.answering.remove(&turn)),
+            State::Silent(namespace, place) => self.silent.remove(&namespace, place),
             State::Closed(at) => drop(self.closed.remove(&(at, id))),
             State::Held => drop(self.held.remove(&id)),
         }
-        match state {
-            State::Idle => {}
-            State::Ready(turn) if queue.answers => drop(self.answering.insert(turn, id)),
-            State::Ready(turn) => drop(self.silent.insert(turn, id)),
-            State::Closed(at) => drop(self.closed.insert((at, id))),
-            State::Held => drop(self.held.insert(id)),
-        }
-        if self.answering.is_empty() && self.silent.is_empty() {
+        if self.answering.is_empty() {
             self.turns = 0;
         }
     }
@@ -504,6 +541,24 @@ mod tests {
         assert_eq!(hang, 8);
         push(&mut queues, "healthy", 5000, Priority::Due);
         assert_eq!(start(&mut queues), Some(5000), "at once");
+    }
+
+    #[test]
+    fn a_new_host_of_another_namespace_is_called_before_more_that_hang() {
+        let mut queues = queues(16);
+        for host in 0..1000 {
+            push(&mut queues, &format!("hangs-{host}"), host, Priority::Due);
+        }
+        let hang: Vec<NextCall> = std::iter::from_fn(|| queues.start(NOW, |_| true)).collect();
+        assert_eq!(hang.len(), 8);
+        let id = queues.queue(Account::Default, "new".to_owned(), NOW);
+        queues.push(id, &"other".into(), 5000, Priority::Due);
+        let mut started = Vec::new();
+        for call in &hang[..2] {
+            queues.ended(call.queue, false);
+            started.extend(start(&mut queues));
+        }
+        assert!(started.contains(&5000), "{started:?}");
     }
 
     #[test]

@@ -45,9 +45,14 @@ impl Scheduler {
                 let occasion = std::mem::replace(&mut write.occasion, Occasion::Seen);
                 write.occasion = occasion.or_seen();
             }
+            let is_passing = !write.refused && !write.had_conflict;
             // The API server answers again: no need to wait for the retry.
-            if write.stage == WriteStage::BackingOff {
+            if write.stage == WriteStage::BackingOff && (is_passing || change == Change::Object) {
                 self.queue_write(id);
+            }
+            if change == Change::Object {
+                // What was planned before is no longer so: the write decides anew.
+                self.unplan(id);
             }
         } else if change == Change::Object {
             self.decide(id, Occasion::Seen, now);
@@ -97,9 +102,11 @@ impl Scheduler {
     /// What follows where nothing is to be written: also where a write that nobody heard of has
     /// succeeded, or somebody else wrote the same.
     pub(super) fn settle_unwritten(&mut self, id: ObjectId, verdict: &Verdict, now: Now) {
-        self.leave_write_queue(id);
-        let write = self.objects.get_mut(&id).and_then(|one| one.write.take());
-        if let Some(note) = write.and_then(|write| write.note) {
+        let note = self.end_write(id).and_then(|write| write.note);
+        let tracked = self.objects.get(&id);
+        let reason = tracked.and_then(|tracked| tracked.object.reason());
+        // It may be that the write never landed, and never will.
+        if let Some(note) = note.filter(|note| reason == Some(note.reason)) {
             self.record(id, note, now);
         }
         self.settle(id, verdict.memory, verdict.next, now);

@@ -140,6 +140,18 @@ impl<P: Copy + Ord> FairQueue<P> {
         })
     }
 
+    /// The ID whose turn is next.
+    pub fn first(&self) -> Option<u64> {
+        let namespace = self.next_namespace()?;
+        let ids = &self.namespaces.get(namespace)?.ids;
+        ids.first_key_value().map(|(_, id)| *id)
+    }
+
+    /// The namespace whose turn is next.
+    pub fn next_namespace(&self) -> Option<&Arc<str>> {
+        self.turns.first_key_value().map(|(_, namespace)| namespace)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.len

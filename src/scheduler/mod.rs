@@ -176,7 +176,7 @@ impl Scheduler {
     pub fn next_wake(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(at, ..)| *at);
         let end = (self.leads && self.leads_until < Duration::MAX).then_some(self.leads_until);
-        let opening = self.calls.next_opening();
+        let opening = self.calls.next_opening().filter(|_| !self.stopping);
         let event = self.events.next_wake();
         let all = [timer, end, opening, event];
         all.into_iter().flatten().min()
@@ -195,10 +195,14 @@ impl Scheduler {
         self.term
     }
 
-    /// Whether no write and no Event waits or is under way.
+    /// Whether no write and no Event waits, is under way or is to be retried.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.writes.is_idle() && self.retries.is_idle() && self.events.is_idle()
+        let mut timers = self.timers.iter();
+        self.writes.is_idle()
+            && self.retries.is_idle()
+            && self.events.is_idle()
+            && !timers.any(|(_, _, timer)| *timer == Timer::Retry)
     }
 
     /// Whether a status of that object waits to be written, or is being written.

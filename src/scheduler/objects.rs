@@ -72,7 +72,7 @@ impl Scheduler {
     /// Takes out of all queues what waits in them for that object.
     fn take_back(&mut self, id: ObjectId) {
         self.leave_call_queue(id);
-        self.leave_write_queue(id);
+        self.end_write(id);
     }
 
     pub(super) fn drop_unlisted(&mut self, watch: usize) {

@@ -75,6 +75,14 @@ impl Scheduler {
         let Some(tracked) = self.objects.get(&id) else {
             return;
         };
+        // An answer waits to be written: the end of that finds the request.
+        if tracked
+            .write
+            .as_ref()
+            .is_some_and(|write| write.occasion.is_poll())
+        {
+            return;
+        }
         let (due_at, priority) = match (&tracked.poll, tracked.planned) {
             // Its end finds the request.
             (PollState::Calling { .. }, _) => return,
@@ -127,27 +135,42 @@ impl Scheduler {
         match planned {
             Planned::Wait => self.decide(id, Occasion::Waited, now),
             Planned::Delete => self.queue_deletion(id),
-            Planned::Call(priority) => match &mut tracked.poll {
-                // A call under way decides what comes next.
-                PollState::Calling { .. } => {}
-                PollState::Identifying { due } => *due = Some((at, priority)),
-                _ if tracked.object.spec.secret_name().is_some() => {
-                    let namespace = tracked.object.key.namespace.clone();
-                    let place = self.secrets.push(&namespace, id, ());
-                    tracked.poll = PollState::Unidentified {
-                        due: at,
-                        priority,
-                        place,
-                    };
+            Planned::Call(priority) => {
+                if priority == Priority::Requested {
+                    // It counts also where the credentials bring no call.
+                    tracked.requested_at = Some(now.monotonic);
                 }
-                _ => self.queue_call(id, Account::Default, at, priority, now),
-            },
+                self.begin_call(id, at, priority, now);
+            }
+        }
+    }
+
+    /// Lets a call that is due wait for its turn, or first for the account that it is made for.
+    fn begin_call(&mut self, id: ObjectId, at: Duration, priority: Priority, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        match &mut tracked.poll {
+            // A call under way decides what comes next.
+            PollState::Calling { .. } => {}
+            PollState::Identifying { due } => *due = Some((at, priority)),
+            _ if tracked.object.spec.secret_name().is_some() => {
+                let namespace = tracked.object.key.namespace.clone();
+                let place = self.secrets.push(&namespace, id, ());
+                tracked.poll = PollState::Unidentified {
+                    due: at,
+                    priority,
+                    place,
+                };
+            }
+            _ => self.queue_call(id, Account::Default, at, priority, now),
         }
     }
 
     pub(super) fn start_identifications(&mut self) {
         while let Some(started) = self.secrets.start(()..=(), |_| true) {
             let Some(tracked) = self.objects.get_mut(&started.id) else {
+                self.secrets.ended(started.id);
                 continue;
             };
             if let PollState::Unidentified { due, priority, .. } = tracked.poll
@@ -158,6 +181,8 @@ impl Scheduler {
                 };
                 let object = started.id;
                 self.effects.push(Effect::Identify { object, secret });
+            } else {
+                self.secrets.ended(started.id);
             }
         }
     }
@@ -227,10 +252,13 @@ impl Scheduler {
         while let Some(NextCall { queue, started }) = self.calls.start(now.monotonic, |namespace| {
             !self.congested.contains(namespace)
         }) {
-            let Some(tracked) = self.objects.get_mut(&started.id) else {
-                continue;
-            };
-            let PollState::Queued { due, .. } = tracked.poll else {
+            let tracked = self.objects.get_mut(&started.id);
+            let due = tracked.as_ref().and_then(|tracked| match tracked.poll {
+                PollState::Queued { due, .. } => Some(due),
+                _ => None,
+            });
+            let (Some(tracked), Some(due)) = (tracked, due) else {
+                self.calls.ended(queue, true);
                 continue;
             };
             let is_requested = started.priority == Priority::Requested;
@@ -268,8 +296,7 @@ impl Scheduler {
         let Err(error) = result else {
             return self.calls.ended(queue, true);
         };
-        let is_silent = error.reason == Reason::TaskApiUnavailable && error.retry_after.is_none();
-        self.calls.ended(queue, !is_silent);
+        self.calls.ended(queue, !error.is_silence);
         match (error.reason, error.retry_after) {
             (Reason::Throttled, wait) => {
                 if let Some(wait) = wait {

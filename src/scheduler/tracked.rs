@@ -129,6 +129,8 @@ pub struct PendingWrite {
     pub had_conflict: bool,
     /// Whether the API server refused it: then it is retried ever more seldom.
     pub refused: bool,
+    /// Whether it holds a place for answers that wait.
+    pub holds_answer: bool,
     /// A call that ended while it is under way.
     pub meanwhile: Option<Occasion>,
     /// The Event to publish after the write. It is kept over retries: a write may succeed and its
@@ -160,6 +162,7 @@ impl PendingWrite {
             attempts: 0,
             had_conflict: false,
             refused: false,
+            holds_answer: false,
             meanwhile: None,
             note: None,
         }

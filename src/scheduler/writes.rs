@@ -10,6 +10,9 @@ use super::{
 };
 use crate::rules::{EventNote, Occasion, Verdict, WriteFailure, write_retry_delay};
 
+/// An object to which the API server answers 404 this often in a row is gone.
+const GONE_AFTER: u32 = 5;
+
 impl Scheduler {
     /// Has a status written as soon as a slot is free. What it says is decided then, from `occasion`.
     pub(super) fn await_write(&mut self, id: ObjectId, occasion: Occasion, now: Now) {
@@ -25,11 +28,35 @@ impl Scheduler {
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        match &mut tracked.write {
-            Some(write) => write.occasion = occasion,
-            None => tracked.write = Some(Box::new(PendingWrite::new(occasion, since))),
+        let is_answer = occasion.is_poll();
+        let write = match &mut tracked.write {
+            Some(write) => {
+                write.occasion = occasion;
+                write
+            }
+            none => none.insert(Box::new(PendingWrite::new(occasion, since))),
+        };
+        if is_answer && !write.holds_answer {
+            write.holds_answer = true;
+            let namespace = tracked.object.key.namespace.clone();
+            self.answers.take(&namespace);
+            if !self.answers.has_room(&namespace) {
+                self.congested.insert(namespace);
+            }
         }
         self.queue_write(id);
+    }
+
+    /// Ends what was to be written: it is, or needn't be.
+    pub(super) fn end_write(&mut self, id: ObjectId) -> Option<Box<PendingWrite>> {
+        self.leave_write_queue(id);
+        let tracked = self.objects.get_mut(&id)?;
+        let write = tracked.write.take()?;
+        if write.holds_answer {
+            let namespace = tracked.object.key.namespace.clone();
+            self.free_answer(&namespace);
+        }
+        Some(write)
     }
 
     /// Puts a write into its queue: what failed before waits apart, so that what the API server
@@ -56,12 +83,6 @@ impl Scheduler {
             _ => WritePriority::Change,
         };
         write.stage = WriteStage::Queued(self.writes.push(&namespace, id, priority));
-        if priority == WritePriority::Change {
-            self.answers.take(&namespace);
-            if !self.answers.has_room(&namespace) {
-                self.congested.insert(namespace);
-            }
-        }
     }
 
     /// Takes back a write that hasn't begun.
@@ -80,7 +101,6 @@ impl Scheduler {
             WriteStage::Queued(place) => {
                 write.stage = WriteStage::Open;
                 self.writes.remove(&namespace, place);
-                self.left_write_queue(&namespace, place.priority);
             }
             WriteStage::QueuedAgain(place) => {
                 write.stage = WriteStage::Open;
@@ -91,12 +111,9 @@ impl Scheduler {
         }
     }
 
-    /// A write left its queue. A namespace is called about again once at most half as many of its
+    /// An answer waits no more. A namespace is called about again once at most half as many of its
     /// answers wait as places are free.
-    fn left_write_queue(&mut self, namespace: &Arc<str>, priority: WritePriority) {
-        if priority != WritePriority::Change {
-            return;
-        }
+    fn free_answer(&mut self, namespace: &Arc<str>) {
         self.answers.give_back(namespace);
         let answers = &self.answers;
         let before = self.congested.len();
@@ -113,10 +130,7 @@ impl Scheduler {
         if let Some(WriteStage::Queued(place)) = write.map(|write| write.stage)
             && place.priority == WritePriority::Pending
         {
-            self.leave_write_queue(id);
-            if let Some(tracked) = self.objects.get_mut(&id) {
-                tracked.write = None;
-            }
+            self.end_write(id);
         }
     }
 
@@ -125,7 +139,6 @@ impl Scheduler {
         loop {
             let started = self.writes.start(all.clone(), |_| true);
             let id = if let Some(started) = started {
-                self.left_write_queue(&started.namespace, started.priority);
                 started.id
             } else if let Some(started) = self.retries.start(()..=(), |_| true) {
                 started.id
@@ -146,9 +159,7 @@ impl Scheduler {
         write.stage = WriteStage::Open;
         let occasion = write.occasion.clone();
         let Some(verdict) = self.judge(id, &occasion, now) else {
-            if let Some(tracked) = self.objects.get_mut(&id) {
-                tracked.write = None;
-            }
+            self.end_write(id);
             self.plan(id, AFTER_PANIC, now);
             return false;
         };
@@ -209,7 +220,7 @@ impl Scheduler {
         let stage = write.stage;
         match result {
             WriteResult::Written(object) => {
-                let write = tracked.write.take();
+                let write = self.end_write(id);
                 if let Some(note) = write.as_ref().and_then(|write| write.note.clone()) {
                     self.record(id, note, now);
                 }
@@ -235,7 +246,8 @@ impl Scheduler {
                     self.retry_later(id, WriteFailure::Transient, now);
                 }
             }
-            // Only the watch knows whether it's gone for good.
+            // The watch shows it; but one that began with a list may have missed it.
+            WriteResult::Gone if write.attempts >= GONE_AFTER => self.forget(id),
             WriteResult::Gone | WriteResult::Failed => {
                 write.reopen();
                 self.retry_later(id, WriteFailure::Transient, now);

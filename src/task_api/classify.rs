@@ -23,6 +23,7 @@ pub fn classify(
         reason,
         code: code.filter(|code| is_plain_word(code)).map(str::to_owned),
         detail: None,
+        is_silence: false,
         retry_after: retry_after
             .filter(|_| asks_to_wait)
             .and_then(|value| parse_retry_after(value, now)),

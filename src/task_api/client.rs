@@ -210,7 +210,10 @@ fn unreachable(error: &reqwest::Error) -> PollError {
         body = error.is_body() || error.is_decode(),
         "task API unreachable"
     );
-    PollError::new(Reason::TaskApiUnavailable)
+    PollError {
+        is_silence: true,
+        ..PollError::new(Reason::TaskApiUnavailable)
+    }
 }
 
 fn no_credentials(error: &CredentialsError) -> PollError {

@@ -139,3 +139,52 @@ fn few_secrets_are_read_at_a_time_and_half_of_them_for_one_namespace() {
     });
     identification(&stage.apply(other));
 }
+
+#[test]
+fn a_secret_that_is_no_longer_named_holds_no_place() {
+    let mut stage = stage_of_one_call_at_a_time();
+    let mut reads = Vec::new();
+    for number in 0..40 {
+        reads.extend(stage.apply(object_with_secret(&number.to_string(), "keys")));
+    }
+    assert_eq!(reads.len(), 16);
+    stage.after(scaleouttask_controller::rules::OVERDUE_AFTER);
+    for number in 16..40 {
+        let object = object_with_secret(&number.to_string(), "keys");
+        stage.apply(edited(&object, 2, |_| {}));
+    }
+    for read in reads {
+        let (object, secret) = identification(&[read]);
+        stage.handle(identified(object, secret, Ok("key")));
+    }
+    let mut reads = 0;
+    for number in 100..140 {
+        let effects = stage.apply(object_with_secret(&number.to_string(), "keys"));
+        let identifies = |effect: &&Effect| matches!(effect, Effect::Identify { .. });
+        reads += effects.iter().filter(identifies).count();
+    }
+    assert_eq!(reads, 16);
+}
+
+#[test]
+fn poll_requests_without_a_usable_secret_count_once_in_five_seconds_too() {
+    let mut stage = stage_of_one_call_at_a_time();
+    let mut reads = 0;
+    let mut effects = stage.apply(object_with_secret("a", "missing"));
+    for tenth in 0..100 {
+        while let Some(effect) = effects.pop() {
+            match effect {
+                Effect::Identify { object, secret } => {
+                    reads += 1;
+                    let missing = Err(Reason::CredentialsInvalid);
+                    effects.extend(stage.handle(identified(object, secret, missing)));
+                }
+                Effect::Write(write) => effects.extend(stage.land(&write)),
+                other => panic!("{other:?}"),
+            }
+        }
+        stage.after(std::time::Duration::from_millis(100));
+        effects = stage.request("ns/a", tenth);
+    }
+    assert!((2..=4).contains(&reads), "{reads} in 10 s");
+}

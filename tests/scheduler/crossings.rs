@@ -8,7 +8,7 @@ use scaleouttask_controller::{
 };
 
 use crate::fixtures::{
-    Stage, answer, edited, failure, object, only_call, only_write, reason, stage,
+    Stage, answer, calls, edited, failure, object, only_call, only_write, reason, stage,
     stage_of_one_call_at_a_time, wait, writes, written,
 };
 
@@ -207,4 +207,67 @@ fn while_stopping_no_object_becomes_pending_and_what_is_known_is_written() {
     assert_eq!(again.id, known[0].id);
     assert!(stage.land(&again).is_empty());
     assert!(stage.scheduler.is_settled());
+}
+
+/// Objects whose writes of `Pending` fill all slots but for the last object's, which waits.
+fn stage_with_a_write_that_waits(concurrency: usize) -> (Stage, Vec<Call>) {
+    let mut stage = Stage::with(|limits| limits.concurrency = concurrency);
+    let mut first = Vec::new();
+    for number in 0..40 {
+        first.extend(calls(stage.apply(object(&number.to_string()))));
+    }
+    assert_eq!(writes(stage.after(OVERDUE_AFTER)).len(), 32);
+    (stage, first)
+}
+
+#[test]
+fn an_object_that_is_suspended_while_its_write_waits_is_not_called() {
+    let (mut stage, first) = stage_with_a_write_that_waits(1);
+    let suspended = edited(&object("39"), 2, |spec| spec.suspend = Some(true));
+    assert!(stage.apply(suspended).is_empty());
+    let mut under_way = first;
+    while let Some(call) = under_way.pop() {
+        assert_ne!(&*call.key.name, "39");
+        under_way.extend(calls(stage.end(&call, failure(Reason::AccessDenied))));
+    }
+    assert_eq!(stage.scheduler.calls().1, 0);
+}
+
+#[test]
+fn while_stopping_a_failed_write_is_waited_for_and_nothing_wakes_in_vain() {
+    let mut stage = Stage::with(|limits| limits.requests_per_second = 1.0);
+    let call = only_call(stage.apply(object("a")));
+    let write = only_write(stage.end(&call, answer("running")));
+    assert!(stage.apply(object("b")).is_empty(), "its rate is used up");
+    stage.handle(Input::Stopping);
+    stage.handle(Input::WriteEnded(write.id, WriteResult::Failed));
+    assert!(!stage.scheduler.is_settled());
+    let again = loop {
+        let effects = stage.next();
+        if !effects.is_empty() {
+            break only_write(effects);
+        }
+    };
+    stage.land(&again);
+    assert!(stage.scheduler.is_settled());
+    stage.after(std::time::Duration::from_mins(1));
+    let wake = stage.scheduler.next_wake();
+    assert!(wake.is_none_or(|at| at > stage.now.monotonic), "{wake:?}");
+}
+
+#[test]
+fn a_status_that_is_never_written_has_no_event() {
+    let mut stage = stage();
+    let call = only_call(stage.apply(object("a")));
+    let write = only_write(stage.end(&call, answer("success")));
+    let mut deleting = object("a");
+    deleting.deleting = true;
+    deleting.resource_version = "9".into();
+    let conflict = WriteResult::Conflict(Box::new(deleting));
+    assert!(
+        stage
+            .handle(Input::WriteEnded(write.id, conflict))
+            .is_empty()
+    );
+    assert!(stage.events.is_empty(), "{:?}", stage.events);
 }

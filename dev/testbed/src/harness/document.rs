@@ -8,7 +8,7 @@ use crate::repository;
 const HEADING: &str = "\
 # Benchmarks
 
-Each section is written by the benchmark that it tells of.
+Each section is written by its benchmark.
 ";
 
 /// Writes a section of `docs/benchmarks.md`, and replaces the one of the same name if there is one.

@@ -1,0 +1,37 @@
+//! What a call of the task API ends with.
+
+use std::time::Duration;
+
+use super::{Reason, Task};
+
+/// How a call ended: with what the API says of the task, or without.
+pub type PollResult = Result<Task, PollError>;
+
+/// Why a call brought no answer about the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollError {
+    /// The kind of error; it decides what follows.
+    pub reason: Reason,
+    /// The API's error code, if it is a plain word.
+    pub code: Option<String>,
+    /// What is wrong and how to mend it, where the reason alone doesn't say. Never text of a body.
+    pub detail: Option<String>,
+    /// How long the API asked to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether nothing answered at all: such a call may take its whole time-out.
+    pub is_silence: bool,
+}
+
+impl PollError {
+    /// An error of this kind, with nothing more known.
+    #[must_use]
+    pub const fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            code: None,
+            detail: None,
+            retry_after: None,
+            is_silence: false,
+        }
+    }
+}
