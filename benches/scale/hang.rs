@@ -8,12 +8,12 @@ use std::{
 
 use tokio::time::sleep;
 
+use testbed::hanging::HangingServers;
 use testbed::harness::{Cluster, Controller, Result, Spec, gaps, number, percentile, seconds};
 
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, spec},
-    hanging::Hanging,
 };
 
 /// In the region that answers.
@@ -36,7 +36,7 @@ const TURN: &str = "le=\"0.1\"";
 
 pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Result<()> {
     let fleet = Fleet::created(cluster, "hang", HEALTHY, INTERVAL).await?;
-    let hanging = Hanging::start(REGIONS, CONNECTIONS).await?;
+    let hanging = HangingServers::start(REGIONS).await?;
     let mut launch = fleet.launch(program);
     let endpoints = hanging.addresses().iter().enumerate();
     let endpoints = endpoints
@@ -49,16 +49,16 @@ pub async fn run(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Re
 
     cluster.create(&fleet.namespace, hung()).await?;
     sleep(SETTLED).await;
-    let (calls, writes) = (hanging.total(), cluster.writes().await?.total());
+    let (calls, writes) = (hanging.accepted(), cluster.writes().await?.total());
     let beside = healthy(&fleet, &mut controller).await?;
-    let calls = hanging.total() - calls;
+    let calls = hanging.accepted() - calls;
     let writes = cluster.writes().await?.total() - writes;
 
     let title = format!("{HEALTHY} objects beside {OBJECTS} in {REGIONS} regions that hang");
-    let connections = number(hanging.most());
+    let connections = number(hanging.most_open());
     let line = Line::new(&title, "connections to those, most", connections);
     figures.add(line.at_most(Some(number(CONNECTIONS))));
-    let calls = number(usize::try_from(calls)?);
+    let calls = number(calls);
     figures.add(Line::new(&title, "calls to those", calls));
     let line = Line::new(&title, "writes to the API server", writes);
     figures.add(line);

@@ -6,7 +6,6 @@ mod burst;
 mod figures;
 mod fleet;
 mod hang;
-mod hanging;
 mod idle;
 mod instances;
 mod large;
