@@ -191,9 +191,9 @@ async fn a_webhook_that_hangs_for_one_namespace_delays_no_other() {
     let _rule = rule.unwrap();
     let asked = server.accepted();
     fill(&world, namespace, "hangs", HANGING, "1h").await;
-    until_polled(&world, "hangs", HANGING).await;
+    // As many as one namespace may have under way; others aren't even asked about.
     eventually("writes hang", || async {
-        server.accepted() > asked && server.open() > 0
+        server.accepted() > asked && server.open() >= 32
     })
     .await;
     let pause = Duration::from_secs(1);
