@@ -12,7 +12,7 @@ use testbed::{
 use super::{Row, Rows, count, ground::Ground, newcomers::Slowest};
 
 const HANGING: usize = 200;
-/// All 200 are asked about by then, and their writes hang.
+/// By then as many are asked about as a namespace may have unwritten, and writes hang.
 const SETTLING: Duration = Duration::from_secs(5);
 
 pub async fn run(
