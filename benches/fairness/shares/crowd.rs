@@ -31,8 +31,7 @@ pub async fn run(
     ground.fill(&ground.calm, "few", FEW, "15s").await?;
     // All are due at once, as after a restart.
     let begin = Instant::now();
-    let rate = "--requests-per-second=20".to_owned();
-    let controller = ground.start(program, &[rate]).await?;
+    let controller = ground.start_with_rate(program, 20).await?;
     Window::pass(Duration::from_secs(settling)).await;
     let window = Window::pass(Duration::from_secs(measured)).await;
     let log = ground.api.request_log();

@@ -32,13 +32,11 @@ pub async fn run(
     quick: bool,
     mut rows: Rows,
 ) -> Result<Vec<Row>> {
-    let count = if quick { 10 } else { 30 };
     let ground = Ground::new(cluster, "events")?;
     ground.fill(&ground.noisy, "flaps", FLAPPING, "1h").await?;
-    let rate = "--requests-per-second=1000".to_owned();
-    let controller = ground.start(program, &[rate]).await?;
+    let controller = ground.start_with_rate(program, 1000).await?;
     Window::pass(SETTLING).await;
-    let alone = Slowest::of(&ground, "before", count).await?;
+    let alone = Slowest::of(&ground, "before", quick).await?;
 
     let rule = Rule::refuse_events(cluster.plane(), cluster.client(), &ground.noisy).await?;
     let objects = cluster.objects(&ground.noisy);
@@ -50,7 +48,7 @@ pub async fn run(
     );
     Window::pass(SETTLING).await;
     let (begin, made) = (Instant::now(), edits.made());
-    let beside = Slowest::of(&ground, "during", count).await?;
+    let beside = Slowest::of(&ground, "during", quick).await?;
     let made = number(edits.made() - made) / begin.elapsed().as_secs_f64();
     drop((edits, rule));
     rows.info("edits", None, made, per_second);

@@ -70,6 +70,12 @@ impl<'a> Ground<'a> {
         Controller::start(self.cluster, &launch).await
     }
 
+    /// Starts a controller that makes at most this many calls a second of an account.
+    pub async fn start_with_rate(&self, program: &Path, rate: u32) -> Result<Controller> {
+        let rate = format!("--requests-per-second={rate}");
+        self.start(program, &[rate]).await
+    }
+
     pub async fn end(self, mut controller: Controller) -> Result<()> {
         controller.check_running()?;
         controller.stop()?;

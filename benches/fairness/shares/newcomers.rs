@@ -20,8 +20,9 @@ pub struct Slowest {
 }
 
 impl Slowest {
-    /// Of so many, one a second.
-    pub async fn of(ground: &Ground<'_>, prefix: &str, count: usize) -> Result<Self> {
+    /// Of thirty, one a second; of ten where it has to be quick.
+    pub async fn of(ground: &Ground<'_>, prefix: &str, quick: bool) -> Result<Self> {
+        let count = if quick { 10 } else { 30 };
         let client = ground.cluster.client();
         let waits = newcomers(client, &ground.calm, prefix, count, PAUSE).await?;
         let slowest = |which: fn(&Wait) -> Duration| {

@@ -31,8 +31,7 @@ pub async fn run(
     let ground = Ground::new(cluster, "requests")?;
     ground.fill(&ground.noisy, "asking", 3, "1h").await?;
     ground.fill(&ground.calm, "other", 100, "2s").await?;
-    let rate = "--requests-per-second=20".to_owned();
-    let controller = ground.start(program, &[rate]).await?;
+    let controller = ground.start_with_rate(program, 20).await?;
     Window::pass(SETTLING).await;
     let before = Window::pass(measured).await;
 

@@ -21,18 +21,16 @@ pub async fn run(
     quick: bool,
     mut rows: Rows,
 ) -> Result<Vec<Row>> {
-    let newcomers = if quick { 10 } else { 30 };
     let ground = Ground::new(cluster, "webhook")?;
-    let rate = "--requests-per-second=1000".to_owned();
-    let controller = ground.start(program, &[rate]).await?;
-    let alone = Slowest::of(&ground, "before", newcomers).await?;
+    let controller = ground.start_with_rate(program, 1000).await?;
+    let alone = Slowest::of(&ground, "before", quick).await?;
 
     let server = HangingServers::start(1).await?;
     let (plane, client) = (cluster.plane(), cluster.client());
     let rule = Rule::hang_status_writes(plane, client, &ground.noisy, &server).await?;
     ground.fill(&ground.noisy, "hangs", HANGING, "1h").await?;
     Window::pass(SETTLING).await;
-    let beside = Slowest::of(&ground, "during", newcomers).await?;
+    let beside = Slowest::of(&ground, "during", quick).await?;
     drop(rule);
     rows.info(
         "writes that hang, most",
