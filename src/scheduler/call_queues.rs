@@ -76,8 +76,6 @@ struct CallQueue {
     answers: bool,
     /// When its last call began.
     used_at: Duration,
-    /// How many that wait are requested.
-    requested: usize,
     /// Whether the last call was a requested one.
     was_requested: bool,
     /// The object whose call last ended in a 5xx that asked for a wait, and until when.
@@ -160,7 +158,6 @@ impl CallQueues {
             state: State::Idle,
             answers: false,
             used_at: Duration::ZERO,
-            requested: 0,
             was_requested: false,
             waits_after_error: None,
         };
@@ -228,7 +225,6 @@ impl CallQueues {
     ) -> Option<Place<Priority>> {
         let queue = self.queues.get_mut(&id)?;
         let place = queue.waiting.push(namespace, object, priority);
-        queue.requested += usize::from(priority == Priority::Requested);
         self.waiting += 1;
         // Another namespace may have room for an answer.
         if matches!(queue.state, State::Idle | State::Held) {
@@ -247,10 +243,9 @@ impl CallQueues {
         let Some(queue) = self.queues.get_mut(&id) else {
             return place;
         };
-        let priority = Priority::Requested;
-        let moved = queue.waiting.prioritize(namespace, place, priority);
-        queue.requested += usize::from(moved != place && place.priority != priority);
-        moved
+        queue
+            .waiting
+            .prioritize(namespace, place, Priority::Requested)
     }
 
     /// Takes a call back that waits.
@@ -260,11 +255,7 @@ impl CallQueues {
         };
         let before = queue.waiting.len();
         queue.waiting.remove(namespace, place);
-        let removed = before - queue.waiting.len();
-        self.waiting -= removed;
-        if place.priority == Priority::Requested {
-            queue.requested -= removed;
-        }
+        self.waiting -= before - queue.waiting.len();
         if queue.waiting.is_empty() {
             self.refresh(id);
         }
@@ -455,7 +446,7 @@ impl CallQueue {
         fairness: Fairness,
         has_room: impl Fn(&str) -> bool,
     ) -> Option<Started<Priority>> {
-        let others_wait = self.waiting.len() > self.requested;
+        let others_wait = self.waiting.len() > self.waiting.len_of(Priority::Requested);
         let first = if self.was_requested && others_wait && fairness.requests_take_turns {
             Priority::Throttled
         } else {
@@ -470,7 +461,6 @@ impl CallQueue {
                     .pop(Priority::Requested..=Priority::Due, &has_room)
             })?;
         self.was_requested = started.priority == Priority::Requested;
-        self.requested -= usize::from(self.was_requested);
         self.limiter.spend();
         self.in_flight += 1;
         Some(started)

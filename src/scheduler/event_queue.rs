@@ -56,8 +56,6 @@ pub struct EventQueue {
     dropped: u64,
     /// Whether Events wait for no statuses any more.
     hurries: bool,
-    /// How many are late.
-    late: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +79,6 @@ impl EventQueue {
             timers: BTreeSet::new(),
             dropped: 0,
             hurries: false,
-            late: 0,
         }
     }
 
@@ -130,10 +127,8 @@ impl EventQueue {
         if let Some(note) = self.notes.get_mut(&id) {
             let namespace = &note.publication.key.namespace;
             if let Some(place) = note.place.take() {
-                self.late -= usize::from(place.priority == EventPriority::Late);
                 self.work.remove(namespace, place);
             }
-            self.late += usize::from(priority == EventPriority::Late);
             note.place = Some(self.work.push(namespace, id, priority));
         }
     }
@@ -155,13 +150,12 @@ impl EventQueue {
         let all = EventPriority::Late..=EventPriority::New;
         let hurries = self.hurries;
         let may_start = |namespace: &str| hurries || !writes_wait(namespace);
-        let first = if self.late > 0 {
+        let first = if self.work.len_of(EventPriority::Late) > 0 {
             self.work.start(late, |_| true)
         } else {
             None
         };
         let started = first.or_else(|| self.work.start(all, may_start))?;
-        self.late -= usize::from(started.priority == EventPriority::Late);
         self.set_due(started.id, None);
         let note = self.notes.get_mut(&started.id)?;
         note.place = None;

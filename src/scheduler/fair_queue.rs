@@ -11,6 +11,8 @@ pub struct FairQueue<P> {
     namespaces: BTreeMap<Arc<str>, Waiting<P>>,
     /// The namespaces in which something waits, next first.
     turns: BTreeMap<u64, Arc<str>>,
+    /// How many wait with each priority.
+    by_priority: BTreeMap<P, usize>,
     len: usize,
     /// Counts turns and places. Starts anew whenever nothing waits.
     count: u64,
@@ -38,6 +40,7 @@ impl<P: Copy + Ord> FairQueue<P> {
         Self {
             namespaces: BTreeMap::new(),
             turns: BTreeMap::new(),
+            by_priority: BTreeMap::new(),
             len: 0,
             count: 0,
             takes_turns: fairness.namespaces_take_turns,
@@ -58,7 +61,7 @@ impl<P: Copy + Ord> FairQueue<P> {
             number: turn,
         };
         waiting.ids.insert(place, id);
-        self.len += 1;
+        self.added(priority);
         place
     }
 
@@ -67,14 +70,14 @@ impl<P: Copy + Ord> FairQueue<P> {
         let Some(waiting) = self.namespaces.get_mut(namespace) else {
             return;
         };
-        if waiting.ids.remove(&place).is_some() {
-            self.len -= 1;
+        if waiting.ids.remove(&place).is_none() {
+            return;
         }
         if waiting.ids.is_empty() {
             self.turns.remove(&waiting.turn);
             self.namespaces.remove(namespace);
-            self.restart_if_empty();
         }
+        self.removed(place.priority);
     }
 
     /// Gives an ID that waits another priority. Its namespace keeps its turn.
@@ -91,6 +94,8 @@ impl<P: Copy + Ord> FairQueue<P> {
         if let Some(id) = waiting.ids.remove(&place) {
             waiting.ids.insert(moved, id);
         }
+        self.added(priority);
+        self.removed(place.priority);
         moved
     }
 
@@ -123,16 +128,15 @@ impl<P: Copy + Ord> FairQueue<P> {
         let namespace = self.turns.remove(&turn)?;
         let waiting = self.namespaces.get_mut(&namespace)?;
         waiting.ids.remove(&place);
-        self.len -= 1;
         if waiting.ids.is_empty() {
             self.namespaces.remove(&namespace);
-            self.restart_if_empty();
         } else {
             self.count += 1;
             waiting.turn = self.count;
             self.turns.insert(self.count, namespace.clone());
         }
         let priority = place.priority;
+        self.removed(priority);
         Some(Started {
             id,
             namespace,
@@ -157,6 +161,11 @@ impl<P: Copy + Ord> FairQueue<P> {
         self.len
     }
 
+    /// How many wait with that priority.
+    pub fn len_of(&self, priority: P) -> usize {
+        self.by_priority.get(&priority).copied().unwrap_or_default()
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -169,7 +178,16 @@ impl<P: Copy + Ord> FairQueue<P> {
         first.is_some_and(|(place, _)| place.priority <= priority)
     }
 
-    fn restart_if_empty(&mut self) {
+    fn added(&mut self, priority: P) {
+        self.len += 1;
+        *self.by_priority.entry(priority).or_default() += 1;
+    }
+
+    fn removed(&mut self, priority: P) {
+        self.len -= 1;
+        if let Some(count) = self.by_priority.get_mut(&priority) {
+            *count -= 1;
+        }
         if self.len == 0 {
             self.count = 0;
         }
@@ -251,6 +269,7 @@ mod tests {
         queue.push(&"c".into(), 4, 1);
         assert_eq!(queue.pop(0..=9, |_| true).unwrap().id, 1);
         queue.prioritize("b", place, 0);
+        assert_eq!([queue.len_of(0), queue.len_of(1), queue.len()], [1, 2, 3]);
         assert_eq!(drain(&mut queue), [2, 4, 3]);
     }
 

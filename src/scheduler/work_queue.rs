@@ -37,6 +37,11 @@ impl<P: Copy + Ord> WorkQueue<P> {
         self.queue.remove(namespace, place);
     }
 
+    /// See [`FairQueue::len_of`].
+    pub fn len_of(&self, priority: P) -> usize {
+        self.queue.len_of(priority)
+    }
+
     /// See [`FairQueue::waits`].
     pub fn waits(&self, namespace: &str, priority: P) -> bool {
         self.queue.waits(namespace, priority)
