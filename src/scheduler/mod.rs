@@ -291,14 +291,12 @@ impl Scheduler {
         }
     }
 
-    /// Everything is looked at as after a restart.
+    /// Everything is looked at as after a restart, some in each turn.
     fn take_the_lead(&mut self, now: Now) {
         self.leads = true;
         self.term += 1;
-        let ids: Vec<ObjectId> = self.objects.keys().copied().collect();
-        for id in ids {
-            self.welcome(id, now);
-        }
+        let first_look = |id: &ObjectId| (now.monotonic, *id, Timer::FirstLook);
+        self.timers.extend(self.objects.keys().map(first_look));
     }
 
     /// Objects get new IDs, so that the end of what is still under way is nothing to this term.
@@ -347,6 +345,7 @@ impl Scheduler {
                 self.timers.pop_first();
                 left -= 1;
                 match timer {
+                    Timer::FirstLook => self.welcome(id, now),
                     Timer::Planned => self.is_due(id, at, now),
                     Timer::Overdue => self.is_overdue(id, now),
                     Timer::Retry => self.retry_write(id, at),

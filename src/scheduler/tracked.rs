@@ -13,6 +13,8 @@ use crate::rules::{EventNote, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Oc
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
+    /// The object is looked at for the first time in this term.
+    FirstLook,
     /// What is planned for the object.
     Planned,
     /// The object has been without an answer for too long.

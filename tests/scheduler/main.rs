@@ -8,5 +8,6 @@ mod elections;
 mod events;
 mod fairness;
 mod fixtures;
+mod terms;
 
 mod simulation;
