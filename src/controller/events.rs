@@ -133,7 +133,7 @@ fn event_of(publication: Publication) -> Event {
             kind: Some(ScaleOutTask::kind(&()).into_owned()),
             name: Some(key.name.to_string()),
             namespace: Some(key.namespace.to_string()),
-            uid: Some(uid.into()),
+            uid: Some(uid.to_string()),
             ..ObjectReference::default()
         }),
         ..Event::default()

@@ -1,6 +1,6 @@
 //! Watching the objects: one watch for each namespace, or one for all.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use futures::{
@@ -58,7 +58,6 @@ fn watch_one(
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let mut log = WatchLog::default();
-    let mut translator = Translator::new(id);
     Listing::watch(api, config)
         .backoff(Patience::default())
         .filter_map(move |result| {
@@ -68,7 +67,7 @@ fn watch_one(
                     if !matches!(event, watcher::Event::Init) {
                         log.works();
                     }
-                    Some(translator.translate(event))
+                    Some(input_of(id, event))
                 }
                 Err(error) => {
                     log.fails(&error);
@@ -184,57 +183,31 @@ fn is_refused_stream(error: &watcher::Error) -> bool {
     matches!(status.code, 400 | 422)
 }
 
-/// From events of a watch to inputs of the scheduler.
-struct Translator {
-    watch: usize,
-    /// The namespace of the last object. Lists come in order of namespaces, so that the name of each is
-    /// kept once.
-    namespace: Arc<str>,
+/// From an event of a watch to an input of the scheduler.
+fn input_of(watch: usize, event: watcher::Event<PartialTask>) -> Input {
+    match event {
+        watcher::Event::Init => Input::Relisting(watch),
+        watcher::Event::InitDone => Input::ListingDone(watch),
+        watcher::Event::InitApply(task) => read(task, |object| Input::Listed(watch, object)),
+        watcher::Event::Apply(task) => read(task, |object| Input::Applied(watch, object)),
+        watcher::Event::Delete(task) => Input::Gone(task.key()),
+    }
 }
 
-impl Translator {
-    fn new(watch: usize) -> Self {
-        Self {
-            watch,
-            namespace: "".into(),
-        }
-    }
-
-    fn translate(&mut self, event: watcher::Event<PartialTask>) -> Input {
-        let watch = self.watch;
-        match event {
-            watcher::Event::Init => Input::Relisting(watch),
-            watcher::Event::InitDone => Input::ListingDone(watch),
-            watcher::Event::InitApply(task) => {
-                self.read(task, |object| Input::Listed(watch, object))
-            }
-            watcher::Event::Apply(task) => self.read(task, |object| Input::Applied(watch, object)),
-            watcher::Event::Delete(task) => Input::Gone(task.key()),
-        }
-    }
-
-    /// An object that can't be read is left alone until it can.
-    fn read(&mut self, task: PartialTask, input: impl FnOnce(Box<Object>) -> Input) -> Input {
-        let key = task.key();
-        match task.object {
-            Ok(mut object) => {
-                if object.key.namespace == self.namespace {
-                    object.key.namespace = self.namespace.clone();
-                } else {
-                    self.namespace = object.key.namespace.clone();
-                }
-                input(object)
-            }
-            Err(error) => {
-                let ObjectKey { namespace, name } = &key;
-                warn!(
-                    %namespace,
-                    %name,
-                    error,
-                    "the object can't be read and is left alone: is the CRD of another version?"
-                );
-                Input::Gone(key)
-            }
+/// An object that can't be read is left alone until it can.
+fn read(task: PartialTask, input: impl FnOnce(Box<Object>) -> Input) -> Input {
+    let key = task.key();
+    match task.object {
+        Ok(object) => input(object),
+        Err(error) => {
+            let ObjectKey { namespace, name } = &key;
+            warn!(
+                %namespace,
+                %name,
+                error,
+                "the object can't be read and is left alone: is the CRD of another version?"
+            );
+            Input::Gone(key)
         }
     }
 }
@@ -327,23 +300,9 @@ mod tests {
 
     #[test]
     fn an_object_that_cannot_be_read_is_left_alone_and_stops_nothing() {
-        let mut translator = Translator::new(0);
-        let bad = translator.translate(watcher::Event::Apply(task(&json!(5))));
+        let bad = input_of(0, watcher::Event::Apply(task(&json!(5))));
         assert!(matches!(bad, Input::Gone(key) if key.to_string() == "ns/one"));
-        let good = translator.translate(watcher::Event::Apply(task(&json!("T-1"))));
+        let good = input_of(0, watcher::Event::Apply(task(&json!("T-1"))));
         assert!(matches!(good, Input::Applied(0, object) if &*object.spec.task_id == "T-1"));
-    }
-
-    #[test]
-    fn the_name_of_a_namespace_is_kept_once() {
-        let mut translator = Translator::new(0);
-        let mut namespace = || {
-            let applied = translator.translate(watcher::Event::Apply(task(&json!("T-1"))));
-            match applied {
-                Input::Applied(_, object) => object.key.namespace,
-                other => panic!("not applied: {other:?}"),
-            }
-        };
-        assert!(Arc::ptr_eq(&namespace(), &namespace()));
     }
 }

@@ -182,7 +182,10 @@ mod tests {
             assert_eq!(object.spec, whole.spec.into());
             assert_eq!(object.status, whole.status.unwrap_or_default().into());
             assert_eq!(object.key.to_string(), "ns/one");
-            assert_eq!((&*object.uid, &*object.resource_version), ("u", "7"));
+            assert_eq!(
+                (object.uid, object.resource_version),
+                ("u".into(), "7".into())
+            );
             assert_eq!(object.generation, 3);
             let request = "now".repeat(100)[..64].to_owned();
             assert_eq!(object.poll_request.as_deref(), Some(&*request));

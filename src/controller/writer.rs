@@ -110,21 +110,21 @@ async fn delete(client: &Client, deletion: &Deletion) -> Result<(), ApiError> {
 /// The body of a patch.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
-    metadata: Version<'a>,
+    metadata: Version,
     status: StatusPatch<'a>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Version<'a> {
-    resource_version: &'a str,
+struct Version {
+    resource_version: String,
 }
 
 impl<'a> Body<'a> {
     fn of(write: &'a Write) -> Self {
         Self {
             metadata: Version {
-                resource_version: &write.object.resource_version,
+                resource_version: write.object.resource_version.to_string(),
             },
             status: StatusPatch {
                 from: &write.object.status,

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::time::elapsed;
+use super::{Uid, time::elapsed};
 
 /// The longest pause that a `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
@@ -53,7 +53,7 @@ pub fn slow_delay(seed: u64) -> Duration {
 
 /// How long from a poll to the next: to the object's own moment of the interval, so that objects
 /// stay spread evenly, however many began at once. A moment that is about now has been used.
-fn poll_delay(interval: Duration, uid: &str, asked_at: Timestamp) -> Duration {
+fn poll_delay(interval: Duration, uid: &Uid, asked_at: Timestamp) -> Duration {
     let wait = phase(interval, uid, asked_at);
     if wait < interval.mul_f64(0.05) {
         interval
@@ -64,13 +64,13 @@ fn poll_delay(interval: Duration, uid: &str, asked_at: Timestamp) -> Duration {
 
 /// How long from `now` to the next poll. Counted from when the API was asked: the answer may have
 /// waited to be written.
-pub fn next_poll(interval: Duration, uid: &str, asked_at: Timestamp, now: Timestamp) -> Duration {
+pub fn next_poll(interval: Duration, uid: &Uid, asked_at: Timestamp, now: Timestamp) -> Duration {
     poll_delay(interval, uid, asked_at).saturating_sub(elapsed(asked_at, now))
 }
 
 /// How long until an object's own moment within its interval, by UID. The moment is one of the
 /// calendar, so that no number of restarts puts it off.
-pub fn phase(interval: Duration, uid: &str, now: Timestamp) -> Duration {
+pub fn phase(interval: Duration, uid: &Uid, now: Timestamp) -> Duration {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
     let moment = interval.mul_f64(unit(hasher.finish())).as_nanos();
@@ -110,16 +110,16 @@ mod tests {
             prop_assert!((270.0..=330.0).contains(&slow_delay(seed).as_secs_f64()));
             let interval = Duration::from_secs(secs);
             let now = Timestamp::from_second(i64::from(failures)).unwrap();
-            let delay = poll_delay(interval, &seed.to_string(), now);
+            let delay = poll_delay(interval, &seed.to_string().into(), now);
             prop_assert!(delay <= interval && delay >= interval.mul_f64(0.049));
             // From then on, the delay is the interval, also where a timer fires a bit off.
             let moment = now + delay;
-            let next = poll_delay(interval, &seed.to_string(), moment - Duration::from_millis(1));
+            let next = poll_delay(interval, &seed.to_string().into(), moment - Duration::from_millis(1));
             prop_assert!(next <= interval && next >= interval.mul_f64(0.949));
-            let wait = phase(interval, &seed.to_string(), now);
+            let wait = phase(interval, &seed.to_string().into(), now);
             prop_assert!(wait < interval);
             // A restart shortly before the moment doesn't put it off.
-            let half = phase(interval, &seed.to_string(), now + wait / 2);
+            let half = phase(interval, &seed.to_string().into(), now + wait / 2);
             prop_assert!(half + wait / 2 == wait);
         }
     }

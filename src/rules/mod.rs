@@ -8,6 +8,7 @@ mod conditions;
 mod duration;
 mod event_note;
 mod fingerprint;
+mod identity;
 mod messages;
 mod object;
 mod observe;
@@ -24,6 +25,7 @@ pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
 pub use duration::{DurationError, parse_duration};
 pub use event_note::EventNote;
 pub use fingerprint::Fingerprint;
+pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{
     Case, Memory, NOT_FOUND_GRACE, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,

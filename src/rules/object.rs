@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    ObjectStatus, Reason, Shown, Spec, first_chars, parse_duration, time::floor_to_second,
+    ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, first_chars, parse_duration,
+    time::floor_to_second,
 };
 
 /// How many characters of a poll request are compared and echoed.
@@ -65,9 +66,9 @@ pub struct Object {
     /// Namespace and name.
     pub key: ObjectKey,
     /// Unique over time; another object of the same name has another.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// The version of the object that this is.
-    pub resource_version: Box<str>,
+    pub resource_version: ResourceVersion,
     /// Counts the changes of the spec.
     pub generation: i64,
     /// When the object was created.

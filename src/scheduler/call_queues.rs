@@ -460,7 +460,7 @@ impl CallQueue {
                 self.waiting
                     .pop(Priority::Requested..=Priority::Due, &has_room)
             })?;
-        self.was_requested = started.priority == Priority::Requested;
+        self.was_requested = started.place.priority == Priority::Requested;
         self.limiter.spend();
         self.in_flight += 1;
         Some(started)

@@ -1,8 +1,8 @@
 //! Deciding about an object: what is written, and what is planned.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
 };
 
 use tracing::error;
@@ -10,7 +10,7 @@ use tracing::error;
 use super::{
     ObjectId, Scheduler, Timer,
     input::Now,
-    tracked::{Change, Tracked, WriteStage},
+    tracked::{Change, Overdue, WritePriority, WriteStage},
 };
 use crate::rules::{Case, Memory, Next, ObjectKey, Occasion, SLOW_RETRY, Verdict};
 
@@ -42,12 +42,13 @@ impl Scheduler {
         let change = tracked.note_change();
         if let Some(write) = &mut tracked.write {
             if change == Change::Object {
-                let occasion = std::mem::replace(&mut write.occasion, Occasion::Seen);
+                let occasion = mem::replace(&mut write.occasion, Occasion::Seen);
                 write.occasion = occasion.or_seen();
             }
             let is_passing = !write.refused && !write.had_conflict;
             // The API server answers again: no need to wait for the retry.
-            if write.stage == WriteStage::BackingOff && (is_passing || change == Change::Object) {
+            let backs_off = matches!(write.stage, WriteStage::BackingOff { .. });
+            if backs_off && (is_passing || change == Change::Object) {
                 self.queue_write(id);
             }
             if change == Change::Object {
@@ -72,7 +73,7 @@ impl Scheduler {
             if write.is_under_way() {
                 // A wait that ended meanwhile is nothing new once the write is through.
                 if occasion.is_poll() {
-                    write.meanwhile = Some(occasion);
+                    write.meanwhile = Some(Box::new(occasion));
                 }
                 return;
             }
@@ -118,32 +119,40 @@ impl Scheduler {
         };
         tracked.memory = memory;
         tracked.note_end();
+        let is_idle = tracked.is_idle();
         if tracked.object.shown().is_some() {
-            Self::end_overdue(&mut self.timers, id, tracked);
+            self.end_overdue(id);
         }
         match next {
             Some(next) => self.plan(id, next, now),
             // A wait that leaves the plan as it is, where there is none.
-            None if tracked.is_idle() => self.decide(id, Occasion::Seen, now),
+            None if is_idle => self.decide(id, Occasion::Seen, now),
             None => {}
         }
     }
 
-    /// An object without an answer for too long shows that it waits.
-    pub(super) fn is_overdue(&mut self, id: ObjectId, now: Now) {
-        if let Some(tracked) = self.objects.get_mut(&id) {
-            tracked.overdue_at = None;
-            self.decide(id, Occasion::Waited, now);
+    /// An object without an answer for too long shows that it waits, unless it will show more.
+    pub(super) fn is_overdue(&mut self, id: ObjectId) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        tracked.overdue = Overdue::No;
+        if tracked.write.is_none() {
+            let namespace = &tracked.object.key.namespace;
+            let place = self.writes.push(namespace, id, WritePriority::Pending);
+            tracked.overdue = Overdue::Queued(place);
         }
     }
 
-    pub(super) fn end_overdue(
-        timers: &mut std::collections::BTreeSet<(Duration, ObjectId, Timer)>,
-        id: ObjectId,
-        tracked: &mut Tracked,
-    ) {
-        if let Some(at) = tracked.overdue_at.take() {
-            timers.remove(&(at, id, Timer::Overdue));
+    /// It shows more, or will.
+    pub(super) fn end_overdue(&mut self, id: ObjectId) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        match mem::replace(&mut tracked.overdue, Overdue::No) {
+            Overdue::No => {}
+            Overdue::At(at) => drop(self.timers.remove(&(at, id, Timer::Overdue))),
+            Overdue::Queued(place) => self.writes.remove(&tracked.object.key.namespace, place),
         }
     }
 

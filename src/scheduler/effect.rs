@@ -5,7 +5,9 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{NoteId, ObjectId, QueueId};
-use crate::rules::{EventNote, Object, ObjectKey, ObjectStatus, Reason, TaskChange};
+use crate::rules::{
+    EventNote, Object, ObjectKey, ObjectStatus, Reason, ResourceVersion, TaskChange, Uid,
+};
 
 /// Something to do.
 #[derive(Clone, Debug)]
@@ -78,9 +80,9 @@ pub struct Deletion {
     /// The object's name.
     pub key: ObjectKey,
     /// A precondition.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// A precondition.
-    pub resource_version: Box<str>,
+    pub resource_version: ResourceVersion,
     /// How often it was refused before.
     pub attempts: u32,
 }
@@ -104,10 +106,10 @@ pub struct Publication {
     /// The object that it is about.
     pub key: ObjectKey,
     /// That object's UID.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// The version of the object before the change: with UID and reason it makes the Event's name,
     /// so that an Event that is published again is the same.
-    pub resource_version: Box<str>,
+    pub resource_version: ResourceVersion,
     /// What it says.
     pub note: EventNote,
     /// When the change was seen to be written.

@@ -135,12 +135,11 @@ impl<P: Copy + Ord> FairQueue<P> {
             waiting.turn = self.count;
             self.turns.insert(self.count, namespace.clone());
         }
-        let priority = place.priority;
-        self.removed(priority);
+        self.removed(place.priority);
         Some(Started {
             id,
             namespace,
-            priority,
+            place,
         })
     }
 
@@ -199,7 +198,8 @@ impl<P: Copy + Ord> FairQueue<P> {
 pub struct Started<P> {
     pub id: u64,
     pub namespace: Arc<str>,
-    pub priority: P,
+    /// Where it waited.
+    pub place: Place<P>,
 }
 
 #[cfg(test)]

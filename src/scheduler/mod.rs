@@ -14,6 +14,7 @@ mod fair_queue;
 mod input;
 mod limits;
 mod object_counts;
+mod object_ids;
 mod objects;
 mod polls;
 mod rate_limiter;
@@ -33,6 +34,7 @@ use self::{
     call_queues::CallQueues,
     event_queue::EventQueue,
     object_counts::Row,
+    object_ids::ObjectIds,
     shares::Shares,
     tracked::{PollState, Timer, Tracked, WritePriority},
     work_queue::WorkQueue,
@@ -85,10 +87,10 @@ pub struct Scheduler {
     config: Config,
     observe: Observe,
     objects: BTreeMap<ObjectId, Box<Tracked>>,
-    by_key: BTreeMap<ObjectKey, ObjectId>,
+    ids: ObjectIds,
     last_id: ObjectId,
     /// How often each watch began a list.
-    listings: BTreeMap<usize, u64>,
+    listings: BTreeMap<usize, u32>,
     timers: BTreeSet<(Duration, ObjectId, Timer)>,
     secrets: WorkQueue<()>,
     calls: CallQueues,
@@ -125,7 +127,7 @@ impl Scheduler {
             config,
             observe,
             objects: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            ids: ObjectIds::default(),
             last_id: 0,
             listings: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -215,8 +217,8 @@ impl Scheduler {
     /// Whether a call about that object is due and waits for its turn. For model checkers.
     #[must_use]
     pub fn waits_for_call(&self, key: &ObjectKey) -> bool {
-        let id = self.by_key.get(key);
-        let tracked = id.and_then(|id| self.objects.get(id));
+        let id = self.ids.get(key);
+        let tracked = id.and_then(|id| self.objects.get(&id));
         tracked.is_some_and(|tracked| matches!(tracked.poll, PollState::Queued { .. }))
     }
 
@@ -264,8 +266,8 @@ impl Scheduler {
             Input::ListingDone(watch) => self.drop_unlisted(watch),
             Input::Applied(watch, object) => self.apply(watch, *object, false, now),
             Input::Gone(key) => {
-                if let Some(id) = self.by_key.get(&key) {
-                    self.forget(*id);
+                if let Some(id) = self.ids.get(&key) {
+                    self.forget(id);
                 }
             }
             Input::Identified {
@@ -313,9 +315,9 @@ impl Scheduler {
         self.answers = Shares::new(slots.answers, fairness);
         self.congested.clear();
         self.events.abandon();
-        for tracked in mem::take(&mut self.objects).into_values() {
+        for mut tracked in mem::take(&mut self.objects).into_values() {
             self.last_id += 1;
-            self.by_key.insert(tracked.object.key.clone(), self.last_id);
+            self.ids.insert(&mut tracked.object.key, self.last_id);
             self.objects.insert(self.last_id, Box::new(tracked.reset()));
         }
     }
@@ -347,7 +349,7 @@ impl Scheduler {
                 match timer {
                     Timer::FirstLook => self.welcome(id, now),
                     Timer::Planned => self.is_due(id, at, now),
-                    Timer::Overdue => self.is_overdue(id, now),
+                    Timer::Overdue => self.is_overdue(id),
                     Timer::Retry => self.retry_write(id, at),
                 }
             }

@@ -1,12 +1,12 @@
 //! Which objects there are, as the watches show.
 
-use super::{ObjectId, Row, Scheduler, Timer, Tracked, input::Now};
+use super::{ObjectId, Row, Scheduler, Timer, Tracked, input::Now, tracked::Overdue};
 use crate::rules::Object;
 
 impl Scheduler {
     pub(super) fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
-        let known = self.by_key.get(&object.key).copied();
+        let known = self.ids.get(&object.key);
         let id = match known.and_then(|id| Some((id, self.objects.get_mut(&id)?))) {
             Some((id, tracked)) if tracked.object.uid == object.uid => {
                 tracked.listing = listing;
@@ -14,7 +14,11 @@ impl Scheduler {
                 // list is always right, also where it goes back: the cluster's data may have been
                 // restored.
                 let goes_back = listed && tracked.written_in != Some(listing);
-                if goes_back || !is_older(&object, &tracked.object) {
+                if goes_back
+                    || !object
+                        .resource_version
+                        .is_older_than(&tracked.object.resource_version)
+                {
                     tracked.replace(object, &mut self.counts);
                 }
                 id
@@ -28,10 +32,10 @@ impl Scheduler {
         self.reconsider(id, now);
     }
 
-    fn admit(&mut self, watch: usize, listing: u64, object: Object, now: Now) -> ObjectId {
+    fn admit(&mut self, watch: usize, listing: u32, mut object: Object, now: Now) -> ObjectId {
         self.last_id += 1;
         let id = self.last_id;
-        self.by_key.insert(object.key.clone(), id);
+        self.ids.insert(&mut object.key, id);
         self.counts.replace(None, Some(Row::of(&object)));
         let tracked = Box::new(Tracked::new(object, watch, listing));
         self.objects.insert(id, tracked);
@@ -52,7 +56,7 @@ impl Scheduler {
             && let Some(tracked) = self.objects.get_mut(&id)
             && let Some(at) = tracked.overdue_from(now.monotonic)
         {
-            tracked.overdue_at = Some(at);
+            tracked.overdue = Overdue::At(at);
             self.timers.insert((at, id, Timer::Overdue));
         }
     }
@@ -62,7 +66,7 @@ impl Scheduler {
         let Some(tracked) = self.objects.remove(&id) else {
             return;
         };
-        self.by_key.remove(&tracked.object.key);
+        self.ids.remove(&tracked.object.key);
         self.counts.replace(Some(Row::of(&tracked.object)), None);
         for (at, timer) in tracked.timers() {
             self.timers.remove(&(at, id, timer));
@@ -73,6 +77,7 @@ impl Scheduler {
     fn take_back(&mut self, id: ObjectId) {
         self.leave_call_queue(id);
         self.end_write(id);
+        self.end_overdue(id);
     }
 
     pub(super) fn drop_unlisted(&mut self, watch: usize) {
@@ -92,17 +97,12 @@ impl Scheduler {
     pub(super) fn accept(&mut self, id: ObjectId, object: Object) {
         if let Some(tracked) = self.objects.get_mut(&id)
             && tracked.object.uid == object.uid
-            && !is_older(&object, &tracked.object)
+            && !object
+                .resource_version
+                .is_older_than(&tracked.object.resource_version)
         {
             tracked.replace(object, &mut self.counts);
             tracked.written_in = self.listings.get(&tracked.watch).copied();
         }
     }
-}
-
-/// Whether `one` is surely an older version than `other`. Versions of one resource are numbers that
-/// grow; where they aren't, nothing is known.
-fn is_older(one: &Object, other: &Object) -> bool {
-    let version = |object: &Object| object.resource_version.parse::<u128>().ok();
-    matches!((version(one), version(other)), (Some(one), Some(other)) if one < other)
 }

@@ -261,7 +261,7 @@ impl Scheduler {
                 self.calls.ended(queue, true);
                 continue;
             };
-            let is_requested = started.priority == Priority::Requested;
+            let is_requested = started.place.priority == Priority::Requested;
             if is_requested {
                 tracked.requested_at = Some(now.monotonic);
             }

@@ -134,7 +134,7 @@ pub struct PendingWrite {
     /// Whether it holds a place for answers that wait.
     pub holds_answer: bool,
     /// A call that ended while it is under way.
-    pub meanwhile: Option<Occasion>,
+    pub meanwhile: Option<Box<Occasion>>,
     /// The Event to publish after the write. It is kept over retries: a write may succeed and its
     /// answer be lost.
     pub note: Option<EventNote>,
@@ -151,8 +151,8 @@ pub enum WriteStage {
     QueuedAgain(Place<()>),
     /// It is under way; this follows if it succeeds.
     UnderWay { memory: Memory, next: Option<Next> },
-    /// It failed, and waits to be retried.
-    BackingOff,
+    /// It failed, and is retried then.
+    BackingOff { until: Duration },
 }
 
 impl PendingWrite {
@@ -177,10 +177,21 @@ impl PendingWrite {
     /// To be decided again: on a call that ended meanwhile, if one did.
     pub fn reopen(&mut self) {
         if let Some(occasion) = self.meanwhile.take() {
-            self.occasion = occasion;
+            self.occasion = *occasion;
         }
         self.stage = WriteStage::Open;
     }
+}
+
+/// Whether an object that was never answered shows that it waits: [`OVERDUE_AFTER`] it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It shows something, or will as soon as it can.
+    No,
+    /// From then on, if no answer comes.
+    At(Duration),
+    /// That waits to be written, behind all else of its namespace.
+    Queued(Place<WritePriority>),
 }
 
 #[derive(Clone, Debug)]
@@ -188,20 +199,19 @@ pub struct Tracked {
     pub object: Object,
     pub watch: usize,
     /// The listing of its watch that last showed it.
-    pub listing: u64,
+    pub listing: u32,
     /// The listing during which its status was last written.
-    pub written_in: Option<u64>,
+    pub written_in: Option<u32>,
     pub memory: Memory,
     pub decided_on: DecidedOn,
     pub planned: Option<(Duration, Planned)>,
-    pub overdue_at: Option<Duration>,
+    pub overdue: Overdue,
     pub poll: PollState,
     /// Whether the API throttled its last call.
     pub was_throttled: bool,
     /// When the last call began that a poll request put forward.
     pub requested_at: Option<Duration>,
     pub write: Option<Box<PendingWrite>>,
-    pub retry_at: Option<Duration>,
     /// Deletions in a row that this version of the object was refused.
     pub refused_deletions: u32,
     /// Whether a deletion waits or is under way.
@@ -211,7 +221,7 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    pub fn new(object: Object, watch: usize, listing: u64) -> Self {
+    pub fn new(object: Object, watch: usize, listing: u32) -> Self {
         Self {
             object,
             watch,
@@ -220,12 +230,11 @@ impl Tracked {
             memory: Memory::default(),
             decided_on: DecidedOn::nothing(),
             planned: None,
-            overdue_at: None,
+            overdue: Overdue::No,
             poll: PollState::Idle,
             was_throttled: false,
             requested_at: None,
             write: None,
-            retry_at: None,
             refused_deletions: 0,
             is_being_deleted: false,
             events_used_until: Duration::ZERO,
@@ -293,8 +302,14 @@ impl Tracked {
     pub fn rebase(&mut self, by: Duration) {
         let earlier = |at: Duration| at.saturating_sub(by);
         self.planned = self.planned.map(|(at, planned)| (earlier(at), planned));
-        self.overdue_at = self.overdue_at.map(earlier);
-        self.retry_at = self.retry_at.map(earlier);
+        if let Overdue::At(at) = &mut self.overdue {
+            *at = earlier(*at);
+        }
+        if let Some(WriteStage::BackingOff { until }) =
+            self.write.as_mut().map(|one| &mut one.stage)
+        {
+            *until = earlier(*until);
+        }
         self.requested_at = self.requested_at.and_then(|at| at.checked_sub(by));
         self.events_used_until = earlier(self.events_used_until);
         match &mut self.poll {
@@ -309,8 +324,14 @@ impl Tracked {
 
     pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {
         let planned = self.planned.map(|(at, _)| (at, Timer::Planned));
-        let overdue = self.overdue_at.map(|at| (at, Timer::Overdue));
-        let retry = self.retry_at.map(|at| (at, Timer::Retry));
+        let overdue = match self.overdue {
+            Overdue::At(at) => Some((at, Timer::Overdue)),
+            Overdue::No | Overdue::Queued(_) => None,
+        };
+        let retry = match self.write.as_ref().map(|write| write.stage) {
+            Some(WriteStage::BackingOff { until }) => Some((until, Timer::Retry)),
+            _ => None,
+        };
         planned.into_iter().chain(overdue).chain(retry)
     }
 }

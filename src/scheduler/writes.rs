@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Effect, ObjectId, Scheduler, Timer, Write,
     decisions::AFTER_PANIC,
+    fair_queue::Place,
     input::{Now, WriteResult},
-    tracked::{PendingWrite, WritePriority, WriteStage},
+    tracked::{Overdue, PendingWrite, WritePriority, WriteStage},
 };
 use crate::rules::{EventNote, Occasion, Verdict, WriteFailure, write_retry_delay};
 
@@ -16,7 +17,6 @@ const GONE_AFTER: u32 = 5;
 impl Scheduler {
     /// Has a status written as soon as a slot is free. What it says is decided then, from `occasion`.
     pub(super) fn await_write(&mut self, id: ObjectId, occasion: Occasion, now: Now) {
-        self.leave_write_queue(id);
         let since = match &occasion {
             Occasion::Polled { started_at, .. } => {
                 let took = now.wall.duration_since(*started_at);
@@ -62,12 +62,10 @@ impl Scheduler {
     /// Puts a write into its queue: what failed before waits apart, so that what the API server
     /// doesn't take from some objects holds up no others.
     pub(super) fn queue_write(&mut self, id: ObjectId) {
+        self.leave_write_queue(id);
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        if let Some(at) = tracked.retry_at.take() {
-            self.timers.remove(&(at, id, Timer::Retry));
-        }
         let is_first_look = tracked.object.shown().is_none();
         let namespace = tracked.object.key.namespace.clone();
         let Some(write) = &mut tracked.write else {
@@ -90,9 +88,6 @@ impl Scheduler {
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        if let Some(at) = tracked.retry_at.take() {
-            self.timers.remove(&(at, id, Timer::Retry));
-        }
         let namespace = tracked.object.key.namespace.clone();
         let Some(write) = &mut tracked.write else {
             return;
@@ -106,7 +101,10 @@ impl Scheduler {
                 write.stage = WriteStage::Open;
                 self.retries.remove(&namespace, place);
             }
-            WriteStage::BackingOff => write.stage = WriteStage::Open,
+            WriteStage::BackingOff { until } => {
+                write.stage = WriteStage::Open;
+                self.timers.remove(&(until, id, Timer::Retry));
+            }
             WriteStage::Open | WriteStage::UnderWay { .. } => {}
         }
     }
@@ -126,6 +124,7 @@ impl Scheduler {
 
     /// Drops the write of `Pending` that waits.
     pub(super) fn drop_pending(&mut self, id: ObjectId) {
+        self.end_overdue(id);
         let write = self.objects.get(&id).and_then(|one| one.write.as_ref());
         if let Some(WriteStage::Queued(place)) = write.map(|write| write.stage)
             && place.priority == WritePriority::Pending
@@ -139,6 +138,10 @@ impl Scheduler {
         loop {
             let started = self.writes.start(all.clone(), |_| true);
             let id = if let Some(started) = started {
+                if !self.has_write(started.id, started.place, now) {
+                    self.end_slot(started.id);
+                    continue;
+                }
                 started.id
             } else if let Some(started) = self.retries.start(()..=(), |_| true) {
                 started.id
@@ -149,6 +152,24 @@ impl Scheduler {
                 self.end_slot(id);
             }
         }
+    }
+
+    /// Whether a place in the queue has a write behind it. That of an overdue object gets one now,
+    /// unless the object will show more.
+    fn has_write(&mut self, id: ObjectId, place: Place<WritePriority>, now: Now) -> bool {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return false;
+        };
+        if tracked.overdue != Overdue::Queued(place) {
+            return true;
+        }
+        tracked.overdue = Overdue::No;
+        let shows_more = tracked.write.is_some();
+        if !shows_more {
+            let write = PendingWrite::new(Occasion::Waited, now.monotonic);
+            tracked.write = Some(Box::new(write));
+        }
+        !shows_more
     }
 
     /// Decides what to write, on the newest version of the object; whether anything is.
@@ -175,11 +196,11 @@ impl Scheduler {
         if verdict.next.is_some() {
             self.unplan(id);
         }
+        // No need to show Pending any more: this write shows more.
+        self.end_overdue(id);
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        // No need to show Pending any more: this write shows more.
-        Self::end_overdue(&mut self.timers, id, tracked);
         let Some(write) = &mut tracked.write else {
             return;
         };
@@ -229,7 +250,7 @@ impl Scheduler {
                     self.settle(id, memory, next, now);
                 }
                 if let Some(occasion) = write.and_then(|write| write.meanwhile) {
-                    self.decide(id, occasion, now);
+                    self.decide(id, *occasion, now);
                 }
                 self.reconsider(id, now);
             }
@@ -273,20 +294,14 @@ impl Scheduler {
         };
         let at = now.monotonic + write_retry_delay(write.attempts, failure, seed);
         write.attempts = write.attempts.saturating_add(1);
-        write.stage = WriteStage::BackingOff;
-        tracked.retry_at = Some(at);
+        write.stage = WriteStage::BackingOff { until: at };
         self.timers.insert((at, id, Timer::Retry));
     }
 
     pub(super) fn retry_write(&mut self, id: ObjectId, at: Duration) {
-        let Some(tracked) = self.objects.get_mut(&id) else {
-            return;
-        };
-        if tracked
-            .retry_at
-            .take_if(|retry_at| *retry_at == at)
-            .is_some()
-        {
+        let write = self.objects.get(&id).and_then(|one| one.write.as_ref());
+        let stage = write.map(|write| write.stage);
+        if stage == Some(WriteStage::BackingOff { until: at }) {
             self.queue_write(id);
         }
     }

@@ -248,7 +248,7 @@ impl Process {
     }
 
     fn know(&mut self, object: &Object) {
-        let version = |object: &Object| object.resource_version.parse::<u64>().unwrap();
+        let version = |object: &Object| object.resource_version.to_string().parse::<u64>().unwrap();
         let known = &mut self.known[index_of(&object.key)];
         if known
             .as_ref()

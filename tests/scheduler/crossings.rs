@@ -71,7 +71,10 @@ fn a_first_conflict_stays_a_first_attempt_and_a_second_backs_off() {
         WriteResult::Conflict(Box::new(object))
     };
     let again = only_write(stage.handle(Input::WriteEnded(write.id, touched("5"))));
-    assert_eq!((again.attempts, &*again.object.resource_version), (0, "5"));
+    assert_eq!(
+        (again.attempts, again.object.resource_version),
+        (0, "5".into())
+    );
     let effects = stage.handle(Input::WriteEnded(write.id, touched("6")));
     assert!(
         effects.is_empty(),
@@ -79,8 +82,8 @@ fn a_first_conflict_stays_a_first_attempt_and_a_second_backs_off() {
     );
     let retried = only_write(stage.next());
     assert_eq!(
-        (retried.attempts, &*retried.object.resource_version),
-        (1, "6")
+        (retried.attempts, retried.object.resource_version),
+        (1, "6".into())
     );
 }
 

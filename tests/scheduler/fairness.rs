@@ -274,7 +274,7 @@ fn a_status_that_waited_is_decided_on_the_newest_object() {
     touched.resource_version = "77".into();
     assert!(stage.apply(touched).is_empty());
     let write = only_write(stage.land(&under_way[0]));
-    assert_eq!(&*write.object.resource_version, "77");
+    assert_eq!(write.object.resource_version, "77".into());
     assert_eq!(written(&write).reason(), Some(Reason::TaskRunning));
 }
 

@@ -106,7 +106,7 @@ impl Stage {
     /// A poll is requested by the annotation.
     pub fn request(&mut self, key: &str, request: u64) -> Vec<Effect> {
         let mut object = self.stored[key].clone();
-        let version: u64 = object.resource_version.parse().unwrap();
+        let version: u64 = object.resource_version.to_string().parse().unwrap();
         object.poll_request = Some(request.to_string().into());
         object.resource_version = (version + 1).to_string().into();
         self.apply(object)
@@ -195,7 +195,7 @@ pub fn edited(
 
 /// The object once the write landed.
 pub fn written(write: &Write) -> Object {
-    let version: u64 = write.object.resource_version.parse().unwrap();
+    let version: u64 = write.object.resource_version.to_string().parse().unwrap();
     Object {
         status: write.status.clone(),
         resource_version: (version + 1).to_string().into(),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How long the controller may take to become ready.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_mins(5);
 /// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often readiness is checked. Not too often, as checks slow down the controller.
