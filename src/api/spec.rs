@@ -70,6 +70,13 @@ use super::status::ScaleOutTaskStatus;
         priority = 1
     ),
     printcolumn(
+        name = "Target",
+        type_ = "string",
+        json_path = ".status.target.id",
+        description = "What the task works on, such as a node pool",
+        priority = 1
+    ),
+    printcolumn(
         name = "Cluster",
         type_ = "string",
         json_path = ".status.clusterId",

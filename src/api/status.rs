@@ -82,6 +82,19 @@ pub struct ScaleOutTaskStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
 
+    /// What the task works on, as the task API says, such as a node pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TaskTarget>,
+
+    /// What the task does one after the other, as the task API says; at most the first 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Vec<TaskStage>>,
+
+    /// What the task told of itself, in the order of time; at most 10: the newest, errors and
+    /// warnings before others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<TaskEventStatus>>,
+
     /// When the controller saw that the task finished.
     #[serde(
         default,
@@ -120,6 +133,9 @@ impl ScaleOutTaskStatus {
             instances,
             progress,
             error,
+            target,
+            stages,
+            events,
             observed_generation: _,
             finished_at: _,
             last_handled_poll_request: _,
@@ -129,6 +145,7 @@ impl ScaleOutTaskStatus {
         (cluster_id, task_type, current_stage, state).hash(hasher);
         (seconds(created), seconds(updated)).hash(hasher);
         (task_result, instances, progress, error).hash(hasher);
+        (target, stages, events).hash(hasher);
     }
 
     /// The names of the fields that come from the task API, as they are on the wire.
@@ -181,4 +198,71 @@ pub struct TaskError {
     /// The error in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What a task works on.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
+pub struct TaskTarget {
+    /// What kind of thing it is, such as nodepool.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<String>,
+    /// Its ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// One of the things that a task does.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStage {
+    /// How far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// When it began, as the task API writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// When it ended, as the task API writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// What it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Something that a task told of itself.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEventStatus {
+    /// When.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub time: Option<Time>,
+    /// How bad it is, such as error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// Why, in a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Who tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Hash for TaskEventStatus {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self {
+            time,
+            level,
+            reason,
+            message,
+            source,
+        } = self;
+        let second = time.as_ref().map(|time| time.0.as_second());
+        (second, level, reason, message, source).hash(hasher);
+    }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Uid, time::elapsed};
 
-/// The longest pause that a `Retry-After` can ask for.
+/// The longest pause that an answer can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How often an object is asked about that only a person can mend, ± 10%.
 pub const SLOW_RETRY: Duration = Duration::from_mins(5);

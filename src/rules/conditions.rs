@@ -1,17 +1,18 @@
-//! The three conditions, as kstatus, `kubectl wait` and GitOps tools read them.
+//! The conditions, as kstatus, `kubectl wait` and GitOps tools read them.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
 
-use super::{Reason, first_chars};
+use super::{Reason, text::shown};
 
 /// How many characters a condition's message has at most.
 const MESSAGE_CHARS: usize = 1024;
 const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
+const FINISHED: &str = "Finished";
 
 /// The status of the condition `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +50,9 @@ pub struct Summary {
     pub message: String,
 }
 
+/// Times of conditions have whole seconds: these are since 1970.
+type Second = i64;
+
 /// The controller's own conditions. They have one reason, message and generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -62,9 +66,11 @@ pub struct Shown {
     pub message: Box<str>,
     /// The generation of the spec that they speak of.
     generation: i64,
-    ready_since: Timestamp,
+    ready_since: Second,
     /// When the condition beside `Ready` became True.
-    abnormal_since: Timestamp,
+    abnormal_since: Second,
+    /// When `Finished` became True; none while the reason isn't final.
+    finished_since: Option<Second>,
     /// Whether the object's conditions are just these. Somebody may have edited them.
     is_exact: bool,
 }
@@ -99,20 +105,24 @@ impl Conditions {
         generation: i64,
         now: Timestamp,
     ) {
+        let now = now.as_second();
         let before = before.shown.as_ref();
+        let finished_before = before.and_then(|before| before.finished_since);
         let same_ready = before.filter(|before| before.ready == summary.ready);
         let same_abnormal = before.filter(|before| before.abnormal == summary.abnormal);
         self.shown = Some(Shown {
             ready: summary.ready,
             abnormal: summary.abnormal,
             reason: Some(summary.reason),
-            message: printable(first_chars(&summary.message, MESSAGE_CHARS)).into(),
+            // The task's own error may be in it.
+            message: shown(&summary.message, MESSAGE_CHARS).into(),
             generation,
             ready_since: same_ready.map_or(now, |before| before.ready_since),
             abnormal_since: match summary.abnormal {
-                Abnormal::None => Timestamp::UNIX_EPOCH,
+                Abnormal::None => 0,
                 _ => same_abnormal.map_or(now, |before| before.abnormal_since),
             },
+            finished_since: (summary.reason.is_final()).then(|| finished_before.unwrap_or(now)),
             is_exact: true,
         });
     }
@@ -134,8 +144,9 @@ impl Conditions {
 
 impl From<Vec<Condition>> for Conditions {
     fn from(list: Vec<Condition>) -> Self {
-        let is_own =
-            |condition: &Condition| matches!(&*condition.type_, READY | RECONCILING | STALLED);
+        let is_own = |condition: &Condition| {
+            matches!(&*condition.type_, READY | RECONCILING | STALLED | FINISHED)
+        };
         let (own, foreign): (Vec<_>, Vec<_>) = list.into_iter().partition(is_own);
         Self {
             shown: Shown::read(&own),
@@ -147,6 +158,7 @@ impl From<Vec<Condition>> for Conditions {
 impl Shown {
     fn read(own: &[Condition]) -> Option<Self> {
         let find = |type_: &str| own.iter().find(|condition| condition.type_ == type_);
+        let since = |condition: &Condition| condition.last_transition_time.0.as_second();
         let ready = find(READY)?;
         let (abnormal, beside) = match (find(STALLED), find(RECONCILING)) {
             (Some(stalled), _) => (Abnormal::Stalled, Some(stalled)),
@@ -163,8 +175,9 @@ impl Shown {
             reason: Reason::parse(&ready.reason),
             message: ready.message.as_str().into(),
             generation: ready.observed_generation.unwrap_or_default(),
-            ready_since: ready.last_transition_time.0,
-            abnormal_since: beside.map_or(Timestamp::UNIX_EPOCH, |one| one.last_transition_time.0),
+            ready_since: since(ready),
+            abnormal_since: beside.map_or(0, since),
+            finished_since: find(FINISHED).map(since),
             is_exact: false,
         };
         let rebuilt = shown.to_list();
@@ -174,13 +187,13 @@ impl Shown {
     }
 
     fn to_list(&self) -> Vec<Condition> {
-        let build = |type_: &str, status: &str, since: Timestamp| Condition {
+        let build = |type_: &str, status: &str, since: Second| Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: self.reason.map_or("", Reason::as_str).to_owned(),
             message: self.message.to_string(),
             observed_generation: Some(self.generation),
-            last_transition_time: Time(since),
+            last_transition_time: Time(Timestamp::from_second(since).unwrap_or_default()),
         };
         let status = match self.ready {
             Ready::True => "True",
@@ -194,17 +207,11 @@ impl Shown {
         };
         let ready = build(READY, status, self.ready_since);
         let beside = beside.map(|type_| build(type_, "True", self.abnormal_since));
-        [Some(ready), beside].into_iter().flatten().collect()
+        let finished = self.finished_since;
+        let finished = finished.map(|since| build(FINISHED, "True", since));
+        [Some(ready), beside, finished]
+            .into_iter()
+            .flatten()
+            .collect()
     }
-}
-
-/// The task's own error may be in a message: whatever would forge lines or turn text around in a
-/// log or a terminal becomes a blank.
-fn printable(message: &str) -> String {
-    let harmful =
-        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    message
-        .chars()
-        .map(|c| if harmful(c) { ' ' } else { c })
-        .collect()
 }

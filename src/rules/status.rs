@@ -6,66 +6,8 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Conditions, Fingerprint};
+use super::{Conditions, Fingerprint, TaskState};
 use crate::api::ScaleOutTaskStatus;
-
-/// The state of an object's task, from a closed set: the API's own is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TaskState {
-    /// The task was never read, or isn't shown.
-    Pending,
-    /// It goes on.
-    Running,
-    /// Somebody paused it.
-    Paused,
-    /// It succeeded.
-    Success,
-    /// It failed.
-    Fail,
-    /// Somebody canceled it.
-    Canceled,
-    /// A state that this version doesn't know.
-    Unknown,
-}
-
-impl TaskState {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Pending,
-        Self::Running,
-        Self::Paused,
-        Self::Success,
-        Self::Fail,
-        Self::Canceled,
-        Self::Unknown,
-    ];
-
-    /// The label in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Success => "success",
-            Self::Fail => "fail",
-            Self::Canceled => "canceled",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    fn of(status: &ScaleOutTaskStatus) -> Self {
-        match status.state.as_deref() {
-            None => Self::Pending,
-            Some("running") => Self::Running,
-            Some("paused") => Self::Paused,
-            Some("success") => Self::Success,
-            Some("fail") => Self::Fail,
-            Some("canceled" | "cancelled") => Self::Canceled,
-            Some(_) => Self::Unknown,
-        }
-    }
-}
 
 /// What is kept of a status: what something is decided on.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +36,7 @@ impl From<ScaleOutTaskStatus> for ObjectStatus {
     fn from(status: ScaleOutTaskStatus) -> Self {
         Self {
             observed_generation: status.observed_generation,
-            state: TaskState::of(&status),
+            state: state_of(&status),
             task: Fingerprint::of(&status),
             conditions: status.conditions.into(),
             finished_at: status.finished_at.map(|time| time.0),
@@ -106,7 +48,7 @@ impl From<ScaleOutTaskStatus> for ObjectStatus {
 impl ObjectStatus {
     /// Shows `task` and nothing else of a task.
     pub(super) fn set_task(&mut self, task: &ScaleOutTaskStatus) {
-        self.state = TaskState::of(task);
+        self.state = state_of(task);
         self.task = Fingerprint::of(task);
     }
 
@@ -115,6 +57,11 @@ impl ObjectStatus {
     pub fn was_read(&self) -> bool {
         self.state != TaskState::Pending
     }
+}
+
+fn state_of(status: &ScaleOutTaskStatus) -> TaskState {
+    let state = status.state.as_deref();
+    state.map_or(TaskState::Pending, TaskState::of)
 }
 
 /// What becomes of what a status shows of its task.

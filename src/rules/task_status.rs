@@ -3,8 +3,17 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Abnormal, Ready, Reason, Summary, first_chars, time::floor_to_second};
-use crate::api::{InstanceCounts, ScaleOutTaskStatus, TaskError, TaskResult};
+use super::{
+    Abnormal, Ready, Reason, Summary,
+    task_events::{Level, keep_most_telling},
+    task_state::{TaskState, normal_result, normal_state},
+    text::shown,
+    time::floor_to_second,
+};
+use crate::api::{
+    InstanceCounts, ScaleOutTaskStatus, TaskError, TaskEventStatus, TaskResult, TaskStage,
+    TaskTarget,
+};
 
 /// A task as the API describes it, not yet normalised or bounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,6 +36,12 @@ pub struct Task {
     pub results: Vec<Instance>,
     /// The task's own error: code and message.
     pub error: Option<(Option<String>, Option<String>)>,
+    /// What it works on.
+    pub target: Option<Target>,
+    /// What it does one after the other, in the API's order.
+    pub stages: Vec<Stage>,
+    /// What it told of itself, in the API's order.
+    pub events: Vec<TaskEvent>,
 }
 
 /// One instance of a task.
@@ -38,97 +53,149 @@ pub struct Instance {
     pub status: String,
 }
 
+/// What a task works on, such as a node pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// What kind of thing it is.
+    pub type_: Option<String>,
+    /// Its ID.
+    pub id: Option<String>,
+}
+
+/// One of the things that a task does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stage {
+    /// How far it is.
+    pub state: Option<String>,
+    /// When it began, as the API writes it: often without a zone.
+    pub start_time: Option<String>,
+    /// When it ended, likewise.
+    pub end_time: Option<String>,
+    /// What it says.
+    pub message: Option<String>,
+}
+
+/// Something that a task told of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TaskEvent {
+    /// When.
+    pub time: Option<Timestamp>,
+    /// How bad it is.
+    pub level: Option<String>,
+    /// Why, in a word.
+    pub reason: Option<String>,
+    /// What happened.
+    pub message: Option<String>,
+    /// Who tells.
+    pub source: Option<String>,
+}
+
 /// How many instances the status lists.
 pub const MAX_RESULTS: usize = 1000;
+/// How many stages the status shows.
+pub const MAX_STAGES: usize = 20;
 
 const WORD_CHARS: usize = 64;
 const INSTANCE_ID_CHARS: usize = 128;
 const ERROR_CODE_CHARS: usize = 128;
 const ERROR_MESSAGE_CHARS: usize = 1024;
+const STAGE_TIME_CHARS: usize = 32;
+const STAGE_MESSAGE_CHARS: usize = 256;
+const EVENT_LEVEL_CHARS: usize = 32;
+const EVENT_MESSAGE_CHARS: usize = 512;
 
 /// What a status shows of the task, and what that means.
 pub fn task_status(task: &Task) -> (ScaleOutTaskStatus, Summary) {
     let counts = count(task);
     let status = ScaleOutTaskStatus {
-        cluster_id: word(task.cluster_id.as_deref()),
-        task_type: word(task.task_type.as_deref()),
-        current_stage: word(task.current_stage.as_deref()),
-        state: word(Some(normal_state(&task.state))),
+        cluster_id: bounded(task.cluster_id.as_deref(), WORD_CHARS),
+        task_type: bounded(task.task_type.as_deref(), WORD_CHARS),
+        current_stage: bounded(task.current_stage.as_deref(), WORD_CHARS),
+        state: bounded(Some(normal_state(&task.state)), WORD_CHARS),
         created: task.created.map(whole_seconds),
         updated: task.updated.map(whole_seconds),
         task_result: listed(task),
         progress: (counts.total > 0).then(|| format!("{}/{}", counts.succeeded, counts.total)),
         instances: Some(counts),
         error: error(task),
+        target: target(task),
+        stages: stages(task),
+        events: events(task),
         ..ScaleOutTaskStatus::default()
     };
     let summary = summary(&status, counts);
     (status, summary)
 }
 
-/// What an answer in this state means, whatever the instances say.
+/// Whether the task has ended.
 pub fn is_final(task: &Task) -> bool {
-    matches!(
-        task.state.as_str(),
-        "success" | "fail" | "failed" | "canceled" | "cancelled"
-    )
+    TaskState::of(&task.state).is_final()
 }
 
 fn summary(status: &ScaleOutTaskStatus, counts: InstanceCounts) -> Summary {
-    let state = status.state.as_deref().unwrap_or_default();
-    let (ready, abnormal, reason, lead) = match state {
-        "running" => (
-            Ready::False,
-            Abnormal::Reconciling,
-            Reason::TaskRunning,
-            "The task is running",
-        ),
-        "paused" => (
-            Ready::False,
-            Abnormal::Reconciling,
-            Reason::TaskPaused,
-            "The task is paused",
-        ),
+    let (running, failed) = (Reason::TaskRunning, Reason::TaskFailed);
+    let (reason, lead) = match status.state.as_deref().unwrap_or_default() {
+        "running" => (running, "The task is running"),
+        "pausing" => (running, "The task is being paused"),
+        "resuming" => (running, "The task is being resumed"),
+        "canceling" | "cancelling" => (running, "The task is being canceled"),
+        "paused" => (Reason::TaskPaused, "The task is paused"),
         "success" if counts.failed > 0 => (
-            Ready::False,
-            Abnormal::Stalled,
             Reason::InstancesFailed,
             "The task ended, but not for every instance",
         ),
-        "success" => (
-            Ready::True,
-            Abnormal::None,
-            Reason::TaskSucceeded,
-            "The task succeeded",
-        ),
-        "fail" => (
-            Ready::False,
-            Abnormal::Stalled,
-            Reason::TaskFailed,
-            "The task failed",
-        ),
-        "canceled" | "cancelled" => (
-            Ready::False,
-            Abnormal::Stalled,
-            Reason::TaskCanceled,
-            "The task was canceled",
-        ),
+        "success" => (Reason::TaskSucceeded, "The task succeeded"),
+        "fail" => (failed, "The task failed"),
+        "timeout" => (failed, "The task didn't end within the cloud's own time"),
+        "canceled" => (Reason::TaskCanceled, "The task was canceled"),
         _ => (
-            Ready::False,
-            Abnormal::Reconciling,
             Reason::TaskStateUnknown,
             "The task is in a state that this controller doesn't know and takes for not ended",
         ),
+    };
+    let (ready, abnormal) = match reason {
+        Reason::TaskSucceeded => (Ready::True, Abnormal::None),
+        reason if reason.is_final() => (Ready::False, Abnormal::Stalled),
+        _ => (Ready::False, Abnormal::Reconciling),
+    };
+    let cause = match (&status.error, abnormal) {
+        (Some(error), _) => joined([&error.code, &error.message]),
+        (None, Abnormal::Stalled) => error_event(status).or_else(|| failed_stage(status)),
+        (None, _) => None,
     };
     Summary {
         ready,
         abnormal,
         reason,
-        message: sentence(lead, status, counts),
+        message: sentence(lead, counts, cause),
     }
 }
 
-fn sentence(lead: &str, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> String {
+/// The newest error among the events; where none has a time, the last.
+fn error_event(status: &ScaleOutTaskStatus) -> Option<String> {
+    let events = status.events.iter().flatten();
+    events
+        .filter(|event| Level::of(event.level.as_deref().unwrap_or_default()) == Level::Error)
+        .filter_map(|event| joined([&event.reason, &event.message]))
+        .next_back()
+}
+
+fn failed_stage(status: &ScaleOutTaskStatus) -> Option<String> {
+    let stages = status.stages.iter().flatten();
+    stages
+        .filter(|stage| {
+            TaskState::of(stage.state.as_deref().unwrap_or_default()) == TaskState::Fail
+        })
+        .filter_map(|stage| stage.message.clone())
+        .next_back()
+}
+
+fn joined(parts: [&Option<String>; 2]) -> Option<String> {
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
+}
+
+fn sentence(lead: &str, counts: InstanceCounts, cause: Option<String>) -> String {
     let InstanceCounts {
         total,
         succeeded,
@@ -137,10 +204,6 @@ fn sentence(lead: &str, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> 
     } = counts;
     let when = |condition: bool, text: String| if condition { text } else { String::new() };
     let cut = usize::try_from(total).is_ok_and(|total| total > MAX_RESULTS);
-    let error = status.error.as_ref().map(|error| {
-        let parts = [error.code.as_deref(), error.message.as_deref()];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
-    });
     [
         lead.to_owned(),
         when(
@@ -149,7 +212,7 @@ fn sentence(lead: &str, status: &ScaleOutTaskStatus, counts: InstanceCounts) -> 
         ),
         when(failed > 0, format!(", {failed} failed")),
         when(cut, format!("; taskResult lists the first {MAX_RESULTS}")),
-        error.map(|error| format!(". {error}")).unwrap_or_default(),
+        cause.map(|cause| format!(". {cause}")).unwrap_or_default(),
     ]
     .concat()
 }
@@ -158,7 +221,7 @@ fn count(task: &Task) -> InstanceCounts {
     let mut counts = InstanceCounts::default();
     for instance in &task.results {
         counts.total += 1;
-        match normal_status(&instance.status) {
+        match &*normal_result(&instance.status) {
             "success" => counts.succeeded += 1,
             "failed" => counts.failed += 1,
             _ => counts.pending += 1,
@@ -173,42 +236,60 @@ fn listed(task: &Task) -> Option<Vec<TaskResult>> {
         .iter()
         .take(MAX_RESULTS)
         .map(|instance| TaskResult {
-            data: first_chars(&instance.id, INSTANCE_ID_CHARS).to_owned(),
-            status: first_chars(normal_status(&instance.status), WORD_CHARS).to_owned(),
+            data: shown(&instance.id, INSTANCE_ID_CHARS),
+            status: shown(&normal_result(&instance.status), WORD_CHARS),
         });
     (!task.results.is_empty()).then(|| entries.collect())
 }
 
 fn error(task: &Task) -> Option<TaskError> {
     let (code, message) = task.error.as_ref()?;
-    let bound = |text: &Option<String>, max| {
-        let text = text.as_deref().filter(|text| !text.is_empty())?;
-        Some(first_chars(text, max).to_owned())
-    };
     let error = TaskError {
-        code: bound(code, ERROR_CODE_CHARS),
-        message: bound(message, ERROR_MESSAGE_CHARS),
+        code: bounded(code.as_deref(), ERROR_CODE_CHARS),
+        message: bounded(message.as_deref(), ERROR_MESSAGE_CHARS),
     };
     (error != TaskError::default()).then_some(error)
 }
 
-/// The API spells the failed state in two ways.
-fn normal_state(state: &str) -> &str {
-    if state == "failed" { "fail" } else { state }
+fn target(task: &Task) -> Option<TaskTarget> {
+    let target = task.target.as_ref()?;
+    let target = TaskTarget {
+        type_: bounded(target.type_.as_deref(), WORD_CHARS),
+        id: bounded(target.id.as_deref(), WORD_CHARS),
+    };
+    (target != TaskTarget::default()).then_some(target)
 }
 
-/// The API spells an instance's status in several ways; `initail` is its own page's spelling.
-fn normal_status(status: &str) -> &str {
-    match status {
-        "fail" => "failed",
-        "initail" => "initial",
-        other => other,
-    }
+fn stages(task: &Task) -> Option<Vec<TaskStage>> {
+    let stages = task.stages.iter().take(MAX_STAGES).map(|stage| TaskStage {
+        state: bounded(stage.state.as_deref(), WORD_CHARS),
+        start_time: bounded(stage.start_time.as_deref(), STAGE_TIME_CHARS),
+        end_time: bounded(stage.end_time.as_deref(), STAGE_TIME_CHARS),
+        message: bounded(stage.message.as_deref(), STAGE_MESSAGE_CHARS),
+    });
+    (!task.stages.is_empty()).then(|| stages.collect())
 }
 
-fn word(text: Option<&str>) -> Option<String> {
+/// The events that say most, in the order of time. Those without one come first.
+fn events(task: &Task) -> Option<Vec<TaskEventStatus>> {
+    let mut events: Vec<&TaskEvent> = task.events.iter().collect();
+    keep_most_telling(&mut events, |event| {
+        (event.level.as_deref().unwrap_or_default(), event.time)
+    });
+    events.sort_by_key(|event| event.time);
+    let events = events.into_iter().map(|event| TaskEventStatus {
+        time: event.time.map(whole_seconds),
+        level: bounded(event.level.as_deref(), EVENT_LEVEL_CHARS),
+        reason: bounded(event.reason.as_deref(), WORD_CHARS),
+        message: bounded(event.message.as_deref(), EVENT_MESSAGE_CHARS),
+        source: bounded(event.source.as_deref(), WORD_CHARS),
+    });
+    (!task.events.is_empty()).then(|| events.collect())
+}
+
+fn bounded(text: Option<&str>, max: usize) -> Option<String> {
     let text = text.filter(|text| !text.is_empty())?;
-    Some(first_chars(text, WORD_CHARS).to_owned())
+    Some(shown(text, max))
 }
 
 fn whole_seconds(time: Timestamp) -> Time {

@@ -1,4 +1,4 @@
-//! Bounding texts of others.
+//! Bounding and cleaning texts of others.
 
 /// The first `max` characters of `text`.
 #[must_use]
@@ -7,4 +7,17 @@ pub fn first_chars(text: &str, max: usize) -> &str {
         Some((end, _)) => &text[..end],
         None => text,
     }
+}
+
+/// The first `max` characters of `text`, with a blank for each that would forge lines or turn text
+/// around in a log or a terminal.
+pub fn shown(text: &str, max: usize) -> String {
+    let shown = |c: char| if is_harmful(c) { ' ' } else { c };
+    text.chars().take(max).map(shown).collect()
+}
+
+/// Control characters, line ends, and what Unicode calls bidirectional formatting (UAX 9).
+fn is_harmful(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }

@@ -17,6 +17,10 @@ pub struct Now {
 }
 
 /// Something that happened.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large ones are the usual ones, and one exists at a time"
+)]
 #[derive(Clone, Debug)]
 pub enum Input {
     /// This replica leads until that time, which may lie in the past: then it stands by.

@@ -3,16 +3,16 @@
 //! The fields that decisions depend on (state, IDs, instances) must have the right type. Any other
 //! field may be missing or of any type. Unknown fields are ignored.
 
-use std::fmt;
-
 use k8s_openapi::jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use crate::rules::{Instance, Task};
+use super::{
+    lenient::{Any, AnyText, Bounded},
+    task_result::Instances,
+    xml,
+};
+use crate::rules::{MAX_STAGES, Stage, Target, Task, TaskEvent, keep_most_telling};
 
 /// Why a body with status 200 doesn't describe the task.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -30,11 +30,8 @@ pub enum BodyError {
 
 /// Parses the body of a response with status 200 to a call about `task_id`.
 pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
-    let task = match Form::of(body).ok_or(BodyError::Malformed)? {
-        Form::Json(text) => serde_json::from_str::<JsonTask>(text).map(Task::from).ok(),
-        Form::Xml(text) => from_rootless_xml::<XmlTask>(text).map(Task::from),
-    };
-    let task = task.ok_or(BodyError::Malformed)?;
+    let task: WireTask = read(body).ok_or(BodyError::Malformed)?;
+    let task = Task::from(task);
     if task.state.is_empty() {
         return Err(BodyError::NoState);
     }
@@ -46,12 +43,15 @@ pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
 
 /// Finds the error code in a body, in any of the places where the API puts it.
 pub(super) fn parse_error_code(body: &[u8]) -> Option<String> {
+    let body: WireErrorBody = read(body)?;
+    let inner = || body.error.object().and_then(|error| error.code.text());
+    text_of(body.code.text().or_else(inner))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     match Form::of(body)? {
-        Form::Json(text) => serde_json::from_str::<JsonError>(text).ok()?.code.0,
-        Form::Xml(text) => {
-            let error = from_rootless_xml::<XmlError>(text)?;
-            text_of(error.code.or(error.error.and_then(|error| error.code)))
-        }
+        Form::Json(text) => serde_json::from_str(text).ok(),
+        Form::Xml(text) => serde_json::from_value(xml::json_of(text)?).ok(),
     }
 }
 
@@ -68,23 +68,12 @@ impl<'a> Form<'a> {
         if text.starts_with('{') {
             return Some(Self::Json(text));
         }
-        if !text.starts_with('<') {
-            return None;
-        }
-        let declaration = text
-            .strip_prefix("<?xml")
-            .and_then(|rest| rest.split_once("?>"));
-        Some(Self::Xml(declaration.map_or(text, |(_, rest)| rest)))
+        text.starts_with('<').then_some(Self::Xml(text))
     }
 }
 
-/// quick-xml needs a root element, so the body is wrapped in one.
-fn from_rootless_xml<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
-    quick_xml::de::from_str(&format!("<body>{text}</body>")).ok()
-}
-
 #[derive(Deserialize)]
-struct JsonTask {
+struct WireTask {
     #[serde(default)]
     task_id: Option<String>,
     #[serde(default)]
@@ -92,7 +81,7 @@ struct JsonTask {
     #[serde(default)]
     state: Option<String>,
     #[serde(default)]
-    task_result: OneOrMany,
+    task_result: Instances,
     #[serde(default)]
     task_type: AnyText,
     #[serde(default)]
@@ -102,111 +91,140 @@ struct JsonTask {
     #[serde(default)]
     updated: AnyText,
     #[serde(default)]
-    error: AnyError,
-}
-
-#[derive(Deserialize)]
-struct XmlTask {
-    task_id: Option<String>,
-    cluster_id: Option<String>,
-    state: Option<String>,
+    error: Any<WireError>,
     #[serde(default)]
-    task_result: Vec<WireInstance>,
-    task_type: Option<String>,
-    current_stage: Option<String>,
-    created: Option<String>,
-    updated: Option<String>,
-    error: Option<WireError>,
-}
-
-#[derive(Deserialize)]
-struct WireInstance {
+    target: Any<WireTarget>,
     #[serde(default)]
-    data: Option<String>,
+    stages: Any<WireStage>,
     #[serde(default)]
-    status: Option<String>,
+    events: Any<WireEvent>,
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireError {
-    #[serde(default)]
-    code: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
+    #[serde(alias = "Code")]
+    code: AnyText,
+    message: AnyText,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireTarget {
+    #[serde(rename = "type")]
+    type_: AnyText,
+    id: AnyText,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireStage {
+    state: AnyText,
+    start_time: AnyText,
+    end_time: AnyText,
+    message: AnyText,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireEvent {
+    timestamp: AnyText,
+    level: AnyText,
+    reason: AnyText,
+    message: AnyText,
+    source: AnyText,
+}
+
+/// An error of the API, in the body itself or in an element of it.
 #[derive(Deserialize)]
-struct JsonError {
+struct WireErrorBody {
     #[serde(default, alias = "Code")]
     code: AnyText,
+    #[serde(default, alias = "Error")]
+    error: Any<WireError>,
 }
 
-#[derive(Deserialize)]
-struct XmlError {
-    #[serde(alias = "Code")]
-    code: Option<String>,
-    #[serde(alias = "Error")]
-    error: Option<XmlInnerError>,
-}
+impl Bounded for WireError {}
+impl Bounded for WireTarget {}
 
-#[derive(Deserialize)]
-struct XmlInnerError {
-    #[serde(alias = "Code")]
-    code: Option<String>,
-}
-
-impl From<JsonTask> for Task {
-    fn from(wire: JsonTask) -> Self {
-        Self::from(XmlTask {
-            task_id: wire.task_id,
-            cluster_id: wire.cluster_id,
-            state: wire.state,
-            task_result: wire.task_result.0,
-            task_type: wire.task_type.0,
-            current_stage: wire.current_stage.0,
-            created: wire.created.0,
-            updated: wire.updated.0,
-            error: wire.error.0,
-        })
+impl Bounded for WireStage {
+    fn bound(all: &mut Vec<Self>) {
+        all.truncate(MAX_STAGES);
     }
 }
 
-impl From<XmlTask> for Task {
-    fn from(wire: XmlTask) -> Self {
-        let error = wire
-            .error
-            .map(|error| (text_of(error.code), text_of(error.message)));
+impl Bounded for WireEvent {
+    fn bound(all: &mut Vec<Self>) {
+        keep_most_telling(all, |event| {
+            let level = match &event.level {
+                Any::Text(level) => level.as_str(),
+                _ => "",
+            };
+            (level, event.timestamp.millis())
+        });
+    }
+}
+
+impl From<WireTask> for Task {
+    fn from(wire: WireTask) -> Self {
         Self {
             task_id: text_of(wire.task_id),
             cluster_id: text_of(wire.cluster_id),
-            task_type: text_of(wire.task_type),
-            current_stage: text_of(wire.current_stage),
+            task_type: text_of(wire.task_type.text()),
+            current_stage: text_of(wire.current_stage.text()),
             state: text_of(wire.state).unwrap_or_default(),
-            created: time_of(wire.created.as_deref()),
-            updated: time_of(wire.updated.as_deref()),
-            results: wire
-                .task_result
+            created: time_of(wire.created.text().as_deref()),
+            updated: time_of(wire.updated.text().as_deref()),
+            results: wire.task_result.0,
+            error: wire.error.object().and_then(WireError::parts),
+            target: wire.target.object().and_then(WireTarget::target),
+            stages: wire.stages.list().into_iter().map(Stage::from).collect(),
+            events: wire
+                .events
+                .list()
                 .into_iter()
-                .filter(WireInstance::has_content)
-                .map(Instance::from)
+                .map(TaskEvent::from)
                 .collect(),
-            error: error.filter(|error| error != &(None, None)),
         }
     }
 }
 
-impl WireInstance {
-    /// Whether the entry has any content. `<task_result/>` is how XML writes an empty array.
-    fn has_content(&self) -> bool {
-        self.data.is_some() || self.status.is_some()
+impl WireError {
+    fn parts(self) -> Option<(Option<String>, Option<String>)> {
+        let parts = (text_of(self.code.text()), text_of(self.message.text()));
+        Some(parts).filter(|parts| parts != &(None, None))
     }
 }
 
-impl From<WireInstance> for Instance {
-    fn from(wire: WireInstance) -> Self {
+impl WireTarget {
+    fn target(self) -> Option<Target> {
+        let target = Target {
+            type_: text_of(self.type_.text()),
+            id: text_of(self.id.text()),
+        };
+        Some(target).filter(|target| target != &Target::default())
+    }
+}
+
+impl From<WireStage> for Stage {
+    fn from(wire: WireStage) -> Self {
         Self {
-            id: text_of(wire.data).unwrap_or_default(),
-            status: text_of(wire.status).unwrap_or_default(),
+            state: text_of(wire.state.text()),
+            start_time: text_of(wire.start_time.text()),
+            end_time: text_of(wire.end_time.text()),
+            message: text_of(wire.message.text()),
+        }
+    }
+}
+
+impl From<WireEvent> for TaskEvent {
+    fn from(wire: WireEvent) -> Self {
+        Self {
+            time: wire.timestamp.millis(),
+            level: text_of(wire.level.text()),
+            reason: text_of(wire.reason.text()),
+            message: text_of(wire.message.text()),
+            source: text_of(wire.source.text()),
         }
     }
 }
@@ -227,163 +245,4 @@ fn time_of(text: Option<&str>) -> Option<Timestamp> {
     const YEAR_1: i64 = -62_135_596_800;
     let time: Timestamp = text?.trim().parse().ok()?;
     (time.as_second() >= YEAR_1).then_some(time)
-}
-
-/// A string, or `None` where the API sends another type.
-#[derive(Default)]
-struct AnyText(Option<String>);
-
-impl<'de> Deserialize<'de> for AnyText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(Tolerant)
-            .map(|value| match value {
-                Tolerated::Text(text) => Self(Some(text)),
-                _ => Self(None),
-            })
-    }
-}
-
-/// The task's error, or `None` where the API sends another type.
-#[derive(Default)]
-struct AnyError(Option<WireError>);
-
-impl<'de> Deserialize<'de> for AnyError {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(Tolerant)
-            .map(|value| match value {
-                Tolerated::Error(error) => Self(Some(error)),
-                _ => Self(None),
-            })
-    }
-}
-
-enum Tolerated {
-    Text(String),
-    Error(WireError),
-    Other,
-}
-
-/// Accepts a value of any type and keeps its strings.
-struct Tolerant;
-
-impl<'de> Visitor<'de> for Tolerant {
-    type Value = Tolerated;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Tolerated, E> {
-        Ok(Tolerated::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Tolerated, E> {
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Tolerated, E> {
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Tolerated, E> {
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Tolerated, E> {
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Tolerated, E> {
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tolerated, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Tolerated::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tolerated, A::Error> {
-        let mut error = WireError::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value::<AnyText>()?.0;
-            match key.as_str() {
-                "code" => error.code = value,
-                "message" => error.message = value,
-                _ => {}
-            }
-        }
-        Ok(Tolerated::Error(error))
-    }
-}
-
-/// An array of instances, null, or a single instance as an early version of the API sends it.
-#[derive(Default)]
-struct OneOrMany(Vec<WireInstance>);
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Instances).map(Self)
-    }
-}
-
-struct Instances;
-
-impl<'de> Visitor<'de> for Instances {
-    type Value = Vec<WireInstance>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of instances")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut instances = Vec::new();
-        while let Some(Entry(instance)) = seq.next_element()? {
-            // Drop empty entries at once: a body full of them would take much memory.
-            instances.extend(instance.filter(WireInstance::has_content));
-        }
-        Ok(instances)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Entry::from_map(map).map(|entry| entry.0.into_iter().collect())
-    }
-}
-
-/// An object or null. A struct derived with serde would also accept an array of its fields.
-struct Entry(Option<WireInstance>);
-
-impl Entry {
-    fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        WireInstance::deserialize(MapAccessDeserializer::new(map)).map(|entry| Self(Some(entry)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectOrNull;
-
-        impl<'de> Visitor<'de> for ObjectOrNull {
-            type Value = Entry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an instance")
-            }
-
-            fn visit_unit<E>(self) -> Result<Entry, E> {
-                Ok(Entry(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-                Entry::from_map(map)
-            }
-        }
-
-        deserializer.deserialize_any(ObjectOrNull)
-    }
 }

@@ -1,32 +1,29 @@
 //! Classifies error responses: by the API's error code first, then by the HTTP status.
 
-use std::time::Duration;
-
-use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
 use reqwest::StatusCode;
 
-use crate::rules::{PollError, RETRY_AFTER_MAX, Reason};
+use super::waits::Waits;
+use crate::rules::{PollError, Reason};
 
-/// The error that a response with this status, code and `Retry-After` stands for.
-pub fn classify(
-    status: StatusCode,
-    code: Option<&str>,
-    retry_after: Option<&str>,
-    now: Timestamp,
-) -> PollError {
+/// The error that a response with this status, code and headers stands for.
+pub fn classify(status: StatusCode, code: Option<&str>, waits: Waits) -> PollError {
     // Only 4xx and 5xx have an error code. The body of a 202 or 304 is ignored.
     let is_error = status.is_client_error() || status.is_server_error();
     let by_code = code.filter(|_| is_error).and_then(by_code);
-    let reason = by_code.unwrap_or_else(|| by_status(status));
+    let reason = if is_error && waits.is_throttled() {
+        Reason::Throttled
+    } else {
+        by_code.unwrap_or_else(|| by_status(status))
+    };
     let asks_to_wait = matches!(reason, Reason::Throttled | Reason::TaskApiUnavailable);
     PollError {
         reason,
         code: code.filter(|code| is_plain_word(code)).map(str::to_owned),
         detail: None,
         is_silence: false,
-        retry_after: retry_after
-            .filter(|_| asks_to_wait)
-            .and_then(|value| parse_retry_after(value, now)),
+        retry_after: waits
+            .wait(reason == Reason::Throttled)
+            .filter(|_| asks_to_wait),
     }
 }
 
@@ -35,14 +32,14 @@ fn by_code(code: &str) -> Option<Reason> {
     let mut parts = code.split('.');
     let family = parts.next()?;
     let throttling = family == "Throttling" || parts.any(|part| part == "Throttling");
-    if throttling {
+    if throttling || family == "FlowControlError" {
         return Some(Reason::Throttled);
     }
     match family {
         "ServiceUnavailable" | "InternalError" | "SignatureNonceUsed" => {
             Some(Reason::TaskApiUnavailable)
         }
-        "InvalidTimeStamp" => Some(Reason::ClockSkewed),
+        "InvalidTimeStamp" | "IllegalTimestamp" => Some(Reason::ClockSkewed),
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidSecurityToken" => {
             Some(Reason::CredentialsInvalid)
         }
@@ -63,19 +60,6 @@ fn by_status(status: StatusCode) -> Reason {
     }
 }
 
-/// Parses seconds or an HTTP date. Anything else counts as absent.
-fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Only digits, so a number that doesn't fit is too large.
-        let seconds = value.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
-    }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let wait = Duration::try_from(date.duration_since(now)).unwrap_or_default();
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
 fn is_plain_word(code: &str) -> bool {
     (1..=64).contains(&code.len())
         && code
@@ -85,6 +69,10 @@ fn is_plain_word(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use reqwest::header::{HeaderMap, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -94,6 +82,7 @@ mod tests {
             (400, Some("Throttling.User"), Reason::Throttled),
             (400, Some("Throttling.Api"), Reason::Throttled),
             (503, Some("Rejected.Throttling"), Reason::Throttled),
+            (400, Some("FlowControlError"), Reason::Throttled),
             (429, None, Reason::Throttled),
             (429, Some("Whatever"), Reason::Throttled),
             (400, Some("ServiceUnavailable"), Reason::TaskApiUnavailable),
@@ -103,6 +92,7 @@ mod tests {
             (500, None, Reason::TaskApiUnavailable),
             (599, Some("Odd"), Reason::TaskApiUnavailable),
             (400, Some("InvalidTimeStamp.Expired"), Reason::ClockSkewed),
+            (400, Some("IllegalTimestamp"), Reason::ClockSkewed),
             (
                 400,
                 Some("InvalidAccessKeyId.NotFound"),
@@ -139,7 +129,7 @@ mod tests {
         ];
         for (status, code, reason) in rows {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = classify(status, code, None, Timestamp::UNIX_EPOCH);
+            let error = classify(status, code, Waits::default());
             assert_eq!(error.reason, reason, "{status} {code:?}");
         }
     }
@@ -157,52 +147,44 @@ mod tests {
             (&long, false),
         ];
         for (code, named) in rows {
-            let error = classify(
-                StatusCode::BAD_REQUEST,
-                Some(code),
-                None,
-                Timestamp::UNIX_EPOCH,
-            );
+            let error = classify(StatusCode::BAD_REQUEST, Some(code), Waits::default());
             assert_eq!(error.code.as_deref(), named.then_some(code), "{code:?}");
         }
     }
 
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_at_most_five_minutes() {
-        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
-        let rows = [
-            ("7", Some(7)),
-            (" 7 ", Some(7)),
-            ("0", Some(0)),
-            ("301", Some(300)),
-            ("99999999999999999999999999", Some(300)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("Mon, 06 Nov 2094 08:49:37 GMT", None),
-            ("Sat, 06 Nov 2094 08:49:37 GMT", Some(300)),
-            ("-7", None),
-            ("1.5", None),
-            ("soon", None),
-            ("", None),
-        ];
-        for (value, seconds) in rows {
-            let error = classify(StatusCode::TOO_MANY_REQUESTS, None, Some(value), now);
-            assert_eq!(
-                error.retry_after,
-                seconds.map(Duration::from_secs),
-                "{value:?}"
-            );
-        }
+    /// An answer that asks to wait by that header.
+    fn waits(name: &'static str, value: &'static str) -> Waits {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        Waits::of(&headers, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
     fn retry_after_is_ignored_where_a_retry_does_not_help() {
-        let error = classify(
-            StatusCode::FORBIDDEN,
-            None,
-            Some("7"),
-            Timestamp::UNIX_EPOCH,
+        let waits = waits("retry-after", "7");
+        let refused = classify(StatusCode::FORBIDDEN, None, waits);
+        assert_eq!(refused.retry_after, None);
+        let down = classify(StatusCode::BAD_GATEWAY, None, waits);
+        assert_eq!(down.retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn any_error_with_the_vendors_header_is_throttled() {
+        let waits = waits("x-acs-retry-after", "1500");
+        for (status, code) in [
+            (400, Some("InvalidParameter")),
+            (403, Some("Forbidden.RAM")),
+            (404, None),
+            (503, Some("ServiceUnavailable")),
+        ] {
+            let error = classify(StatusCode::from_u16(status).unwrap(), code, waits);
+            assert_eq!(error.reason, Reason::Throttled, "{status} {code:?}");
+            assert_eq!(error.retry_after, Some(Duration::from_millis(1500)));
+        }
+        let moved = classify(StatusCode::FOUND, None, waits);
+        assert_eq!(
+            (moved.reason, moved.retry_after),
+            (Reason::InvalidResponse, None)
         );
-        assert_eq!(error.retry_after, None);
     }
 }

@@ -1,11 +1,11 @@
 //! Calls the task API.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
     Client, ClientBuilder, Method, Request, Response, StatusCode,
-    header::{ACCEPT, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, HeaderValue},
     redirect,
 };
 use rustls::crypto::CryptoProvider;
@@ -17,6 +17,7 @@ use super::{
     credentials::{Credentials, CredentialsError, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
     sign::{self, sign},
+    waits::Waits,
 };
 use crate::rules::{PollError, PollResult, Reason};
 
@@ -157,12 +158,10 @@ fn nonce() -> Result<String, PollError> {
 /// The error for a response with a status other than 200.
 async fn refused(response: Response) -> PollError {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    let by_status = status == StatusCode::TOO_MANY_REQUESTS || !status.is_client_error();
+    let waits = Waits::of(response.headers(), SystemTime::now());
+    let by_status = status == StatusCode::TOO_MANY_REQUESTS
+        || !status.is_client_error()
+        || waits.is_throttled();
     let body = match read(response, BODY_MAX).await {
         Ok(body) => body,
         // The missing part may have held the error code that decides.
@@ -172,12 +171,7 @@ async fn refused(response: Response) -> PollError {
         Err(_) => Vec::new(),
     };
     let code = parse_error_code(&body);
-    let error = classify(
-        status,
-        code.as_deref(),
-        retry_after.as_deref(),
-        Timestamp::now(),
-    );
+    let error = classify(status, code.as_deref(), waits);
     debug!(
         status = status.as_u16(),
         code = error.code,

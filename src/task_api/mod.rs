@@ -8,7 +8,11 @@ mod classify;
 mod client;
 pub mod credentials;
 pub mod endpoint;
+mod lenient;
 pub mod sign;
+mod task_result;
+mod waits;
+mod xml;
 
 pub use body::{BodyError, parse_task};
 pub use client::{ClientOptions, TaskApi};

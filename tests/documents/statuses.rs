@@ -98,14 +98,20 @@ fn the_conditions_of_each_status_on_the_page_agree() {
             assert_eq!(example.yaml, json!({ "observedGeneration": -1 }), "{place}");
             continue;
         };
-        let count = 1 + usize::from(beside.is_some());
+        let finished = example.condition("Finished");
+        let others = [beside, finished].into_iter().flatten();
         assert_eq!(
             example.status.conditions.len(),
-            count,
+            1 + others.clone().count(),
             "{place}: conditions"
         );
         assert_eq!(ready.observed_generation, generation, "{place}");
-        if let Some(beside) = beside {
+        assert_eq!(
+            finished.map(|condition| condition.last_transition_time.clone()),
+            example.status.finished_at.clone(),
+            "{place}: Finished is there since the end"
+        );
+        for beside in others {
             let of = |condition: &Condition| {
                 (
                     condition.reason.clone(),

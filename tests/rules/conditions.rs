@@ -22,7 +22,7 @@ fn each_answer_has_its_conditions() {
         ),
         ("paused", &[], "False Reconciling TaskPaused"),
         ("rolling_back", &[], "False Reconciling TaskStateUnknown"),
-        ("SUCCESS", &[], "False Reconciling TaskStateUnknown"),
+        (" SUCCESS ", &[], "True - TaskSucceeded"),
         ("success", &[], "True - TaskSucceeded"),
         ("success", &["success", "success"], "True - TaskSucceeded"),
         ("success", &["success", "initial"], "True - TaskSucceeded"),

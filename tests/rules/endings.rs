@@ -176,3 +176,36 @@ fn an_answer_after_suspension_counts_as_a_poll() {
     assert_eq!(story.shows(), "False - Suspended");
     assert_eq!(story.memory, Memory::default());
 }
+
+#[test]
+fn finished_is_true_for_each_final_reason_and_for_no_other() {
+    for (name, story) in finished() {
+        let condition = |type_: &str| {
+            let mut all = story.status().conditions.iter();
+            all.find(|condition| condition.type_ == type_).cloned()
+        };
+        let ready = condition("Ready").unwrap();
+        let mut expected = ready.clone();
+        expected.type_ = "Finished".to_owned();
+        expected.status = "True".to_owned();
+        expected.last_transition_time = condition("Finished").unwrap().last_transition_time;
+        assert_eq!(condition("Finished"), Some(expected), "{name}");
+        assert_eq!(story.changed_at("Finished"), Some(1), "{name}");
+    }
+    for state in ["running", "paused", "odd"] {
+        assert_eq!(Story::polled(state).changed_at("Finished"), None, "{state}");
+    }
+}
+
+#[test]
+fn finished_keeps_its_time_while_the_end_changes_and_goes_when_the_task_runs_again() {
+    let mut story = Story::polled("failed");
+    story.request("again");
+    story.called(60, answer("canceled"));
+    assert!(story.shows().ends_with("TaskCanceled"), "{}", story.shows());
+    assert_eq!(story.changed_at("Finished"), Some(1));
+    story.request("and again");
+    story.called(90, answer("running"));
+    assert!(story.shows().ends_with("TaskRunning"), "{}", story.shows());
+    assert_eq!(story.changed_at("Finished"), None);
+}

@@ -9,7 +9,7 @@ use scaleouttask_controller::{
 use crate::fixtures::{Story, answer, at, at_millis, describes, poll_error, task, task_of};
 
 #[test]
-fn states_are_shown_unchanged_except_failed() {
+fn known_states_are_shown_in_one_spelling_and_others_unchanged() {
     let rows = [
         ("running", "running"),
         ("paused", "paused"),
@@ -17,9 +17,16 @@ fn states_are_shown_unchanged_except_failed() {
         ("fail", "fail"),
         ("failed", "fail"),
         ("canceled", "canceled"),
-        ("cancelled", "cancelled"),
-        ("Failed", "Failed"),
-        (" running", " running"),
+        ("cancelled", "canceled"),
+        ("pausing", "pausing"),
+        ("resuming", "resuming"),
+        ("canceling", "canceling"),
+        ("cancelling", "cancelling"),
+        ("timeout", "timeout"),
+        ("Failed", "fail"),
+        ("SUCCESS", "success"),
+        (" Running\t", "running"),
+        ("Draining", "Draining"),
     ];
     for (api, shown) in rows {
         assert_eq!(read(task(api)).state.as_deref(), Some(shown));
@@ -36,7 +43,9 @@ fn instance_statuses_are_normalised_and_counted() {
         ("initial", "initial", [0, 0, 1]),
         ("initail", "initial", [0, 0, 1]),
         ("creating", "creating", [0, 0, 1]),
-        ("Success", "Success", [0, 0, 1]),
+        ("Success", "success", [1, 0, 0]),
+        (" FAILED ", "failed", [0, 1, 0]),
+        ("Odd", "Odd", [0, 0, 1]),
         ("", "", [0, 0, 1]),
     ];
     for (api, listed, [succeeded, failed, pending]) in rows {

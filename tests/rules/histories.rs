@@ -12,7 +12,10 @@ use proptest::{
 };
 use scaleouttask_controller::{
     api::SecretReference,
-    rules::{Instance, Memory, Next, Occasion, PollError, PollResult, Reason, Task},
+    rules::{
+        Instance, Memory, Next, Occasion, PollError, PollResult, Reason, Stage, Target, Task,
+        TaskEvent,
+    },
 };
 
 use crate::fixtures::{Object, Story, Verdict, at, at_millis, decide};
@@ -345,17 +348,54 @@ fn tasks() -> impl Strategy<Value = Task> {
     let error = option::weighted(0.3, (option::of(texts()), option::of(texts())));
     let cluster = option::weighted(0.8, select(vec!["c-1", "c-2", "c-1", "", "c-elsewhere"]));
     let times = (option::of(0_i64..10_000_000), option::of(0_i64..10_000_000));
-    (states(), cluster, words, error, results(), times).prop_map(
-        |(state, cluster, (task_id, task_type, stage), error, results, (created, updated))| Task {
-            task_id,
-            cluster_id: cluster.map(Into::into),
-            task_type,
-            current_stage: stage,
-            state,
-            created: created.map(at_millis),
-            updated: updated.map(at_millis),
-            results,
-            error,
+    let beside = (
+        option::weighted(0.2, targets()),
+        vec(stages(), 0..3),
+        vec(task_events(), 0..3),
+    );
+    (states(), cluster, words, error, results(), times, beside).prop_map(
+        |(state, cluster, words, error, results, (created, updated), (target, stages, events))| {
+            let (task_id, task_type, stage) = words;
+            Task {
+                task_id,
+                cluster_id: cluster.map(Into::into),
+                task_type,
+                current_stage: stage,
+                state,
+                created: created.map(at_millis),
+                updated: updated.map(at_millis),
+                results,
+                error,
+                target,
+                stages,
+                events,
+            }
+        },
+    )
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    (option::of(texts()), option::of(texts())).prop_map(|(type_, id)| Target { type_, id })
+}
+
+fn stages() -> impl Strategy<Value = Stage> {
+    (option::of(states()), option::of(texts())).prop_map(|(state, message)| Stage {
+        state,
+        message,
+        ..Stage::default()
+    })
+}
+
+fn task_events() -> impl Strategy<Value = TaskEvent> {
+    let levels = option::of(select(vec!["error", "Warning", "info"]));
+    let times = option::of((0_i64..10_000_000).prop_map(at_millis));
+    (times, levels, option::of(texts()), option::of(texts())).prop_map(
+        |(time, level, reason, message)| TaskEvent {
+            time,
+            level: level.map(Into::into),
+            reason,
+            message,
+            source: None,
         },
     )
 }
@@ -364,7 +404,15 @@ fn states() -> impl Strategy<Value = String> {
     let known = select(vec![
         "running", "running", "running", "paused", "success", "fail",
     ]);
-    let rare = select(vec!["failed", "canceled", "cancelled", "Success"]);
+    let rare = select(vec![
+        "failed",
+        "canceled",
+        "cancelled",
+        "Success",
+        "timeout",
+        "pausing",
+        "cancelling",
+    ]);
     prop_oneof![
         8 => known.prop_map(str::to_owned),
         2 => rare.prop_map(str::to_owned),

@@ -13,3 +13,4 @@ mod histories;
 mod polls;
 mod properties;
 mod timeouts;
+mod why;

@@ -1,6 +1,8 @@
 //! Which bodies of the task API are parsed, and how, and which are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod forms;
+
 use k8s_openapi::jiff::Timestamp;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
@@ -13,8 +15,8 @@ use scaleouttask_controller::{
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const ID: &str = "T-5faa48fb31b6b8078d000006";
-const JSON: &str = include_str!("fixtures/running.json");
-const XML: &str = include_str!("fixtures/running.xml");
+const JSON: &str = include_str!("../fixtures/running.json");
+const XML: &str = include_str!("../fixtures/running.xml");
 /// The client reads at most this much.
 const BODY_MAX: usize = 1024 * 1024;
 
@@ -79,6 +81,64 @@ fn a_body_with_unknown_and_unusual_fields_is_parsed() {
         task.error,
         Some((Some("Quota".to_owned()), Some("none left".to_owned())))
     );
+    let target = task.target.unwrap();
+    assert_eq!(
+        (target.type_.as_deref(), target.id.as_deref()),
+        (Some("nodepool"), Some("np"))
+    );
+    let stages: Vec<_> = task
+        .stages
+        .into_iter()
+        .map(|one| (one.state, one.start_time))
+        .collect();
+    assert_eq!(
+        stages,
+        [(Some("x".to_owned()), Some("2022-12-15 23:00:00".to_owned()))]
+    );
+    let times: Vec<_> = task.events.into_iter().map(|event| event.time).collect();
+    assert_eq!(times, [Some(time("2022-12-15T15:00:00Z"))]);
+}
+
+#[test]
+fn target_stages_and_events_are_read_alike_in_json_and_xml() {
+    let json = parse(
+        r#"{"state":"fail","target":{"type":"nodepool","id":"np1"},
+            "stages":[{"state":"success","start_time":"2022-12-15 23:00:00"},{"state":"fail","message":"no stock"}],
+            "events":[{"level":"error","reason":"Stock","message":"none left","source":"ess","timestamp":"1671116400000"}]}"#,
+    );
+    let xml = parse(
+        "<state>fail</state><target><type>nodepool</type><id>np1</id></target>\
+         <stages><state>success</state><start_time>2022-12-15 23:00:00</start_time></stages>\
+         <stages><state>fail</state><message>no stock</message></stages>\
+         <events><level>error</level><reason>Stock</reason><message>none left</message>\
+         <source>ess</source><timestamp>1671116400000</timestamp></events>",
+    );
+    assert_eq!(json, xml);
+    let task = json.unwrap();
+    assert_eq!((task.stages.len(), task.events.len()), (2, 1));
+}
+
+#[test]
+fn the_time_of_an_event_is_a_number_of_milliseconds_or_its_text() {
+    let rows = [
+        ("1671116400000", Some("2022-12-15T15:00:00Z")),
+        ("\"1671116400000\"", Some("2022-12-15T15:00:00Z")),
+        ("\" 1671116400000 \"", Some("2022-12-15T15:00:00Z")),
+        ("\"2022-12-15T15:00:00Z\"", None),
+        ("-1", None),
+        ("99999999999999999999", None),
+        ("9999999999999999", None),
+        ("1.5", None),
+        ("null", None),
+    ];
+    for (text, expected) in rows {
+        let body = format!(r#"{{"state":"s","events":[{{"timestamp":{text}}}]}}"#);
+        assert_eq!(
+            parse(&body).unwrap().events[0].time,
+            expected.map(time),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -98,28 +158,6 @@ fn a_time_that_the_api_server_would_refuse_counts_as_missing() {
 }
 
 #[test]
-fn task_result_is_an_array_an_object_or_nothing() {
-    let rows = [
-        (
-            r#"{"state":"s","task_result":{"data":"i-1","status":"success"}}"#,
-            instances(&[("i-1", "success")]),
-        ),
-        (r#"{"state":"s","task_result":[]}"#, vec![]),
-        (r#"{"state":"s","task_result":null}"#, vec![]),
-        (r#"{"state":"s"}"#, vec![]),
-        ("<state>s</state>", vec![]),
-        ("<state>s</state><task_result/>", vec![]),
-        (
-            "<task_result><data>a</data></task_result><state>s</state><task_result><status>fail</status></task_result>",
-            instances(&[("a", ""), ("", "fail")]),
-        ),
-    ];
-    for (body, expected) in rows {
-        assert_eq!(parse(body).unwrap().results, expected, "{body}");
-    }
-}
-
-#[test]
 fn a_field_without_effect_on_decisions_may_have_any_type() {
     for odd in ["5", "true", "[1]", "{\"a\":1}", "1.5", "null", "\"\""] {
         for field in [
@@ -129,6 +167,8 @@ fn a_field_without_effect_on_decisions_may_have_any_type() {
             "task_type",
             "error",
             "stages",
+            "events",
+            "target",
         ] {
             let body = format!("{{\"state\":\"running\",\"{field}\":{odd}}}");
             assert_eq!(parse(&body).unwrap().state, "running", "{body}");
@@ -147,22 +187,10 @@ fn unusable_bodies_are_refused() {
         ("<state>running", BodyError::Malformed),
         (r#"{"state":5}"#, BodyError::Malformed),
         (
-            r#"{"state":"running","task_result":"none"}"#,
-            BodyError::Malformed,
-        ),
-        (
-            r#"{"state":"running","task_result":[5]}"#,
-            BodyError::Malformed,
-        ),
-        (
             r#"{"state":"running","cluster_id":5}"#,
             BodyError::Malformed,
         ),
         (r#"["id","c","running"]"#, BodyError::Malformed),
-        (
-            r#"{"state":"s","task_result":[["i-1","success"]]}"#,
-            BodyError::Malformed,
-        ),
         ("{}", BodyError::NoState),
         (r#"{"state":null}"#, BodyError::NoState),
         (r#"{"state":""}"#, BodyError::NoState),
@@ -211,6 +239,15 @@ fn greedy_bodies() -> Vec<String> {
             "{}]}",
         ),
         repeat(r#"{"state":"s","stages":["#, "1,", "1]}"),
+        repeat(r#"{"state":"s","stages":["#, r#"{"state":"x"},"#, "1]}"),
+        repeat(r#"{"state":"s","events":["#, "{},", "1]}"),
+        repeat(
+            r#"{"state":"s","events":["#,
+            r#"{"level":"error","reason":"x"},"#,
+            "1]}",
+        ),
+        repeat("<state>s</state>", "<events><level>e</level></events>", ""),
+        repeat("<state>s</state>", "<stages/><a/>", ""),
         repeat(r#"{"state":""#, "\\u0000", r#""}"#),
         repeat("", "<task_result/>", "<state>s</state>"),
         repeat(

@@ -1,0 +1,128 @@
+//! The instances of a task, in all forms that the API has sent.
+//!
+//! An array, one object, or an object with `task` in it, which is one of these two. What fits none
+//! is an error: an instance that is overlooked might be one that failed.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use crate::rules::Instance;
+
+/// What `task_result` holds.
+pub type Instances = Entries<false>;
+
+/// The instances of an array of entries, of one entry, or of null. `IN_TASK` says whether these are
+/// in an entry's `task` already.
+#[derive(Default)]
+pub struct Entries<const IN_TASK: bool>(pub Vec<Instance>);
+
+impl<'de, const IN_TASK: bool> Deserialize<'de> for Entries<IN_TASK> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(EntriesVisitor::<IN_TASK>)
+            .map(Self)
+    }
+}
+
+struct EntriesVisitor<const IN_TASK: bool>;
+
+impl<'de, const IN_TASK: bool> Visitor<'de> for EntriesVisitor<IN_TASK> {
+    type Value = Vec<Instance>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("instances")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        read_entry::<IN_TASK, A>(map)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Entry::<IN_TASK>(instances)) = seq.next_element()? {
+            all.extend(instances);
+        }
+        Ok(all)
+    }
+}
+
+/// An object or null: no array in an array.
+struct Entry<const IN_TASK: bool>(Vec<Instance>);
+
+impl<'de, const IN_TASK: bool> Deserialize<'de> for Entry<IN_TASK> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(EntryVisitor::<IN_TASK>)
+            .map(Self)
+    }
+}
+
+struct EntryVisitor<const IN_TASK: bool>;
+
+impl<'de, const IN_TASK: bool> Visitor<'de> for EntryVisitor<IN_TASK> {
+    type Value = Vec<Instance>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an instance")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        read_entry::<IN_TASK, A>(map)
+    }
+}
+
+/// One instance, those in `task`, or none where the object is empty.
+fn read_entry<'de, const IN_TASK: bool, A: MapAccess<'de>>(
+    mut map: A,
+) -> Result<Vec<Instance>, A::Error> {
+    let (mut data, mut status, mut task) = (None, None, None);
+    let mut has_others = false;
+    while let Some(key) = map.next_key::<String>()? {
+        match key.as_str() {
+            "data" => set(&mut data, "data", map.next_value()?)?,
+            "status" => set(&mut status, "status", map.next_value()?)?,
+            "task" if !IN_TASK => set(&mut task, "task", map.next_value::<Entries<true>>()?)?,
+            _ => {
+                map.next_value::<IgnoredAny>()?;
+                has_others = true;
+            }
+        }
+    }
+    let data: Option<String> = data.flatten();
+    let status: Option<String> = status.flatten();
+    match (task, data, status) {
+        (Some(task), None, None) => Ok(task.0),
+        (Some(_), ..) => Err(A::Error::custom("an instance beside others")),
+        // One of the others may say what became of it.
+        (None, _, None) if has_others => Err(A::Error::custom("an instance without status")),
+        (None, None, None) => Ok(Vec::new()),
+        (None, data, status) => Ok(vec![Instance {
+            id: trimmed(data),
+            status: trimmed(status),
+        }]),
+    }
+}
+
+/// Two of them could be of two instances.
+fn set<T, E: Error>(field: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
+fn trimmed(text: Option<String>) -> String {
+    text.unwrap_or_default().trim().to_owned()
+}
