@@ -14,7 +14,10 @@ use crate::{
     scheduler::{CallLimits, Config},
     selector::Selector,
     settings::{CredentialsMode, LeaseSettings, LogFormat, Scope, Settings},
-    task_api::endpoint::{DEFAULT_ENDPOINT, EndpointError, Endpoints, Region},
+    task_api::{
+        endpoint::{EndpointError, Endpoints, Region},
+        vendor::{DEFAULT_ENDPOINT, Network},
+    },
 };
 
 /// Off for the client libraries: they log every failed attempt. The controller logs a failure once.
@@ -75,7 +78,8 @@ pub struct CheckArgs {
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// Region of objects whose spec has none, such as cn-hangzhou
+    /// Region of objects whose spec has none, such as cn-hangzhou [env: also
+    /// ALIBABA_CLOUD_REGION_ID]
     #[arg(long, env = "SCALEOUTTASK_REGION")]
     region: Option<Region>,
 
@@ -89,6 +93,15 @@ pub struct RunArgs {
         default_value = DEFAULT_ENDPOINT
     )]
     endpoint: String,
+
+    /// By which network the vendor's own endpoints are reached; not with an --endpoint
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_NETWORK",
+        value_enum,
+        default_value = "public"
+    )]
+    network: Network,
 
     /// URL of the task API of one region; may be repeated
     #[arg(
@@ -206,13 +219,10 @@ impl RunArgs {
     /// # Errors
     /// As clap's own errors: with the name of the flag, and exit code 2.
     pub fn into_settings(self, seed: u64) -> Result<Settings, clap::Error> {
-        let for_region = self
-            .endpoint_for
-            .iter()
-            .map(|pair| region_and_url(pair))
-            .collect::<Result<Vec<_>, _>>()?;
-        let endpoints = Endpoints::new(&self.endpoint, &for_region, self.allow_insecure_endpoint)
-            .map_err(|error| usage_error(&endpoint_problem(&error)))?;
+        let endpoints = self.endpoints()?;
+        let region = self
+            .region
+            .map_or_else(region_of_environment, |region| Ok(Some(region)))?;
         let mut namespaces = self.namespace;
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -223,7 +233,7 @@ impl RunArgs {
         });
         let scheduler = Config {
             policy: Policy {
-                default_region: self.region.map(|region| region.to_string()),
+                default_region: region.map(|region| region.to_string()),
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
                 secret_credentials: self.secret_credentials,
@@ -252,6 +262,30 @@ impl RunArgs {
             log_filter: log_filter(self.log_filter)?,
         })
     }
+
+    fn endpoints(&self) -> Result<Endpoints, clap::Error> {
+        let pairs = self.endpoint_for.iter().map(|pair| region_and_url(pair));
+        let for_region = pairs.collect::<Result<Vec<_>, _>>()?;
+        let insecure = self.allow_insecure_endpoint;
+        let endpoints = if self.endpoint == DEFAULT_ENDPOINT {
+            Endpoints::of_vendor(self.network, &for_region, insecure)
+        } else if self.network == Network::Public {
+            Endpoints::new(&self.endpoint, &for_region, insecure)
+        } else {
+            return Err(usage_error(
+                "--network vpc is for the vendor's own endpoints: leave out --network or --endpoint",
+            ));
+        };
+        endpoints.map_err(|error| usage_error(&endpoint_problem(&error)))
+    }
+}
+
+/// The region that the vendor's own tools take.
+fn region_of_environment() -> Result<Option<Region>, clap::Error> {
+    const NAME: &str = "ALIBABA_CLOUD_REGION_ID";
+    let given = std::env::var(NAME).ok().filter(|text| !text.is_empty());
+    let region = given.map(|text| text.parse()).transpose();
+    region.map_err(|error| usage_error(&format!("{NAME}: {error}")))
 }
 
 fn region_and_url(pair: &str) -> Result<(Region, String), clap::Error> {
@@ -379,7 +413,12 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 20] = [
+        let rows: [(&[&str], &str); 22] = [
+            (&["--network", "intranet"], "--network"),
+            (
+                &["--network", "vpc", "--endpoint", "https://a.b.com"],
+                "--network",
+            ),
             (&["--selector", "a in b"], "--selector"),
             (&["--lease-name", "My_Lease"], "--lease-name"),
             (&["--lease-namespace", "-"], "--lease-namespace"),
@@ -413,6 +452,18 @@ mod tests {
     fn a_refused_endpoint_does_not_show_its_password() {
         let error = settings(&["--endpoint", "https://user:hunter2@cs.aliyuncs.com"]).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_network_chooses_among_the_vendors_endpoints() {
+        let host = |args: &[&str]| settings(args).unwrap().scheduler.endpoints.host("cn-wuhan");
+        assert_eq!(host(&[]), "cs.aliyuncs.com");
+        assert_eq!(
+            host(&["--network", "vpc"]),
+            "cs-anony-vpc.cn-wuhan.aliyuncs.com"
+        );
+        let own = "--endpoint-for=cn-wuhan=https://a.b.com";
+        assert_eq!(host(&["--network", "vpc", own]), "a.b.com");
     }
 
     #[test]

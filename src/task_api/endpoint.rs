@@ -11,10 +11,10 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-use super::sign::{encode, encode_path};
-
-/// The endpoint of the vendor's API.
-pub const DEFAULT_ENDPOINT: &str = "https://cs.{region}.aliyuncs.com";
+use super::{
+    sign::{encode, encode_path},
+    vendor::{CENTRAL_ENDPOINT, DEFAULT_ENDPOINT, Network, SPECIAL_REGIONS, VPC_ENDPOINT},
+};
 
 const PLACEHOLDER: &str = "{region}";
 
@@ -119,7 +119,7 @@ pub struct Endpoints {
     for_region: BTreeMap<Region, Url>,
 }
 
-/// The vendor's endpoint.
+/// The vendor's endpoints, without those of special regions.
 impl Default for Endpoints {
     fn default() -> Self {
         Self {
@@ -156,6 +156,31 @@ impl Endpoints {
             template: template.to_owned(),
             for_region: urls,
         })
+    }
+
+    /// The vendor's own endpoints, but for the given ones of single regions.
+    ///
+    /// # Errors
+    /// As [`Endpoints::new`].
+    pub fn of_vendor(
+        network: Network,
+        for_region: &[(Region, String)],
+        allow_insecure: bool,
+    ) -> Result<Self, EndpointError> {
+        let template = match network {
+            Network::Public => DEFAULT_ENDPOINT,
+            Network::Vpc => VPC_ENDPOINT,
+        };
+        let mut endpoints = Self::new(template, for_region, allow_insecure)?;
+        if network == Network::Public
+            && let Ok(central) = Url::parse(CENTRAL_ENDPOINT)
+        {
+            for region in SPECIAL_REGIONS.iter().filter_map(|name| name.parse().ok()) {
+                let for_region = &mut endpoints.for_region;
+                for_region.entry(region).or_insert_with(|| central.clone());
+            }
+        }
+        Ok(endpoints)
     }
 
     /// The host and port of a region's endpoint. Empty if they are not valid with this region.
@@ -295,6 +320,37 @@ mod tests {
             .task_url(&region("cn-hangzhou"), "T-1")
             .unwrap()
             .into()
+    }
+
+    #[test]
+    fn the_vendors_endpoints_depend_on_region_and_network() {
+        let own = [(region("cn-wuhan"), "https://own.example.com".to_owned())];
+        let public = Endpoints::of_vendor(Network::Public, &own, false).unwrap();
+        let vpc = Endpoints::of_vendor(Network::Vpc, &own, false).unwrap();
+        let rows = [
+            (
+                "cn-hangzhou",
+                "cs.cn-hangzhou.aliyuncs.com",
+                "cs-anony-vpc.cn-hangzhou.aliyuncs.com",
+            ),
+            (
+                "cn-zhangbei",
+                "cs.aliyuncs.com",
+                "cs-anony-vpc.cn-zhangbei.aliyuncs.com",
+            ),
+            ("cn-wuhan", "own.example.com", "own.example.com"),
+        ];
+        for (region, in_public, in_vpc) in rows {
+            assert_eq!(public.host(region), in_public);
+            assert_eq!(vpc.host(region), in_vpc);
+        }
+        for name in SPECIAL_REGIONS {
+            assert_eq!(
+                public.host(name) == "cs.aliyuncs.com",
+                name != "cn-wuhan",
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod endpoint;
 mod lenient;
 pub mod sign;
 mod task_result;
+pub mod vendor;
 mod waits;
 mod xml;
 

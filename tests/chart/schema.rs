@@ -69,6 +69,7 @@ fn wrong_values_are_refused_with_their_names() {
         (json!({ "requestsPerSecond": 0 }), "requestsPerSecond"),
         (json!({ "concurrency": 0 }), "concurrency"),
         (json!({ "maxCalls": 0 }), "maxCalls"),
+        (json!({ "network": "intranet" }), "network"),
         (json!({ "requestTimeout": "" }), "requestTimeout"),
         (
             json!({ "allowedClusterIds": ["c1,c2"] }),

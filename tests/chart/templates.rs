@@ -128,6 +128,7 @@ fn each_value_sets_its_flag() {
         ),
         (json!({ "concurrency": 1_000_000 }), "--concurrency=1000000"),
         (json!({ "maxCalls": 7 }), "--max-calls=7"),
+        (json!({ "network": "vpc" }), "--network=vpc"),
         (json!({ "requestTimeout": "3s" }), "--request-timeout=3s"),
         (
             json!({ "allowedClusterIds": ["c1", "c2"] }),

@@ -126,6 +126,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $args := list "run" }}
 {{- with .region }}{{ $args = append $args (printf "--region=%s" .) }}{{ end }}
 {{- $args = append $args (printf "--endpoint=%s" .endpoint) }}
+{{- if ne .network "public" }}
+{{- if ne .endpoint "https://cs.{region}.aliyuncs.com" }}
+{{- fail "network is for the vendor's own endpoints: leave out network or endpoint" }}
+{{- end }}
+{{- $args = append $args (printf "--network=%s" .network) }}
+{{- end }}
 {{- range $region, $url := .endpointFor }}
 {{- $args = append $args (printf "--endpoint-for=%s=%s" $region $url) }}
 {{- end }}
