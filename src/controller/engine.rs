@@ -238,9 +238,10 @@ impl Engine {
         let ObjectKey { namespace, name } = key;
         let reason = note.reason.as_str();
         let message = &*note.message;
+        let request_id = note.request_id.as_deref();
         match note.severity {
             Severity::Normal => info!(%namespace, %name, %task_id, reason, message),
-            Severity::Warning => warn!(%namespace, %name, %task_id, reason, message),
+            Severity::Warning => warn!(%namespace, %name, %task_id, reason, request_id, message),
         }
     }
 

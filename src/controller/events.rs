@@ -126,7 +126,7 @@ fn event_of(publication: Publication) -> Event {
         reporting_instance: Some(first_chars(&host_name(), INSTANCE_MAX).to_owned()),
         action: Some("Poll".to_owned()),
         reason: Some(note.reason.as_str().to_owned()),
-        note: Some(note.message.into()),
+        note: Some(note.text()),
         type_: Some(type_.to_owned()),
         regarding: Some(ObjectReference {
             api_version: Some(ScaleOutTask::api_version(&()).into_owned()),
@@ -174,6 +174,7 @@ mod tests {
                 severity: Severity::Normal,
                 reason: Reason::TaskRunning,
                 message: "The task is running".into(),
+                request_id: None,
             },
             at: Timestamp::UNIX_EPOCH,
             is_last_attempt: false,

@@ -137,7 +137,7 @@ impl Secrets {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get(name)).await {
             Ok(Ok(secret)) => credentials_of(name, &secret).map(Arc::new),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(invalid(format!(
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(missing(format!(
                 "Secret {name} of spec.credentialsSecretRef doesn't exist in this namespace: \
                  create it with accessKeyId and accessKeySecret"
             ))),
@@ -166,7 +166,7 @@ fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, PollError>
     };
     let required = |key: &str| {
         value(key).ok_or_else(|| {
-            invalid(format!(
+            missing(format!(
                 "Secret {name} of spec.credentialsSecretRef has no {key}: it needs accessKeyId \
                  and accessKeySecret, and for temporary credentials securityToken"
             ))
@@ -185,6 +185,14 @@ fn credentials_of(name: &str, secret: &Secret) -> Result<Credentials, PollError>
         security_token: value("securityToken").map(Into::into),
         expires_at: None,
     })
+}
+
+/// It may come, or be completed, a moment later.
+fn missing(detail: String) -> PollError {
+    PollError {
+        is_missing_secret: true,
+        ..invalid(detail)
+    }
 }
 
 fn invalid(detail: String) -> PollError {

@@ -1,6 +1,6 @@
 //! What an Event says.
 
-use super::{Conditions, Reason, reason::Severity};
+use super::{Conditions, PollError, Reason, reason::Severity};
 
 /// The API server refuses notes of Events over 1,024 bytes, where conditions count characters.
 const NOTE_BYTES: usize = 1024;
@@ -14,12 +14,18 @@ pub struct EventNote {
     pub reason: Reason,
     /// The message of `Ready`, at most 1,024 bytes.
     pub message: Box<str>,
+    /// What the API calls the answer that led to it, where that is an error.
+    pub request_id: Option<Box<str>>,
 }
 
 impl EventNote {
     /// The Event for the change from `before` to `after`; none where the reason stays, and for
     /// [`Reason::Pending`].
-    pub(super) fn for_change(before: &Conditions, after: &Conditions) -> Option<Self> {
+    pub(super) fn for_change(
+        before: &Conditions,
+        after: &Conditions,
+        error: Option<&PollError>,
+    ) -> Option<Self> {
         let reason = after.reason()?;
         if before.reason() == Some(reason) {
             return None;
@@ -29,6 +35,20 @@ impl EventNote {
             severity: reason.severity()?,
             reason,
             message: message[..message.floor_char_boundary(NOTE_BYTES)].into(),
+            request_id: error
+                .filter(|error| error.reason == reason)
+                .and_then(|error| error.request_id.as_deref())
+                .map(Into::into),
         })
+    }
+
+    /// The message and the request ID, at most 1,024 bytes.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let suffix = self.request_id.as_deref();
+        let suffix = suffix.map_or(String::new(), |id| format!(" (request ID {id})"));
+        let room = NOTE_BYTES.saturating_sub(suffix.len());
+        let message = &self.message[..self.message.floor_char_boundary(room)];
+        [message, &suffix].concat()
     }
 }

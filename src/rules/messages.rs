@@ -64,6 +64,9 @@ pub fn transient(reason: Reason, ready: Ready) -> Summary {
         Reason::Throttled => "The task API asks for fewer calls; trying again later",
         Reason::InvalidResponse => "The task API's answer can't be used; trying again",
         Reason::TaskNotFound => "The task API doesn't know the task yet; looking again",
+        Reason::CredentialsInvalid => {
+            "The Secret of spec.credentialsSecretRef isn't there or not complete yet; looking again"
+        }
         _ => {
             "The task API, or the service its credentials come from, can't be reached or is in trouble; trying again"
         }

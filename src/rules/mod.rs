@@ -30,7 +30,7 @@ pub use fingerprint::Fingerprint;
 pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{
-    Case, Memory, NOT_FOUND_GRACE, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
+    Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
 };
 pub use poll_result::{PollError, PollResult};
 pub use reason::{Reason, Severity};

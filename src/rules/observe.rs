@@ -14,9 +14,14 @@ use super::{
 };
 use crate::api::ScaleOutTaskStatus;
 
-/// How long a task may be unknown to the API before the object stalls: a new task's ID may be known
-/// to the caller before the API finds it.
-pub const NOT_FOUND_GRACE: Duration = Duration::from_mins(2);
+/// How long a task may be unknown to the API, or a Secret missing, before the object stalls: a new
+/// task's ID may be known to the caller before the API finds it, and Git may bring a Secret a moment
+/// after its object.
+pub const GRACE: Duration = Duration::from_mins(2);
+/// How often a missing Secret is looked for in that time.
+const MISSING_SECRET_RETRY: Duration = Duration::from_secs(10);
+/// How often later.
+const MISSING_SECRET_SLOW_RETRY: Duration = Duration::from_mins(1);
 /// How long a new object may be without an answer before it shows [`Reason::Pending`].
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 
@@ -76,6 +81,8 @@ pub struct Memory {
     pub failures: u32,
     /// When the API first said in this run that it knows no such task.
     pub not_found_since: Option<Timestamp>,
+    /// When the object's Secret was first missed in this run.
+    pub secret_missed_since: Option<Timestamp>,
 }
 
 /// When an object is looked at again.
@@ -183,8 +190,9 @@ impl<'a> Decision<'a> {
         } else {
             self.task
         };
+        let error = self.case.occasion.poll_error();
         Verdict {
-            note: EventNote::for_change(&before.conditions, &self.status.conditions),
+            note: EventNote::for_change(&before.conditions, &self.status.conditions, error),
             status: self.status,
             task,
             memory: self.memory,
@@ -313,38 +321,47 @@ impl<'a> Decision<'a> {
     }
 
     fn failed(&mut self, error: &PollError) -> Next {
-        self.note_failure(error.reason);
-        if self.stalls(error.reason) {
+        let grace_left = self.grace_left(error);
+        let stalls = match grace_left {
+            Some(left) => left.is_zero() || self.is_stalled_by(error.reason),
+            None => error.reason.needs_a_person(),
+        };
+        if stalls {
             self.show(&messages::stalled(error));
-            return self.call(slow_delay(self.case.seed));
+            return self.call(if error.is_missing_secret {
+                MISSING_SECRET_SLOW_RETRY
+            } else {
+                slow_delay(self.case.seed)
+            });
         }
         self.memory.failures = self.memory.failures.saturating_add(1);
         // A single failure shows nothing: a blip costs no write.
         if self.memory.failures >= 2 {
             self.show(&messages::transient(error.reason, self.kept_ready()));
         }
-        let backoff = transient_delay(self.memory.failures, self.case.seed);
-        let delay = backoff.max(error.retry_after.unwrap_or_default());
-        self.call(delay.min(self.grace_left(error.reason)))
+        let delay = if error.is_missing_secret {
+            MISSING_SECRET_RETRY
+        } else {
+            let backoff = transient_delay(self.memory.failures, self.case.seed);
+            backoff.max(error.retry_after.unwrap_or_default())
+        };
+        // What is missing is looked for again when its grace ends, at the latest.
+        self.call(delay.min(grace_left.unwrap_or(Duration::MAX)))
     }
 
-    /// Starts the grace of an unknown task with the first such answer.
-    fn note_failure(&mut self, reason: Reason) {
-        if reason == Reason::TaskNotFound {
-            let now = self.case.now;
-            let since = self.memory.not_found_since.unwrap_or(now);
-            // A clock that was set back must not draw the grace out.
-            self.memory.not_found_since = Some(since.min(now));
-        }
-    }
-
-    /// Whether only a person can mend this. A new task's ID may be known before the API finds it, so
-    /// an unknown task has a grace.
-    fn stalls(&self, reason: Reason) -> bool {
-        match reason {
-            Reason::TaskNotFound => self.grace_left(reason).is_zero() || self.is_stalled_by(reason),
-            reason => reason.needs_a_person(),
-        }
+    /// How much of its grace is left to a task or Secret that is missing, from the first answer that it
+    /// is; none for any other error.
+    fn grace_left(&mut self, error: &PollError) -> Option<Duration> {
+        let now = self.case.now;
+        let since = match error.reason {
+            Reason::TaskNotFound => &mut self.memory.not_found_since,
+            _ if error.is_missing_secret => &mut self.memory.secret_missed_since,
+            _ => return None,
+        };
+        // A clock that was set back must not draw the grace out.
+        let first = since.unwrap_or(now).min(now);
+        *since = Some(first);
+        Some(GRACE.saturating_sub(elapsed(first, now)))
     }
 
     fn is_stalled_by(&self, reason: Reason) -> bool {
@@ -352,16 +369,6 @@ impl<'a> Decision<'a> {
         shown.is_some_and(|shown| {
             shown.abnormal == Abnormal::Stalled && shown.reason == Some(reason)
         })
-    }
-
-    /// An unknown task is looked for again when its grace ends, at the latest.
-    fn grace_left(&self, reason: Reason) -> Duration {
-        match self.memory.not_found_since {
-            Some(since) if reason == Reason::TaskNotFound => {
-                NOT_FOUND_GRACE.saturating_sub(elapsed(since, self.case.now))
-            }
-            _ => Duration::MAX,
-        }
     }
 
     fn timed_out(&mut self) -> Next {

@@ -18,6 +18,10 @@ pub struct PollError {
     pub detail: Option<String>,
     /// How long the API asked to wait.
     pub retry_after: Option<Duration>,
+    /// What the API calls this answer; its support asks for that. Letters, digits and dashes.
+    pub request_id: Option<String>,
+    /// Whether the object's Secret isn't there, or not complete: it may come a moment later.
+    pub is_missing_secret: bool,
     /// Whether nothing answered at all: such a call may take its whole time-out.
     pub is_silence: bool,
 }
@@ -31,6 +35,8 @@ impl PollError {
             code: None,
             detail: None,
             retry_after: None,
+            request_id: None,
+            is_missing_secret: false,
             is_silence: false,
         }
     }

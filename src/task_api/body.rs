@@ -41,11 +41,17 @@ pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
     Ok(task)
 }
 
-/// Finds the error code in a body, in any of the places where the API puts it.
-pub(super) fn parse_error_code(body: &[u8]) -> Option<String> {
-    let body: WireErrorBody = read(body)?;
-    let inner = || body.error.object().and_then(|error| error.code.text());
-    text_of(body.code.text().or_else(inner))
+/// Finds error code and request ID in a body, in any of the places where the API puts them.
+pub(super) fn parse_error(body: &[u8]) -> (Option<String>, Option<String>) {
+    let Some(body) = read::<WireErrorBody>(body) else {
+        return (None, None);
+    };
+    let inner = body.error.object().unwrap_or_default();
+    let first = |outer: AnyText, inner: AnyText| text_of(outer.text().or_else(|| inner.text()));
+    (
+        first(body.code, inner.code),
+        first(body.request_id, inner.request_id),
+    )
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
@@ -106,6 +112,8 @@ struct WireError {
     #[serde(alias = "Code")]
     code: AnyText,
     message: AnyText,
+    #[serde(rename = "requestId", alias = "RequestId")]
+    request_id: AnyText,
 }
 
 #[derive(Default, Deserialize)]
@@ -140,6 +148,8 @@ struct WireEvent {
 struct WireErrorBody {
     #[serde(default, alias = "Code")]
     code: AnyText,
+    #[serde(default, rename = "requestId", alias = "RequestId")]
+    request_id: AnyText,
     #[serde(default, alias = "Error")]
     error: Any<WireError>,
 }

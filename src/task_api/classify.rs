@@ -17,13 +17,11 @@ pub fn classify(status: StatusCode, code: Option<&str>, waits: Waits) -> PollErr
     };
     let asks_to_wait = matches!(reason, Reason::Throttled | Reason::TaskApiUnavailable);
     PollError {
-        reason,
         code: code.filter(|code| is_plain_word(code)).map(str::to_owned),
-        detail: None,
-        is_silence: false,
         retry_after: waits
             .wait(reason == Reason::Throttled)
             .filter(|_| asks_to_wait),
+        ..PollError::new(reason)
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
     Client, ClientBuilder, Method, Request, Response, StatusCode,
-    header::{ACCEPT, HeaderValue},
+    header::{ACCEPT, HeaderMap, HeaderValue},
     redirect,
 };
 use rustls::crypto::CryptoProvider;
 use tracing::debug;
 
 use super::{
-    body::{parse_error_code, parse_task},
+    body::{parse_error, parse_task},
     classify::classify,
     credentials::{Credentials, CredentialsError, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
@@ -118,10 +118,14 @@ impl TaskApi {
         if status != StatusCode::OK {
             return Err(refused(response).await);
         }
+        let request_id = request_id(response.headers());
         let body = read(response, BODY_MAX).await?;
         parse_task(&body, task_id).map_err(|error| {
             debug!(%error, "invalid response of the task API");
-            PollError::new(Reason::InvalidResponse)
+            PollError {
+                request_id,
+                ..PollError::new(Reason::InvalidResponse)
+            }
         })
     }
 }
@@ -158,6 +162,7 @@ fn nonce() -> Result<String, PollError> {
 /// The error for a response with a status other than 200.
 async fn refused(response: Response) -> PollError {
     let status = response.status();
+    let in_header = request_id(response.headers());
     let waits = Waits::of(response.headers(), SystemTime::now());
     let by_status = status == StatusCode::TOO_MANY_REQUESTS
         || !status.is_client_error()
@@ -170,14 +175,29 @@ async fn refused(response: Response) -> PollError {
         }
         Err(_) => Vec::new(),
     };
-    let code = parse_error_code(&body);
-    let error = classify(status, code.as_deref(), waits);
+    let (code, in_body) = parse_error(&body);
+    let error = PollError {
+        request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
+        ..classify(status, code.as_deref(), waits)
+    };
     debug!(
         status = status.as_u16(),
         code = error.code,
+        request_id = error.request_id,
         "task API refused the call"
     );
     error
+}
+
+/// What the vendor's support asks for.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-acs-request-id")?.to_str().ok()?;
+    is_request_id(id).then(|| id.to_owned())
+}
+
+fn is_request_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
 /// Reads a body of at most `max` bytes. It counts what arrives, as `Content-Length` may be wrong.

@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-use scaleouttask_controller::rules::{Abnormal, NOT_FOUND_GRACE, Object, Reason};
+use scaleouttask_controller::rules::{Abnormal, GRACE, Object, Reason};
 
 use crate::{
     promise::Promise,
@@ -174,7 +174,7 @@ fn is_true(object: &Object, index: usize, setting: &Setting, world: &World) -> b
         false
     } else if object.is_suspended() {
         shown == Reason::Suspended
-    } else if truth == Truth::Missing && end >= object.created_at + NOT_FOUND_GRACE {
+    } else if truth == Truth::Missing && end >= object.created_at + GRACE {
         shown == truth.reason() && is_stalled(object)
     } else {
         shown == truth.reason()

@@ -174,3 +174,23 @@ fn the_note_of_an_event_is_short_enough_for_the_api_server() {
         assert!(note.message.len() <= NOTE_BYTES, "{letter}");
     }
 }
+
+#[test]
+fn the_event_of_a_trouble_has_the_request_id_and_the_condition_has_not() {
+    let mut story = Story::plain();
+    let error = |id: &str, detail: &str| PollError {
+        request_id: Some(id.into()),
+        detail: Some(detail.into()),
+        ..poll_error(Reason::AccessDenied)
+    };
+    let note = story.called(1, error("5F8D-1", "denied")).note.unwrap();
+    assert_eq!(note.text(), "denied (request ID 5F8D-1)");
+    assert_eq!(story.message(), "denied");
+    let again = story.called(2, error("5F8D-2", "denied"));
+    assert_eq!(again.note, None, "another ID is no news");
+    let note = story.called(3, answer("running")).note.unwrap();
+    assert_eq!(note.request_id, None);
+    let long = error(&"9".repeat(64), &"é".repeat(1024));
+    let note = Story::plain().called(1, long).note.unwrap();
+    assert!(note.text().len() <= NOTE_BYTES && note.text().ends_with("9)"));
+}

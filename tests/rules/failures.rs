@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scaleouttask_controller::rules::{NOT_FOUND_GRACE, Occasion, PollError, PollResult, Reason};
+use scaleouttask_controller::rules::{GRACE, Occasion, PollError, PollResult, Reason};
 
 use crate::fixtures::{INTERVAL, Story, answer, at, next_call, poll_error, task};
 
@@ -210,7 +210,7 @@ fn an_answer_that_waits_to_be_written_delays_no_poll() {
 
 #[test]
 fn a_missing_task_has_two_minutes_from_the_first_of_an_unbroken_run() {
-    assert_eq!(NOT_FOUND_GRACE.as_secs(), 120);
+    assert_eq!(GRACE.as_secs(), 120);
     let missing = || PollResult::Err(poll_error(Reason::TaskNotFound));
     let down = || PollResult::Err(poll_error(Reason::TaskApiUnavailable));
     let rows = [
@@ -364,6 +364,54 @@ fn an_answer_counts_after_any_errors() {
         story.called(300, answer(&task("running").state));
         assert_eq!(story.shows(), "False Reconciling TaskRunning", "{reason:?}");
     }
+}
+
+fn missing_secret() -> PollError {
+    PollError {
+        is_missing_secret: true,
+        detail: Some("Secret keys doesn't exist".into()),
+        ..poll_error(Reason::CredentialsInvalid)
+    }
+}
+
+#[test]
+fn a_secret_that_comes_within_two_minutes_is_no_failure() {
+    for (mut story, ready) in [(Story::plain(), "Unknown"), (Story::polled("running"), "False")] {
+        let before = story.shows();
+        for seconds in (10..=120).step_by(10) {
+            let verdict = story.called(seconds, missing_secret());
+            assert_eq!(next_call(&verdict).0, Duration::from_secs(10));
+            if seconds == 10 {
+                assert_eq!(story.shows(), before, "a blip costs no write");
+            } else {
+                assert_eq!(story.shows(), format!("{ready} Reconciling CredentialsInvalid"));
+            }
+        }
+        story.called(125, answer("running"));
+        assert_eq!(story.shows(), "False Reconciling TaskRunning");
+    }
+}
+
+#[test]
+fn a_secret_that_stays_missing_stalls_after_two_minutes_and_is_looked_for_each_minute() {
+    let mut story = Story::plain();
+    story.called(10, missing_secret());
+    let verdict = story.called(125, missing_secret());
+    assert_eq!(next_call(&verdict).0, Duration::from_secs(5), "at the end of its time");
+    let verdict = story.called(130, missing_secret());
+    assert_eq!(story.shows(), "False Stalled CredentialsInvalid");
+    assert_eq!(story.message(), "Secret keys doesn't exist");
+    assert_eq!(next_call(&verdict).0, Duration::from_mins(1));
+    // A restart takes nothing back.
+    story.restart();
+    story.called(200, missing_secret());
+    assert_eq!(story.shows(), "False Stalled CredentialsInvalid");
+    // Nor do other troubles in between begin it anew.
+    let mut story = Story::plain();
+    story.called(0, missing_secret());
+    story.called(60, poll_error(Reason::TaskNotFound));
+    story.called(120, missing_secret());
+    assert_eq!(story.shows(), "False Stalled CredentialsInvalid");
 }
 
 /// An object with five errors of this kind in a row.
