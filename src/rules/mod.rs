@@ -29,9 +29,7 @@ pub use event_note::EventNote;
 pub use fingerprint::Fingerprint;
 pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
-pub use observe::{
-    Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
-};
+pub use observe::{Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe};
 pub use poll_result::{PollError, PollResult};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;

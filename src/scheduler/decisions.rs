@@ -103,7 +103,12 @@ impl Scheduler {
     /// What follows where nothing is to be written: also where a write that nobody heard of has
     /// succeeded, or somebody else wrote the same.
     pub(super) fn settle_unwritten(&mut self, id: ObjectId, verdict: &Verdict, now: Now) {
-        let note = self.end_write(id).and_then(|write| write.note);
+        let write = self.end_write(id);
+        // One of Pending alone that shows nothing would do so over and over.
+        let is_first_pending = write.as_ref().is_some_and(|write| {
+            write.occasion == Occasion::Waited && write.attempts == 0 && !write.had_conflict
+        });
+        let note = write.and_then(|write| write.note);
         let tracked = self.objects.get(&id);
         let reason = tracked.and_then(|tracked| tracked.object.reason());
         // It may be that the write never landed, and never will.
@@ -111,6 +116,9 @@ impl Scheduler {
             self.record(id, note, now);
         }
         self.settle(id, verdict.memory, verdict.next, now);
+        if !is_first_pending {
+            self.await_answer(id, now);
+        }
     }
 
     pub(super) fn settle(&mut self, id: ObjectId, memory: Memory, next: Option<Next>, now: Now) {
@@ -137,7 +145,8 @@ impl Scheduler {
             return;
         };
         tracked.overdue = Overdue::No;
-        if tracked.write.is_none() {
+        let shows_nothing = tracked.object.shown().is_none() && !tracked.object.deleting;
+        if tracked.write.is_none() && shows_nothing {
             let namespace = &tracked.object.key.namespace;
             let place = self.writes.push(namespace, id, WritePriority::Pending);
             tracked.overdue = Overdue::Queued(place);

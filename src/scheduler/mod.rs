@@ -323,7 +323,7 @@ impl Scheduler {
     }
 
     /// Shutting down: what is known is written and its Events are published; nothing else begins. No
-    /// object shows `Pending` any more: real results need the time.
+    /// further object shows `Pending`: real results need the time.
     fn stop(&mut self) {
         self.stopping = true;
         self.events.hurry();

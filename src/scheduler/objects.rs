@@ -49,11 +49,12 @@ impl Scheduler {
         self.reconsider(id, now);
     }
 
-    /// An object that was never answered shows that after a while.
-    fn await_answer(&mut self, id: ObjectId, now: Now) {
+    /// An object that shows nothing yet shows after a while that it waits for its answer.
+    pub(super) fn await_answer(&mut self, id: ObjectId, now: Now) {
         if self.leads
             && !self.stopping
             && let Some(tracked) = self.objects.get_mut(&id)
+            && tracked.overdue == Overdue::No
             && let Some(at) = tracked.overdue_from(now.monotonic)
         {
             tracked.overdue = Overdue::At(at);

@@ -183,10 +183,10 @@ impl PendingWrite {
     }
 }
 
-/// Whether an object that was never answered shows that it waits: [`OVERDUE_AFTER`] it does.
+/// Whether an object that was never answered shows that it waits: it does after [`OVERDUE_AFTER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// It shows something, or will as soon as it can.
+    /// It shows something, or will as soon as it can; or nobody asks about it in this term.
     No,
     /// From then on, if no answer comes.
     At(Duration),
@@ -324,6 +324,7 @@ impl Tracked {
 
     pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {
         let planned = self.planned.map(|(at, _)| (at, Timer::Planned));
+        // A first look that is left finds no object.
         let overdue = match self.overdue {
             Overdue::At(at) => Some((at, Timer::Overdue)),
             Overdue::No | Overdue::Queued(_) => None,

@@ -61,7 +61,8 @@ impl<P: Copy + Ord> WorkQueue<P> {
             slots.has_room(namespace) && may_start(namespace)
         })?;
         self.slots.take(&started.namespace);
-        self.under_way.insert(started.id, started.namespace.clone());
+        let before = self.under_way.insert(started.id, started.namespace.clone());
+        debug_assert!(before.is_none(), "{} is under way twice", started.id);
         Some(started)
     }
 

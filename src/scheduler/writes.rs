@@ -122,7 +122,7 @@ impl Scheduler {
         }
     }
 
-    /// Drops the write of `Pending` that waits.
+    /// Drops the write of `Pending` that waits, or is about to.
     pub(super) fn drop_pending(&mut self, id: ObjectId) {
         self.end_overdue(id);
         let write = self.objects.get(&id).and_then(|one| one.write.as_ref());
@@ -138,7 +138,7 @@ impl Scheduler {
         loop {
             let started = self.writes.start(all.clone(), |_| true);
             let id = if let Some(started) = started {
-                if !self.has_write(started.id, started.place, now) {
+                if !self.take_up(started.id, started.place, now) {
                     self.end_slot(started.id);
                     continue;
                 }
@@ -154,9 +154,9 @@ impl Scheduler {
         }
     }
 
-    /// Whether a place in the queue has a write behind it. That of an overdue object gets one now,
-    /// unless the object will show more.
-    fn has_write(&mut self, id: ObjectId, place: Place<WritePriority>, now: Now) -> bool {
+    /// Takes up the write behind a place in the queue; false if there is none. An overdue object gets
+    /// its write now, unless another waits elsewhere, which shows more.
+    fn take_up(&mut self, id: ObjectId, place: Place<WritePriority>, now: Now) -> bool {
         let Some(tracked) = self.objects.get_mut(&id) else {
             return false;
         };
@@ -164,12 +164,12 @@ impl Scheduler {
             return true;
         }
         tracked.overdue = Overdue::No;
-        let shows_more = tracked.write.is_some();
-        if !shows_more {
-            let write = PendingWrite::new(Occasion::Waited, now.monotonic);
-            tracked.write = Some(Box::new(write));
+        if tracked.write.is_some() {
+            return false;
         }
-        !shows_more
+        let write = PendingWrite::new(Occasion::Waited, now.monotonic);
+        tracked.write = Some(Box::new(write));
+        true
     }
 
     /// Decides what to write, on the newest version of the object; whether anything is.
@@ -196,7 +196,7 @@ impl Scheduler {
         if verdict.next.is_some() {
             self.unplan(id);
         }
-        // No need to show Pending any more: this write shows more.
+        // An ID must not be under way twice, and most writes show more than Pending would.
         self.end_overdue(id);
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
@@ -249,6 +249,8 @@ impl Scheduler {
                 if let WriteStage::UnderWay { memory, next } = stage {
                     self.settle(id, memory, next, now);
                 }
+                // It may have been the echo of a poll request, and no more.
+                self.await_answer(id, now);
                 if let Some(occasion) = write.and_then(|write| write.meanwhile) {
                     self.decide(id, *occasion, now);
                 }

@@ -376,7 +376,10 @@ fn missing_secret() -> PollError {
 
 #[test]
 fn a_secret_that_comes_within_two_minutes_is_no_failure() {
-    for (mut story, ready) in [(Story::plain(), "Unknown"), (Story::polled("running"), "False")] {
+    for (mut story, ready) in [
+        (Story::plain(), "Unknown"),
+        (Story::polled("running"), "False"),
+    ] {
         let before = story.shows();
         for seconds in (10..=120).step_by(10) {
             let verdict = story.called(seconds, missing_secret());
@@ -384,7 +387,10 @@ fn a_secret_that_comes_within_two_minutes_is_no_failure() {
             if seconds == 10 {
                 assert_eq!(story.shows(), before, "a blip costs no write");
             } else {
-                assert_eq!(story.shows(), format!("{ready} Reconciling CredentialsInvalid"));
+                assert_eq!(
+                    story.shows(),
+                    format!("{ready} Reconciling CredentialsInvalid")
+                );
             }
         }
         story.called(125, answer("running"));
@@ -397,7 +403,11 @@ fn a_secret_that_stays_missing_stalls_after_two_minutes_and_is_looked_for_each_m
     let mut story = Story::plain();
     story.called(10, missing_secret());
     let verdict = story.called(125, missing_secret());
-    assert_eq!(next_call(&verdict).0, Duration::from_secs(5), "at the end of its time");
+    assert_eq!(
+        next_call(&verdict).0,
+        Duration::from_secs(5),
+        "at the end of its time"
+    );
     let verdict = story.called(130, missing_secret());
     assert_eq!(story.shows(), "False Stalled CredentialsInvalid");
     assert_eq!(story.message(), "Secret keys doesn't exist");

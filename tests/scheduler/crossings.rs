@@ -1,6 +1,6 @@
 //! What crosses a write that waits or is under way.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use scaleouttask_controller::{
     rules::{OVERDUE_AFTER, Reason},
@@ -133,6 +133,34 @@ fn each_of_many_new_objects_becomes_pending_and_few_at_a_time() {
         assert!(under_way.len() <= 32);
     }
     assert_eq!(pending, 100);
+}
+
+#[test]
+fn an_object_whose_first_write_shows_no_condition_becomes_pending_all_the_same() {
+    let mut stage = stage();
+    let mut requested = object("requested");
+    requested.poll_request = Some("now".into());
+    let call = only_call(stage.apply(requested));
+    let echo = only_write(stage.end(&call, wait(Reason::Throttled, 20)));
+    assert_eq!(reason(&echo), None, "one failure shows nothing");
+    assert!(stage.land(&echo).is_empty());
+    assert!(is_pending(&only_write(stage.after(OVERDUE_AFTER))));
+}
+
+#[test]
+fn an_object_that_goes_while_it_waits_to_become_pending_takes_no_slot() {
+    let mut stage = stage();
+    created(&mut stage, 33);
+    let mut under_way = writes(stage.after(OVERDUE_AFTER / 2));
+    let begun: BTreeSet<_> = under_way.iter().map(|one| one.object.key.clone()).collect();
+    let keys = (0..33).map(|number| object(&number.to_string()).key);
+    let waits: Vec<_> = keys.filter(|key| !begun.contains(key)).collect();
+    assert_eq!((under_way.len(), waits.len()), (32, 1));
+    stage.handle(Input::Gone(waits[0].clone()));
+    while let Some(write) = under_way.pop() {
+        assert_eq!(writes(stage.land(&write)).len(), 0);
+    }
+    assert!(stage.scheduler.is_settled());
 }
 
 /// They are better news, and each write of `Pending` is one more before them.

@@ -382,14 +382,14 @@ impl Drop for History {
     }
 }
 
-/// Reason and status of `Ready`, and the type of the other condition, if any.
+/// Reason and status of `Ready`, and the type of the abnormal condition beside it, if any.
 pub fn ready(object: &WholeObject) -> (&str, &str, &str) {
     let ready = object.ready();
     let abnormal = object
         .status
         .conditions
         .iter()
-        .find(|condition| condition.type_ != "Ready")
+        .find(|condition| !matches!(&*condition.type_, "Ready" | "Finished"))
         .map_or("", |condition| condition.type_.as_str());
     ready.map_or(("", "", abnormal), |ready| {
         (&ready.reason, &ready.status, abnormal)
