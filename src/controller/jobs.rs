@@ -32,8 +32,8 @@ impl Jobs {
         otherwise: impl FnOnce() -> Input + Send + 'static,
     ) {
         let began = Instant::now();
-        // A job is large: boxed, it isn't copied on its way to the runtime.
-        let job = Box::pin(AssertUnwindSafe(job).catch_unwind().instrument(span));
+        // A job is large: boxed at once, it isn't copied on its way to the runtime.
+        let job = Box::pin(AssertUnwindSafe(job).catch_unwind()).instrument(span);
         self.0.spawn(async move {
             let input = job.await.unwrap_or_else(|_| {
                 let input = otherwise();
