@@ -10,7 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::{sleep_until, timeout};
-use tracing::{info, info_span, warn};
+use tracing::{debug_span, info, info_span, warn};
 
 use super::{
     clock::Clock,
@@ -194,7 +194,8 @@ impl Engine {
             poll_request,
         };
         let ObjectKey { namespace, name } = &call.key;
-        let span = info_span!("poll", %namespace, %name, task_id = &*call.task_id);
+        // Calls log at debug level only: above it, the span costs nothing.
+        let span = debug_span!("poll", %namespace, %name, task_id = &*call.task_id);
         let job = self.poller.clone().poll(call);
         self.calls.spawn(self.term, span, job, otherwise);
     }
