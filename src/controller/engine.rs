@@ -10,7 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::{sleep_until, timeout};
-use tracing::{debug_span, info, info_span, warn};
+use tracing::{debug_span, info, warn};
 
 use super::{
     clock::Clock,
@@ -179,7 +179,7 @@ impl Engine {
             account: Err(PollError::new(Reason::TaskApiUnavailable)),
         };
         let ObjectKey { namespace, name } = &secret;
-        let span = info_span!("secret", %namespace, %name);
+        let span = debug_span!("secret", %namespace, %name);
         let job = self.poller.clone().identify(object, secret);
         self.calls.spawn(self.term, span, job, otherwise);
     }
@@ -194,7 +194,6 @@ impl Engine {
             poll_request,
         };
         let ObjectKey { namespace, name } = &call.key;
-        // Calls log at debug level only: above it, the span costs nothing.
         let span = debug_span!("poll", %namespace, %name, task_id = &*call.task_id);
         let job = self.poller.clone().poll(call);
         self.calls.spawn(self.term, span, job, otherwise);
@@ -205,7 +204,7 @@ impl Engine {
         let otherwise = move || Input::WriteEnded(id, WriteResult::Failed);
         let ObjectKey { namespace, name } = &write.object.key;
         let task_id = &*write.object.spec.task_id;
-        let span = info_span!("write", %namespace, %name, task_id);
+        let span = debug_span!("write", %namespace, %name, task_id);
         let since = self.clock.instant(write.since).unwrap_or_else(Instant::now);
         let job = self.writer.clone().write(write, since);
         self.writes.spawn(self.term, span, job, otherwise);
@@ -215,7 +214,7 @@ impl Engine {
         let object = deletion.object;
         let otherwise = move || Input::DeletionEnded(object, DeletionResult::Failed);
         let ObjectKey { namespace, name } = &deletion.key;
-        let span = info_span!("delete", %namespace, %name);
+        let span = debug_span!("delete", %namespace, %name);
         let job = self.writer.clone().delete(deletion);
         self.writes.spawn(self.term, span, job, otherwise);
     }
@@ -225,7 +224,7 @@ impl Engine {
         let otherwise = move || Input::EventEnded(id, EventResult::Failed);
         let ObjectKey { namespace, name } = &publication.key;
         let reason = publication.reason().as_str();
-        let span = info_span!("event", %namespace, %name, reason);
+        let span = debug_span!("event", %namespace, %name, reason);
         let job = self.publisher.clone().publish(publication);
         self.writes.spawn(self.term, span, job, otherwise);
     }

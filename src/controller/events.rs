@@ -19,7 +19,7 @@ use super::{NAME, fence::Fence, host_name};
 use crate::{
     api::ScaleOutTask,
     metrics::Metrics,
-    rules::{Severity, first_chars},
+    rules::{ObjectKey, Severity, first_chars},
     scheduler::{EventResult, Input, Publication},
 };
 
@@ -51,15 +51,26 @@ impl Publisher {
     /// Creates the Event, in one attempt.
     pub async fn publish(self, publication: Publication) -> Input {
         let (id, is_last) = (publication.id, publication.is_last_attempt);
+        let ObjectKey { namespace, name } = publication.key.clone();
+        let reason = publication.reason().as_str();
         let request = create(&self.client, event_of(publication));
         let result = match self.fence.guard(request).await {
             Some(Ok(())) => EventResult::Created,
             Some(Err(PublishError::Refused(error))) => {
-                warn!(error, "the API server refuses the Event, which is dropped");
+                warn!(
+                    %namespace,
+                    %name,
+                    reason,
+                    error,
+                    "the API server refuses the Event, which is dropped"
+                );
                 EventResult::Refused
             }
             Some(Err(PublishError::Other(error))) if is_last => {
                 warn!(
+                    %namespace,
+                    %name,
+                    reason,
                     error,
                     "the API server doesn't take the Event, which is dropped"
                 );
@@ -159,7 +170,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
-    use crate::rules::{EventNote, ObjectKey, Reason};
+    use crate::rules::{EventNote, Reason};
 
     fn publication(name: &str) -> Publication {
         Publication {

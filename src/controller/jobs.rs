@@ -23,7 +23,8 @@ pub struct Ended {
 }
 
 impl Jobs {
-    /// Starts a job. If it panics, that is one object's trouble: it ends as `otherwise` says.
+    /// Starts a job. Spans are of debug level, for one that is on costs more than all else that the loop
+    /// does about an object: lines above that level name the object themselves. If it panics, that is one object's trouble: it ends as `otherwise` says.
     pub fn spawn(
         &mut self,
         term: u64,

@@ -90,16 +90,16 @@ async fn delete(client: &Client, deletion: &Deletion) -> Result<(), ApiError> {
         }),
         ..DeleteParams::default()
     };
-    let name = &deletion.key.name;
+    let ObjectKey { namespace, name } = &deletion.key;
     match bounded(api_of(client, &deletion.key).delete(name, &params)).await {
-        Ok(_) => info!("deleted, ttlSecondsAfterFinished after it finished"),
+        Ok(_) => info!(%namespace, %name, "deleted, ttlSecondsAfterFinished after it finished"),
         Err(ApiError::Gone) => {}
         Err(failure) => {
             // Logged once, not at every attempt. A conflict needs no attention.
             if let (0, ApiError::Refused(error) | ApiError::Other(error)) =
                 (deletion.attempts, &failure)
             {
-                warn!(error, "can't delete the object; retrying");
+                warn!(%namespace, %name, error, "can't delete the object; retrying");
             }
             return Err(failure);
         }
@@ -151,7 +151,9 @@ async fn reread(api: &Api<PartialTask>, write: &Write) -> WriteResult {
 /// Logged once, not at every attempt.
 fn failed(write: &Write, error: &str, result: WriteResult) -> WriteResult {
     if write.attempts == 0 {
-        warn!(error, "can't write the status; retrying");
+        let ObjectKey { namespace, name } = &write.object.key;
+        let task_id = &*write.object.spec.task_id;
+        warn!(%namespace, %name, task_id, error, "can't write the status; retrying");
     } else {
         let attempts = write.attempts;
         debug!(error, attempts, "still can't write the status");

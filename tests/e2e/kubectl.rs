@@ -25,16 +25,38 @@ async fn kubectl_wait_returns_when_the_task_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kubectl_wait_can_wait_for_an_end_that_may_be_a_failure() {
+async fn kubectl_wait_for_finished_returns_at_each_end_good_or_bad() {
     let mut world = World::new("waitend").await;
-    world.add_task("{id: T-1, duration: 3s, outcome: fail}");
+    world.add_task("{id: T-success, duration: 3s}");
+    world.add_task("{id: T-partly, instances: [{id: i-1}, {id: i-2, status: failed}]}");
+    world.add_task("{id: T-fail, duration: 3s, outcome: fail}");
+    world.add_task("{id: T-timeout, outcome: timeout}");
+    world.add_task("{id: T-canceled, outcome: canceled}");
+    world.add_task("{id: T-endless, duration: 10h}");
     world.start();
-    world.create("one", json!({ "taskId": "T-1" })).await;
-    let ended = "--for=jsonpath={.status.finishedAt}";
-    let output = world.kubectl_text(&["wait", "sot/one", ended, "--timeout=60s"]);
-    assert!(output.contains("condition met"), "{output}");
-    let object = world.get("one").await;
-    assert_eq!(object.status.state.as_deref(), Some("fail"));
+    let ends = [
+        ("success", "TaskSucceeded"),
+        ("partly", "InstancesFailed"),
+        ("fail", "TaskFailed"),
+        ("timeout", "TaskFailed"),
+        ("canceled", "TaskCanceled"),
+        ("endless", "TimedOut"),
+    ];
+    for (name, _) in ends {
+        let mut spec = json!({ "taskId": format!("T-{name}") });
+        if name == "endless" {
+            spec["timeout"] = "5s".into();
+        }
+        world.create(name, spec).await;
+    }
+    for (name, reason) in ends {
+        let object = format!("sot/{name}");
+        let arguments = ["wait", &object, "--for=condition=Finished", "--timeout=60s"];
+        let output = world.kubectl_text(&arguments);
+        assert!(output.contains("condition met"), "{output}");
+        let object = world.get(name).await;
+        assert_eq!(object.ready().unwrap().reason, reason, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
