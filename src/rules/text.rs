@@ -12,6 +12,10 @@ pub fn first_chars(text: &str, max: usize) -> &str {
 /// The first `max` characters of `text`, with a blank for each that would forge lines or turn text
 /// around in a log or a terminal.
 pub fn shown(text: &str, max: usize) -> String {
+    // Nearly all are short and plain.
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let shown = |c: char| if is_harmful(c) { ' ' } else { c };
     text.chars().take(max).map(shown).collect()
 }

@@ -116,6 +116,9 @@ pub enum EndpointProblem {
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     template: String,
+    /// Host and port of the template. Known beforehand: parsing a URL takes longer than all else that
+    /// the scheduler does about a call.
+    authority: String,
     for_region: BTreeMap<Region, Url>,
 }
 
@@ -124,6 +127,7 @@ impl Default for Endpoints {
     fn default() -> Self {
         Self {
             template: DEFAULT_ENDPOINT.to_owned(),
+            authority: authority(DEFAULT_ENDPOINT).to_owned(),
             for_region: BTreeMap::new(),
         }
     }
@@ -140,7 +144,7 @@ impl Endpoints {
         for_region: &[(Region, String)],
         allow_insecure: bool,
     ) -> Result<Self, EndpointError> {
-        check_template(template, allow_insecure).map_err(EndpointError::Template)?;
+        let sample = check_template(template, allow_insecure).map_err(EndpointError::Template)?;
         let mut urls = BTreeMap::new();
         for (region, text) in for_region {
             let error = |problem| EndpointError::ForRegion(region.clone(), problem);
@@ -154,6 +158,7 @@ impl Endpoints {
         }
         Ok(Self {
             template: template.to_owned(),
+            authority: sample.authority().replace(SAMPLE, PLACEHOLDER),
             for_region: urls,
         })
     }
@@ -183,17 +188,16 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// The host and port of a region's endpoint. Empty if they are not valid with this region.
+    /// The host and port of a region's endpoint. Empty if it isn't a region's ID.
     #[must_use]
     pub fn host(&self, region: &str) -> String {
         let Ok(region) = region.parse::<Region>() else {
             return String::new();
         };
-        let expanded = match self.for_region.get(&region) {
-            Some(url) => Some(url.clone()),
-            None => parse(&self.template, region.as_str()).ok(),
-        };
-        expanded.map_or_else(String::new, |url| url.authority().to_owned())
+        match self.for_region.get(&region) {
+            Some(url) => url.authority().to_owned(),
+            None => self.authority.replace(PLACEHOLDER, region.as_str()),
+        }
     }
 
     /// The URL of a task. Its path is encoded just as the signature encodes it.
