@@ -2,6 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::task_state::is_word;
+
 /// How many events the status shows.
 pub const MAX_EVENTS: usize = 10;
 
@@ -19,10 +21,13 @@ pub enum Level {
 impl Level {
     /// The level of that name.
     pub fn of(name: &str) -> Self {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "error" | "err" | "fatal" | "critical" => Self::Error,
-            "warning" | "warn" => Self::Warning,
-            _ => Self::Normal,
+        let is_any = |words: &[&str]| words.iter().any(|word| is_word(name, word));
+        if is_any(&["error", "err", "fatal", "critical"]) {
+            Self::Error
+        } else if is_any(&["warning", "warn"]) {
+            Self::Warning
+        } else {
+            Self::Normal
         }
     }
 }

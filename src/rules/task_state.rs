@@ -1,7 +1,5 @@
 //! The states of a task. The API's set is open, and it spells some in two ways.
 
-use std::borrow::Cow;
-
 /// The state of an object's task, from a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TaskState {
@@ -35,6 +33,16 @@ const KNOWN: [(&str, &str, TaskState); 12] = [
     ("timeout", "timeout", TaskState::Fail),
     ("canceled", "canceled", TaskState::Canceled),
     ("cancelled", "canceled", TaskState::Canceled),
+];
+
+/// What the API writes of an instance, and what the status shows: `initail` is how the API's own page
+/// spells it.
+const RESULTS: [(&str, &str); 5] = [
+    ("success", "success"),
+    ("fail", "failed"),
+    ("failed", "failed"),
+    ("initial", "initial"),
+    ("initail", "initial"),
 ];
 
 impl TaskState {
@@ -79,20 +87,22 @@ pub fn normal_state(text: &str) -> &str {
     known(text).map_or(text, |(shown, _)| shown)
 }
 
-/// How the status shows what became of an instance: `initail` is how the API's own page spells it.
-pub fn normal_result(text: &str) -> Cow<'_, str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "success" => "success".into(),
-        "fail" | "failed" => "failed".into(),
-        "initial" | "initail" => "initial".into(),
-        _ => text.into(),
-    }
+/// How the status shows what became of an instance.
+pub fn normal_result(text: &str) -> &str {
+    let mut results = RESULTS.iter();
+    results
+        .find(|(written, _)| is_word(text, written))
+        .map_or(text, |(_, shown)| shown)
+}
+
+/// Whether the API means that word: it isn't particular about case and blanks.
+pub fn is_word(text: &str, word: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(word)
 }
 
 fn known(text: &str) -> Option<(&'static str, TaskState)> {
-    let text = text.trim();
     let mut known = KNOWN.iter();
     known
-        .find(|(written, ..)| written.eq_ignore_ascii_case(text))
+        .find(|(written, ..)| is_word(text, written))
         .map(|(_, shown, state)| (*shown, *state))
 }

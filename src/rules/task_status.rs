@@ -221,7 +221,7 @@ fn count(task: &Task) -> InstanceCounts {
     let mut counts = InstanceCounts::default();
     for instance in &task.results {
         counts.total += 1;
-        match &*normal_result(&instance.status) {
+        match normal_result(&instance.status) {
             "success" => counts.succeeded += 1,
             "failed" => counts.failed += 1,
             _ => counts.pending += 1,
@@ -237,7 +237,7 @@ fn listed(task: &Task) -> Option<Vec<TaskResult>> {
         .take(MAX_RESULTS)
         .map(|instance| TaskResult {
             data: shown(&instance.id, INSTANCE_ID_CHARS),
-            status: shown(&normal_result(&instance.status), WORD_CHARS),
+            status: shown(normal_result(&instance.status), WORD_CHARS),
         });
     (!task.results.is_empty()).then(|| entries.collect())
 }
