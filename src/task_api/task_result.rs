@@ -7,30 +7,34 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
 use crate::rules::Instance;
 
 /// What `task_result` holds.
-pub type Instances = Entries<false>;
+pub type Instances = Entries<false, false>;
 
-/// The instances of an array of entries, of one entry, or of null. `IN_TASK` says whether these are
-/// in an entry's `task` already.
+/// The instances of an array of entries, of one entry, or of null. Whether these are in an entry's
+/// `task` already, or in an array: there is no second one.
 #[derive(Default)]
-pub struct Entries<const IN_TASK: bool>(pub Vec<Instance>);
+pub struct Entries<const IN_TASK: bool, const IN_ARRAY: bool>(pub Vec<Instance>);
 
-impl<'de, const IN_TASK: bool> Deserialize<'de> for Entries<IN_TASK> {
+impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Deserialize<'de>
+    for Entries<IN_TASK, IN_ARRAY>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
-            .deserialize_any(EntriesVisitor::<IN_TASK>)
+            .deserialize_any(EntriesVisitor::<IN_TASK, IN_ARRAY>)
             .map(Self)
     }
 }
 
-struct EntriesVisitor<const IN_TASK: bool>;
+struct EntriesVisitor<const IN_TASK: bool, const IN_ARRAY: bool>;
 
-impl<'de, const IN_TASK: bool> Visitor<'de> for EntriesVisitor<IN_TASK> {
+impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Visitor<'de>
+    for EntriesVisitor<IN_TASK, IN_ARRAY>
+{
     type Value = Vec<Instance>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,40 +50,14 @@ impl<'de, const IN_TASK: bool> Visitor<'de> for EntriesVisitor<IN_TASK> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        if IN_ARRAY {
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
+        }
         let mut all = Vec::new();
-        while let Some(Entry::<IN_TASK>(instances)) = seq.next_element()? {
+        while let Some(Entries::<IN_TASK, true>(instances)) = seq.next_element()? {
             all.extend(instances);
         }
         Ok(all)
-    }
-}
-
-/// An object or null: no array in an array.
-struct Entry<const IN_TASK: bool>(Vec<Instance>);
-
-impl<'de, const IN_TASK: bool> Deserialize<'de> for Entry<IN_TASK> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(EntryVisitor::<IN_TASK>)
-            .map(Self)
-    }
-}
-
-struct EntryVisitor<const IN_TASK: bool>;
-
-impl<'de, const IN_TASK: bool> Visitor<'de> for EntryVisitor<IN_TASK> {
-    type Value = Vec<Instance>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an instance")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        read_entry::<IN_TASK, A>(map)
     }
 }
 
@@ -93,7 +71,9 @@ fn read_entry<'de, const IN_TASK: bool, A: MapAccess<'de>>(
         match key.as_str() {
             "data" => set(&mut data, "data", map.next_value()?)?,
             "status" => set(&mut status, "status", map.next_value()?)?,
-            "task" if !IN_TASK => set(&mut task, "task", map.next_value::<Entries<true>>()?)?,
+            "task" if !IN_TASK => {
+                set(&mut task, "task", map.next_value::<Entries<true, false>>()?)?;
+            }
             _ => {
                 map.next_value::<IgnoredAny>()?;
                 has_others = true;
