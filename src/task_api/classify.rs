@@ -58,7 +58,8 @@ fn by_status(status: StatusCode) -> Reason {
     }
 }
 
-fn is_plain_word(code: &str) -> bool {
+/// Whether an error code is safe to show.
+pub(super) fn is_plain_word(code: &str) -> bool {
     (1..=64).contains(&code.len())
         && code
             .bytes()

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, Url, redirect};
 
 use super::CredentialsError;
 use super::source::{CredentialSource, Environment};
+use crate::task_api::classify::is_plain_word;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -155,11 +156,7 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, TransportError> 
 fn code_of(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let code = body.get("Code").or_else(|| body.get("code"))?.as_str()?;
-    let plain = (1..=64).contains(&code.len())
-        && code
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
-    plain.then(|| code.to_owned())
+    is_plain_word(code).then(|| code.to_owned())
 }
 
 #[cfg(test)]
