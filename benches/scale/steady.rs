@@ -35,9 +35,7 @@ pub struct Size {
 /// None where nothing is promised of that size.
 #[derive(Clone, Copy, Default)]
 pub struct Promise {
-    /// Microseconds of processor time a poll.
-    pub cpu: Option<f64>,
-    /// Times of that which the bare loop takes.
+    /// Processor time a poll, in times of that of the bare loop.
     pub cpu_ratio: Option<f64>,
     /// Milliseconds.
     pub lag: Option<f64>,
@@ -153,7 +151,7 @@ fn tell(
     );
     figures.add(line);
     let line = Line::new(title, "processor time a poll", polled.cpu).unit(Unit::Micros);
-    figures.add(line.at_most(promise.cpu).bare(bare, promise.cpu_ratio));
+    figures.add(line.bare(bare, promise.cpu_ratio));
     for (what, percent, promised) in [("p50", 50, None), ("p99", 99, promise.lag)] {
         let lag = percentile(&polled.lag, percent);
         let line = Line::new(title, &format!("poll lag, {what}"), lag).unit(Unit::Millis);

@@ -22,7 +22,7 @@ const SLOTS: usize = 16;
 /// Events that may wait; of one namespace half as many. What comes then is dropped, for the status
 /// says it too.
 const WAITING_MAX: usize = 20_000;
-/// How long an Event waits at most while statuses of its namespace wait.
+/// How long an Event waits at most while statuses of its namespace are written.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pauses between attempts: an Event that isn't taken by then is dropped.
 const PAUSES: [Duration; 3] = [
@@ -143,13 +143,14 @@ impl EventQueue {
         }
     }
 
-    /// The next Event to publish. `writes_wait` says in which namespaces statuses wait.
-    fn start(&mut self, now: Duration, writes_wait: impl Fn(&str) -> bool) -> Option<Publication> {
+    /// The next Event to publish. `is_writing` says in which namespaces statuses wait or are being
+    /// written.
+    fn start(&mut self, now: Duration, is_writing: impl Fn(&str) -> bool) -> Option<Publication> {
         self.fire_timers(now);
         let late = EventPriority::Late..=EventPriority::Late;
         let all = EventPriority::Late..=EventPriority::New;
         let hurries = self.hurries;
-        let may_start = |namespace: &str| hurries || !writes_wait(namespace);
+        let may_start = |namespace: &str| hurries || !is_writing(namespace);
         let first = if self.work.len_of(EventPriority::Late) > 0 {
             self.work.start(late, |_| true)
         } else {
@@ -235,7 +236,7 @@ impl Scheduler {
     pub(super) fn start_events(&mut self, now: Now) {
         let writes = &self.writes;
         while let Some(publication) = self.events.start(now.monotonic, |namespace| {
-            writes.waits(namespace, WritePriority::Change)
+            writes.is_busy(namespace, WritePriority::Change)
         }) {
             self.effects.push(Effect::Publish(Box::new(publication)));
         }

@@ -42,9 +42,10 @@ impl<P: Copy + Ord> WorkQueue<P> {
         self.queue.len_of(priority)
     }
 
-    /// See [`FairQueue::waits`].
-    pub fn waits(&self, namespace: &str, priority: P) -> bool {
-        self.queue.waits(namespace, priority)
+    /// Whether anything of that namespace is under way, or waits with a priority of at least
+    /// `priority`.
+    pub fn is_busy(&self, namespace: &str, priority: P) -> bool {
+        self.slots.held_by(namespace) > 0 || self.queue.waits(namespace, priority)
     }
 
     /// The next for which a slot is free.
