@@ -1,7 +1,7 @@
 //! The command line: flags, and how they become settings.
 #![expect(clippy::doc_markdown, reason = "the comments are what `--help` shows")]
 
-use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{
     CommandFactory, FromArgMatches, Parser, Subcommand,
@@ -130,6 +130,15 @@ pub struct RunArgs {
     )]
     credentials: CredentialsMode,
 
+    /// Directory with the files accessKeyId, accessKeySecret and perhaps securityToken, such as a mounted
+    /// Secret; read again when they change
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_CREDENTIALS_DIRECTORY",
+        value_name = "DIRECTORY"
+    )]
+    credentials_directory: Option<PathBuf>,
+
     /// Watch only this namespace; may be repeated [default: all]
     #[arg(long, env = "SCALEOUTTASK_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     namespace: Vec<String>,
@@ -231,6 +240,11 @@ impl RunArgs {
             name: lease_name.unwrap_or_else(|| default_lease_name(&self.selector)),
             namespace: self.lease_namespace,
         });
+        if self.credentials == CredentialsMode::None && self.credentials_directory.is_some() {
+            return Err(usage_error(
+                "--credentials-directory goes with --credentials default: leave one of them out",
+            ));
+        }
         let scheduler = Config {
             policy: Policy {
                 default_region: region.map(|region| region.to_string()),
@@ -251,6 +265,7 @@ impl RunArgs {
             scheduler,
             request_timeout: self.request_timeout,
             credentials: self.credentials,
+            credentials_directory: self.credentials_directory,
             allow_insecure: self.allow_insecure_endpoint,
             scope: Scope {
                 namespaces,

@@ -1,6 +1,6 @@
 //! What `run` runs with: checked, and in the types that the parts want.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -16,6 +16,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Whether calls are signed.
     pub credentials: CredentialsMode,
+    /// A directory with an access key in files, which goes before all other sources.
+    pub credentials_directory: Option<PathBuf>,
     /// Whether credentials may be fetched by plain http.
     pub allow_insecure: bool,
     /// Which objects are this controller's.

@@ -34,7 +34,7 @@ const EVENTS: Duration = Duration::from_secs(10);
 /// Times of the bare loop that are promised at most.
 const RATIO: f64 = 1.15;
 /// The same of its processor time. The bare loop makes two requests an object, and the controller three.
-const CPU_RATIO: f64 = 1.5;
+const CPU_RATIO: f64 = 1.25;
 
 /// What a round took.
 struct Round {

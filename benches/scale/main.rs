@@ -83,7 +83,7 @@ fn sizes() -> [(Scenario, Size); 3] {
         lag: Some(250.0),
         resident: Some(32.0),
         per_object: None,
-        ready: Some(1.0),
+        ready_ratio: Some(1.75),
         peak: Some(40.0),
         peak_ratio: Some(1.5),
         signed: true,

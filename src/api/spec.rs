@@ -172,7 +172,8 @@ pub struct ScaleOutTaskSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretReference {
     /// Name of a Secret with the keys accessKeyId, accessKeySecret and, for temporary credentials,
-    /// securityToken.
+    /// securityToken. With roleArn, and perhaps externalId and roleSessionName, that RAM role is
+    /// assumed with the Secret's own key.
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
         .message("name must be the name of a Secret: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"))]

@@ -241,7 +241,10 @@ impl Engine {
         let request_id = note.request_id.as_deref();
         match note.severity {
             Severity::Normal => info!(%namespace, %name, %task_id, reason, message),
-            Severity::Warning => warn!(%namespace, %name, %task_id, reason, request_id, message),
+            Severity::Warning => {
+                let cause = note.cause;
+                warn!(%namespace, %name, %task_id, reason, cause, request_id, message);
+            }
         }
     }
 

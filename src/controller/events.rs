@@ -186,6 +186,7 @@ mod tests {
                 reason: Reason::TaskRunning,
                 message: "The task is running".into(),
                 request_id: None,
+                cause: None,
             },
             at: Timestamp::UNIX_EPOCH,
             is_last_attempt: false,

@@ -40,7 +40,9 @@ use crate::{
     scheduler::Scheduler,
     settings::{CredentialsMode, LeaseSettings, Settings},
     task_api::{
-        ClientOptions, TaskApi, credentials::SharedCredentials, endpoint::is_loopback_host,
+        ClientOptions, TaskApi,
+        credentials::{Roles, SharedCredentials},
+        endpoint::is_loopback_host,
     },
 };
 
@@ -90,7 +92,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     }
     let poller = Poller {
         task_api: task_api(&settings)?,
-        secrets: Secrets::new(client.clone()),
+        secrets: Secrets::new(client.clone(), roles(&settings)?),
         metrics: Arc::default(),
     };
     let health = Arc::new(Health::default());
@@ -196,11 +198,21 @@ fn first_line(error: &dyn std::error::Error) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// What assumes the roles of Secrets, where these may be used.
+fn roles(settings: &Settings) -> Result<Option<Roles>, StartError> {
+    let is_on = settings.scheduler.policy.secret_credentials;
+    let roles = is_on
+        .then(|| Roles::new(settings.allow_insecure))
+        .transpose();
+    roles.map_err(|error| StartError::Credentials(error.to_string()))
+}
+
 fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
     let credentials = match settings.credentials {
         CredentialsMode::None => None,
         CredentialsMode::Default => {
-            let shared = SharedCredentials::from_environment(settings.allow_insecure)
+            let directory = settings.credentials_directory.clone();
+            let shared = SharedCredentials::configured(directory, settings.allow_insecure)
                 .map_err(|error| StartError::Credentials(error.to_string()))?;
             if let Some(source) = shared.source() {
                 info!(%source, "credentials chosen");

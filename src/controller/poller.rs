@@ -49,7 +49,7 @@ impl Poller {
     /// Whose account a Secret's credentials are.
     pub async fn identify(self: Arc<Self>, object: ObjectId, secret: ObjectKey) -> Input {
         let credentials = self.secrets.get(&secret).await;
-        let account = credentials.map(|credentials| credentials.access_key_id.clone());
+        let account = credentials.map(|credentials| credentials.account);
         Input::Identified {
             object,
             secret,
@@ -65,7 +65,7 @@ impl Poller {
         let Some(secret) = &call.secret else {
             return self.task_api.describe(&region, &call.task_id, None).await;
         };
-        let own = self.secrets.get(secret).await?;
+        let own = self.secrets.get(secret).await?.credentials;
         let task_id = &call.task_id;
         let result = self.task_api.describe(&region, task_id, Some(&own)).await;
         let is_refused = matches!(&result, Err(error)

@@ -16,6 +16,8 @@ pub struct EventNote {
     pub message: Box<str>,
     /// What the API calls the answer that led to it, where that is an error.
     pub request_id: Option<Box<str>>,
+    /// Why there was no answer, for the log.
+    pub cause: Option<&'static str>,
 }
 
 impl EventNote {
@@ -31,14 +33,15 @@ impl EventNote {
             return None;
         }
         let message = &after.shown()?.message;
+        let error = error.filter(|error| error.reason == reason);
         Some(Self {
             severity: reason.severity()?,
             reason,
             message: message[..message.floor_char_boundary(NOTE_BYTES)].into(),
             request_id: error
-                .filter(|error| error.reason == reason)
                 .and_then(|error| error.request_id.as_deref())
                 .map(Into::into),
+            cause: error.and_then(|error| error.cause),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What people read: one sentence for each summary, with the mend where there is one.
 
-use super::{Abnormal, PollError, Ready, Reason, Summary};
+use super::{Abnormal, PollError, Ready, Reason, Service, Summary};
 
 pub fn pending() -> Summary {
     Summary {
@@ -58,8 +58,10 @@ pub fn timed_out(timeout: &str) -> Summary {
     )
 }
 
-/// An error that passes by itself. One fixed message for each reason, so that repeats write nothing.
-pub fn transient(reason: Reason, ready: Ready) -> Summary {
+/// An error that passes by itself. One fixed message for each reason and service, so that repeats write
+/// nothing.
+pub fn transient(error: &PollError, ready: Ready) -> Summary {
+    let reason = error.reason;
     let message = match reason {
         Reason::Throttled => "The task API asks for fewer calls; trying again later",
         Reason::InvalidResponse => "The task API's answer can't be used; trying again",
@@ -67,15 +69,34 @@ pub fn transient(reason: Reason, ready: Ready) -> Summary {
         Reason::CredentialsInvalid => {
             "The Secret of spec.credentialsSecretRef isn't there or not complete yet; looking again"
         }
-        _ => {
-            "The task API, or the service its credentials come from, can't be reached or is in trouble; trying again"
-        }
+        _ => unavailable(error.service),
     };
     Summary {
         ready,
         abnormal: Abnormal::Reconciling,
         reason,
         message: message.to_owned(),
+    }
+}
+
+fn unavailable(service: Service) -> &'static str {
+    match service {
+        Service::TaskApi => "The task API can't be reached or is in trouble; trying again",
+        Service::Sts => {
+            "STS, where the credentials come from, can't be reached or is in trouble; trying again"
+        }
+        Service::Metadata => {
+            "The metadata service, where the credentials come from, can't be reached or is in trouble; \
+             trying again"
+        }
+        Service::CredentialsUri => {
+            "The service of ALIBABA_CLOUD_CREDENTIALS_URI, where the credentials come from, can't be \
+             reached or is in trouble; trying again"
+        }
+        Service::ApiServer => {
+            "The Secret of spec.credentialsSecretRef can't be read, for the API server is in trouble; \
+             trying again"
+        }
     }
 }
 

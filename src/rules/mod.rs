@@ -30,7 +30,7 @@ pub use fingerprint::Fingerprint;
 pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe};
-pub use poll_result::{PollError, PollResult};
+pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;
 pub use status::{ObjectStatus, StatusPatch, TaskChange};

@@ -337,7 +337,7 @@ impl<'a> Decision<'a> {
         self.memory.failures = self.memory.failures.saturating_add(1);
         // A single failure shows nothing: a blip costs no write.
         if self.memory.failures >= 2 {
-            self.show(&messages::transient(error.reason, self.kept_ready()));
+            self.show(&messages::transient(error, self.kept_ready()));
         }
         let delay = if error.is_missing_secret {
             MISSING_SECRET_RETRY

@@ -18,12 +18,31 @@ pub struct PollError {
     pub detail: Option<String>,
     /// How long the API asked to wait.
     pub retry_after: Option<Duration>,
+    /// Which service is in trouble.
+    pub service: Service,
+    /// Why there is no answer, in words for the log.
+    pub cause: Option<&'static str>,
     /// What the API calls this answer; its support asks for that. Letters, digits and dashes.
     pub request_id: Option<String>,
     /// Whether the object's Secret isn't there, or not complete: it may come a moment later.
     pub is_missing_secret: bool,
     /// Whether nothing answered at all: such a call may take its whole time-out.
     pub is_silence: bool,
+}
+
+/// What a call needs that may be in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The task API.
+    TaskApi,
+    /// STS, which gives credentials for RAM roles.
+    Sts,
+    /// The metadata service of the ECS instance.
+    Metadata,
+    /// The service behind a credentials URI.
+    CredentialsUri,
+    /// The API server, which has the object's Secret.
+    ApiServer,
 }
 
 impl PollError {
@@ -35,6 +54,8 @@ impl PollError {
             code: None,
             detail: None,
             retry_after: None,
+            service: Service::TaskApi,
+            cause: None,
             request_id: None,
             is_missing_secret: false,
             is_silence: false,

@@ -4,22 +4,22 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
-    Client, ClientBuilder, Method, Request, Response, StatusCode,
+    Client, ClientBuilder, Method, Request, Response, StatusCode, Url,
     header::{ACCEPT, HeaderMap, HeaderValue},
     redirect,
 };
-use rustls::crypto::CryptoProvider;
 use tracing::debug;
 
 use super::{
     body::{parse_error, parse_task},
     classify::classify,
-    credentials::{Credentials, CredentialsError, SharedCredentials},
+    connection_error::ConnectionError,
+    credentials::{Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
-    sign::{self, sign},
+    sign::{self, nonce, sign},
     waits::Waits,
 };
-use crate::rules::{PollError, PollResult, Reason};
+use crate::rules::{PollError, PollResult, Reason, Service};
 
 const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
@@ -82,26 +82,32 @@ impl TaskApi {
             .endpoints
             .task_url(region, task_id)
             .map_err(|error| explained(Reason::RequestRejected, error.to_string()))?;
+        if let Some(own) = own {
+            return self.ask(url, task_id, Some(own)).await;
+        }
+        let Some(shared) = &self.credentials else {
+            return self.ask(url, task_id, None).await;
+        };
+        let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
+        let result = self.ask(url.clone(), task_id, Some(&credentials)).await;
+        let is_refused = matches!(&result, Err(error)
+            if error.reason == Reason::CredentialsInvalid);
+        if is_refused && let Some(newer) = shared.refused(&credentials).await {
+            // Rotated since it was read: that is no error.
+            return self.ask(url, task_id, Some(&newer)).await;
+        }
+        result
+    }
+
+    /// One call, signed with these credentials.
+    async fn ask(&self, url: Url, task_id: &str, credentials: Option<&Credentials>) -> PollResult {
         let mut request = Request::new(Method::GET, url);
         let accept = HeaderValue::from_static("application/json");
         request.headers_mut().insert(ACCEPT, accept);
-
-        if let Some(own) = own {
-            sign_request(&mut request, own)?;
-            return self.send(request, task_id).await;
+        if let Some(credentials) = credentials {
+            sign_request(&mut request, credentials)?;
         }
-        let Some(shared) = &self.credentials else {
-            return self.send(request, task_id).await;
-        };
-        let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
-        sign_request(&mut request, &credentials)?;
-        let result = self.send(request, task_id).await;
-        if let Err(error) = &result
-            && error.reason == Reason::CredentialsInvalid
-        {
-            shared.invalidate(&credentials);
-        }
-        result
+        self.send(request, task_id).await
     }
 
     async fn send(&self, request: Request, task_id: &str) -> PollResult {
@@ -131,6 +137,7 @@ impl TaskApi {
 }
 
 fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), PollError> {
+    let nonce = nonce().ok_or(PollError::new(Reason::TaskApiUnavailable))?;
     let signed = sign(
         &sign::Request {
             method: request.method(),
@@ -140,23 +147,12 @@ fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), 
         },
         credentials,
         Timestamp::now(),
-        &nonce()?,
+        &nonce,
     );
     let headers =
         signed.map_err(|error| explained(Reason::CredentialsInvalid, error.to_string()))?;
     request.headers_mut().extend(headers);
     Ok(())
-}
-
-/// 128 random bits in hex. The API refuses a nonce that it has seen before.
-fn nonce() -> Result<String, PollError> {
-    let mut bytes = [0_u8; 16];
-    let provider = CryptoProvider::get_default();
-    let filled = provider.is_some_and(|provider| provider.secure_random.fill(&mut bytes).is_ok());
-    if !filled {
-        return Err(PollError::new(Reason::TaskApiUnavailable));
-    }
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// The error for a response with a status other than 200.
@@ -216,25 +212,34 @@ async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, PollError> 
     Ok(body)
 }
 
-/// Logs the error's kind, but never its text, which may hold a URL with a token.
+/// Says why, but never in the error's own text, which may hold a URL with a token.
 fn unreachable(error: &reqwest::Error) -> PollError {
-    debug!(
-        timeout = error.is_timeout(),
-        connect = error.is_connect(),
-        body = error.is_body() || error.is_decode(),
-        "task API unreachable"
-    );
+    let cause = ConnectionError::of(error).as_str();
+    debug!(cause, "task API unreachable");
     PollError {
         is_silence: true,
+        cause: Some(cause),
         ..PollError::new(Reason::TaskApiUnavailable)
     }
 }
 
-fn no_credentials(error: &CredentialsError) -> PollError {
-    if error.is_transient() {
-        return PollError::new(Reason::TaskApiUnavailable);
+/// The error of a call for which there are no credentials.
+#[must_use]
+pub fn no_credentials(error: &CredentialsError) -> PollError {
+    if !error.is_transient() {
+        return explained(Reason::CredentialsInvalid, error.to_string());
     }
-    explained(Reason::CredentialsInvalid, error.to_string())
+    let service = match error.issuer() {
+        Some(Issuer::Metadata) => Service::Metadata,
+        Some(Issuer::CredentialsUri) => Service::CredentialsUri,
+        Some(Issuer::AssumeRole | Issuer::AssumeRoleWithOidc) => Service::Sts,
+        None => Service::TaskApi,
+    };
+    PollError {
+        service,
+        cause: error.cause(),
+        ..PollError::new(Reason::TaskApiUnavailable)
+    }
 }
 
 fn explained(reason: Reason, detail: String) -> PollError {

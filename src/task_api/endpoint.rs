@@ -98,7 +98,7 @@ pub enum EndpointProblem {
     )]
     PlaceholderOutsideHost,
     #[error(
-        "lets the region choose the domain: end the host with a fixed one, as in \
+        "lets the region choose the domain: end the host with a fixed one of two labels, as in \
          https://cs.{{region}}.aliyuncs.com"
     )]
     PlaceholderInDomain,
@@ -267,17 +267,21 @@ fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointP
     Ok(url)
 }
 
-/// Checks that each placeholder is in the host, in front of a domain that no region can change.
+/// Checks that each placeholder is in the host, in front of a domain that no region can change: two labels,
+/// for anyone may have a domain under a single one.
 fn check_placeholders(template: &str, sample: &Url) -> Result<(), EndpointProblem> {
     let host = sample.host_str().ok_or(EndpointProblem::NotAUrl)?;
     if template.matches(PLACEHOLDER).count() != host.matches(SAMPLE).count() {
         return Err(EndpointProblem::PlaceholderOutsideHost);
     }
-    let last_label = host.trim_end_matches('.').rsplit('.').next();
-    if last_label.is_none_or(|label| label.contains(SAMPLE)) {
-        return Err(EndpointProblem::PlaceholderInDomain);
+    let labels = host.trim_end_matches('.').rsplit('.');
+    let fixed = labels.take_while(|label| !label.contains(SAMPLE)).count();
+    let is_one_region = !template.contains(PLACEHOLDER);
+    if is_one_region || fixed >= 2 || (fixed == 1 && is_loopback_host(host)) {
+        Ok(())
+    } else {
+        Err(EndpointProblem::PlaceholderInDomain)
     }
-    Ok(())
 }
 
 /// The part between `//` and the path.
@@ -373,8 +377,8 @@ mod tests {
                 "https://cs-vpc.cn-hangzhou.a.com:8443/tasks/T-1",
             ),
             (
-                "https://{region}.x.{region}.com/a",
-                "https://cn-hangzhou.x.cn-hangzhou.com/a/tasks/T-1",
+                "https://{region}.x.{region}.b.com/a",
+                "https://cn-hangzhou.x.cn-hangzhou.b.com/a/tasks/T-1",
             ),
             (
                 "https://cs.aliyuncs.com",
@@ -440,6 +444,9 @@ mod tests {
             ("https://{region}", PlaceholderInDomain),
             ("https://cs.{region}", PlaceholderInDomain),
             ("https://cs.{region}.", PlaceholderInDomain),
+            ("https://cs.{region}.com", PlaceholderInDomain),
+            ("https://{region}.com.", PlaceholderInDomain),
+            ("https://{region}.a.{region}.com", PlaceholderInDomain),
             ("https://cs.a{region}:443", PlaceholderInDomain),
             ("http://a.com", Insecure),
             ("http://cs.{region}.a.com", Insecure),

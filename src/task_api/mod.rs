@@ -6,6 +6,7 @@
 mod body;
 mod classify;
 mod client;
+mod connection_error;
 pub mod credentials;
 pub mod endpoint;
 mod lenient;
@@ -16,4 +17,4 @@ mod waits;
 mod xml;
 
 pub use body::{BodyError, parse_task};
-pub use client::{ClientOptions, TaskApi};
+pub use client::{ClientOptions, TaskApi, no_credentials};

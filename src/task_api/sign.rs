@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use reqsign_core::hash::{hex_hmac_sha256, hex_sha256};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use rustls::crypto::CryptoProvider;
 use secrecy::ExposeSecret as _;
 
 use super::credentials::Credentials;
@@ -158,6 +159,15 @@ fn canonical_query(url: &Url) -> String {
         .map(|(name, value)| format!("{name}={value}"))
         .collect::<Vec<_>>()
         .join("&")
+}
+
+/// 128 random bits in hex: the API refuses a nonce that it has seen before. None where the system gives no
+/// random bits.
+pub(super) fn nonce() -> Option<String> {
+    let mut bytes = [0_u8; 16];
+    let provider = CryptoProvider::get_default()?;
+    provider.secure_random.fill(&mut bytes).ok()?;
+    Some(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.

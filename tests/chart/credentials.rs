@@ -27,14 +27,7 @@ fn each_source_of_credentials_is_set_by_one_value() {
             "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
         ]
     );
-    assert_eq!(
-        variables(&json!({ "credentials": { "existingSecret": "keys" } })),
-        [
-            "ALIBABA_CLOUD_ACCESS_KEY_ID",
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-            "ALIBABA_CLOUD_SECURITY_TOKEN"
-        ]
-    );
+    assert!(variables(&json!({ "credentials": { "existingSecret": "keys" } })).is_empty());
     assert_eq!(
         variables(&json!({ "credentials": { "ecsRamRole": "worker" } })),
         ["ALIBABA_CLOUD_ECS_METADATA"]
@@ -67,19 +60,29 @@ fn the_token_for_rrsa_is_mounted_where_the_variable_says_and_only_for_sts() {
 }
 
 #[test]
-fn keys_are_only_references_to_the_secret() {
+fn the_key_of_a_secret_is_mounted_where_the_flag_says_and_nothing_else_of_it() {
     let objects = rendered(&json!({ "credentials": { "existingSecret": "keys" } }));
-    let variables = container(&objects)["env"].as_array().unwrap();
-    let keys: Vec<&Value> = variables
+    let container = container(&objects);
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "credentials");
+    let path = mount.unwrap()["mountPath"].as_str().unwrap();
+    let flag = format!("--credentials-directory={path}");
+    let args = container["args"].as_array().unwrap();
+    assert!(args.contains(&json!(flag)), "{args:?}");
+    let volumes = pod(&objects)["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes
         .iter()
-        .map(|variable| &variable["valueFrom"]["secretKeyRef"])
-        .collect();
+        .find(|volume| volume["name"] == "credentials");
+    let item = |key: &str| json!({ "key": key, "path": key });
     assert_eq!(
-        keys,
-        [
-            &json!({ "name": "keys", "key": "accessKeyId" }),
-            &json!({ "name": "keys", "key": "accessKeySecret" }),
-            &json!({ "name": "keys", "key": "securityToken", "optional": true }),
-        ]
+        volume.unwrap()["projected"]["sources"],
+        json!([
+            { "secret": {
+                "name": "keys", "items": [item("accessKeyId"), item("accessKeySecret")],
+            } },
+            { "secret": {
+                "name": "keys", "optional": true, "items": [item("securityToken")],
+            } },
+        ])
     );
 }

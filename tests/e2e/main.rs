@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod bad_responses;
+mod connections;
 mod credentials;
 mod fairness;
 mod kubectl;
@@ -15,3 +16,5 @@ mod secrets;
 mod shards;
 mod specs;
 mod task_api_errors;
+mod throttling;
+mod why;

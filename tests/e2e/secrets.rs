@@ -257,3 +257,66 @@ async fn a_throttled_account_delays_no_other_in_the_same_region() {
     assert_eq!(world.simulator.requests("T-1"), before);
     assert_eq!(world.get("three").await.status.state, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_a_secret_is_assumed_with_its_own_key_and_once() {
+    let script = KEYS.replace("]}", "], sts: {lifetime: 1h}}");
+    let mut world = World::with_script("role", script.parse().unwrap()).await;
+    world.add_task("{id: T-1, duration: 1h}");
+    grant_secrets(&world).await;
+    let secret = json!({
+        "accessKeyId": "LTAI-two", "accessKeySecret": "second-secret", "securityToken": "a-token",
+        "roleArn": "acs:ram::1:role/reader", "externalId": "e", "roleSessionName": "me",
+    });
+    put_secret(&world, "keys", secret).await;
+    let sts = world.simulator.sts_url();
+    world.start_with(&ALLOW, &[("ALIBABA_CLOUD_STS_ENDPOINT", &sts)]);
+    world.create("one", spec("T-1", "keys")).await;
+    world.until_reason("one", "TaskRunning").await;
+    eventually("five calls", || async {
+        world.simulator.requests("T-1") >= 5
+    })
+    .await;
+    for request in world.simulator.request_log() {
+        assert!(request.access_key_id.unwrap().starts_with("STS."));
+        assert_eq!(request.answered, Some(200));
+    }
+    let exchanges = world.simulator.sts_exchanges();
+    assert_eq!(exchanges.len(), 1);
+    let call = &exchanges[0];
+    assert_eq!(
+        [&*call.signed_by, &*call.role_arn],
+        ["LTAI-two", "acs:ram::1:role/reader"]
+    );
+    assert_eq!([&*call.external_id, &*call.role_session_name], ["e", "me"]);
+    for secret in [
+        "second-secret",
+        "a-token",
+        "SimulatedSecret",
+        "SimulatedToken",
+    ] {
+        assert!(!world.log().contains(secret));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_be_assumed_is_shown_with_its_secret() {
+    let script = KEYS.replace("]}", "], sts: {}}");
+    let mut world = World::with_script("no-role", script.parse().unwrap()).await;
+    world.add_task("{id: T-1}");
+    grant_secrets(&world).await;
+    let secret = json!({ "accessKeyId": "LTAI-one", "accessKeySecret": "first-secret",
+        "roleArn": "acs:ram::1:role/reader" });
+    put_secret(&world, "keys", secret).await;
+    let refused = "{status: 403, code: NoPermission}";
+    world.simulator.set_sts_fault(refused.parse().unwrap());
+    let sts = world.simulator.sts_url();
+    world.start_with(&ALLOW, &[("ALIBABA_CLOUD_STS_ENDPOINT", &sts)]);
+    world.create("one", spec("T-1", "keys")).await;
+    let object = world.until_reason("one", "CredentialsInvalid").await;
+    assert_eq!(
+        object.ready().unwrap().message,
+        "Secret keys of spec.credentialsSecretRef: STS (AssumeRole) answered HTTP 403, NoPermission; \
+         check the role's ARN and its trust policy, and that the key may call sts:AssumeRole"
+    );
+}

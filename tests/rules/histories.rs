@@ -329,13 +329,10 @@ fn poll_errors() -> impl Strategy<Value = PollError> {
     let pauses = option::weighted(0.2, (0_u64..=300).prop_map(Duration::from_secs));
     (reasons, codes, option::weighted(0.2, texts()), pauses).prop_map(
         |(reason, code, detail, retry_after)| PollError {
-            request_id: None,
-            is_missing_secret: false,
-            is_silence: false,
-            reason,
             code,
             detail,
             retry_after,
+            ..PollError::new(reason)
         },
     )
 }

@@ -3,6 +3,11 @@
 /var/run/secrets/ack.alibabacloud.com/rrsa-tokens
 {{- end }}
 
+{{/* Where the key of credentials.existingSecret is mounted. */}}
+{{- define "scaleouttask-controller.credentialsDirectory" -}}
+/var/run/secrets/scaleouttask-controller/credentials
+{{- end }}
+
 {{/* The variables that say where the credentials come from. */}}
 {{- define "scaleouttask-controller.env" -}}
 {{- $credentials := include "scaleouttask-controller.credentials" . }}
@@ -14,23 +19,6 @@
   value: {{ .rrsa.oidcProviderArn | quote }}
 - name: ALIBABA_CLOUD_OIDC_TOKEN_FILE
   value: {{ include "scaleouttask-controller.rrsaTokens" $ }}/token
-{{- else if eq $credentials "secret" }}
-- name: ALIBABA_CLOUD_ACCESS_KEY_ID
-  valueFrom:
-    secretKeyRef:
-      name: {{ .existingSecret | quote }}
-      key: accessKeyId
-- name: ALIBABA_CLOUD_ACCESS_KEY_SECRET
-  valueFrom:
-    secretKeyRef:
-      name: {{ .existingSecret | quote }}
-      key: accessKeySecret
-- name: ALIBABA_CLOUD_SECURITY_TOKEN
-  valueFrom:
-    secretKeyRef:
-      name: {{ .existingSecret | quote }}
-      key: securityToken
-      optional: true
 {{- else if eq $credentials "ecs" }}
 - name: ALIBABA_CLOUD_ECS_METADATA
   value: {{ .ecsRamRole | quote }}

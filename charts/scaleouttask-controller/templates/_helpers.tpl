@@ -137,6 +137,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- if .allowInsecureEndpoint }}{{ $args = append $args "--allow-insecure-endpoint" }}{{ end }}
 {{- $args = append $args (printf "--credentials=%s" (eq $credentials "none" | ternary "none" "default")) }}
+{{- if eq $credentials "secret" }}
+{{- $args = append $args (printf "--credentials-directory=%s" (include "scaleouttask-controller.credentialsDirectory" $)) }}
+{{- end }}
 {{- range .namespaces }}{{ $args = append $args (printf "--namespace=%s" .) }}{{ end }}
 {{- with .selector }}{{ $args = append $args (printf "--selector=%s" .) }}{{ end }}
 {{- $args = append $args (printf "--poll-interval=%s" .pollInterval) }}

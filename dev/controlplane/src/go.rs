@@ -44,6 +44,17 @@ pub(crate) static PROMETHEUS: Module = Module {
     ],
 };
 
+/// The vendor's own library for credentials, and a program that prints what it finds.
+pub(crate) static ALIBABA_CLOUD: Module = Module {
+    name: "alibabacloud",
+    main: "github.com/aliyun/credentials-go",
+    files: [
+        ("go.mod", include_str!("../go/alibabacloud/go.mod")),
+        ("go.sum", include_str!("../go/alibabacloud/go.sum")),
+        ("main.go", include_str!("../go/alibabacloud/main.go")),
+    ],
+};
+
 /// A program and its Go package.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
@@ -76,6 +87,12 @@ pub(crate) static CONTROLLER_GEN: [Program; 1] = [Program::new(
 pub(crate) static PROMTOOL: [Program; 1] = [Program::new(
     "promtool",
     "github.com/prometheus/prometheus/cmd/promtool",
+)];
+
+/// Prints the access key that the vendor's library finds, from [`ALIBABA_CLOUD`].
+pub(crate) static VENDORS_CREDENTIALS: [Program; 1] = [Program::new(
+    "vendors-credentials",
+    "controlplane/alibabacloud",
 )];
 
 impl Module {

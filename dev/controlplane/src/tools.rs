@@ -1,10 +1,14 @@
-//! Further tools for tests of the chart: helm, promtool and the CRDs of the Prometheus Operator.
+//! Further tools for tests: helm, promtool, the CRDs of the Prometheus Operator, and the vendor's library for
+//! credentials.
 
 use std::path::PathBuf;
 
 use crate::cache::{Cache, variable};
 use crate::error::Error;
-use crate::go::{self, CONTROLLER_GEN, HELM, KUBERNETES, Module, PROMETHEUS, PROMTOOL, Program};
+use crate::go::{
+    self, ALIBABA_CLOUD, CONTROLLER_GEN, HELM, KUBERNETES, Module, PROMETHEUS, PROMTOOL, Program,
+    VENDORS_CREDENTIALS,
+};
 use crate::progress::Progress;
 
 /// The Go types of the Prometheus Operator's CRDs.
@@ -19,6 +23,13 @@ pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
 /// The path of promtool: `PROMTOOL` if it is set, else built once from the pinned Go module.
 pub fn promtool(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
     locate_or_build("PROMTOOL", &PROMETHEUS, &PROMTOOL, progress)
+}
+
+/// The path of a program that prints the access key that the vendor's own library finds in its
+/// environment, as JSON: `VENDORS_CREDENTIALS` if it is set, else built once from the pinned Go module.
+pub fn vendors_credentials(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    let (module, program) = (&ALIBABA_CLOUD, &VENDORS_CREDENTIALS);
+    locate_or_build("VENDORS_CREDENTIALS", module, program, progress)
 }
 
 fn locate_or_build(

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use hyper::header::HeaderName;
+use hyper::{StatusCode, header::HeaderName};
 
 use crate::{
     acs3::{Authorization, Received, Refusal},
     fault::{Fault, Scope},
+    metadata::{self, Asked},
     percent,
     record::Request,
     reply::Reply,
@@ -39,35 +40,55 @@ impl Decision {
 pub(crate) struct Ticket {
     shared: Shared,
     number: usize,
-    /// The region and the task ID, or `None` for an exchange.
-    address: Option<(String, String)>,
+    address: Address,
+}
+
+/// Whom a request is for.
+enum Address {
+    /// The task API: the region and the task ID.
+    Task(String, String),
+    Sts,
+    Metadata,
 }
 
 impl Ticket {
     pub(crate) fn region(&self) -> &str {
-        self.address.as_ref().map_or("sts", |(region, _)| region)
+        match &self.address {
+            Address::Task(region, _) => region,
+            Address::Sts => "sts",
+            Address::Metadata => "metadata",
+        }
     }
 
     pub(crate) fn task_id(&self) -> Option<&str> {
-        self.address.as_ref().map(|(_, task_id)| task_id.as_str())
+        match &self.address {
+            Address::Task(_, task_id) => Some(task_id),
+            Address::Sts | Address::Metadata => None,
+        }
     }
 
     /// Records that the answer begins.
     pub(crate) fn answered(&self, status: u16) {
         let state = &mut *lock(&self.shared);
-        if self.address.is_none() {
-            if let Some(exchange) = state.exchanges.get_mut(self.number) {
-                exchange.answered = Some(status);
+        match self.address {
+            Address::Task(..) => {
+                if let Some(request) = state.record.request(self.number) {
+                    request.answered = Some(status);
+                }
             }
-        } else if let Some(request) = state.record.request(self.number) {
-            request.answered = Some(status);
+            Address::Sts => {
+                if let Some(exchange) = state.exchanges.get_mut(self.number) {
+                    exchange.answered = Some(status);
+                }
+            }
+            Address::Metadata => {}
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some((region, _)) = &self.address {
+        if let Address::Task(region, _) = &self.address {
             lock(&self.shared).record.left(region);
         }
     }
@@ -116,7 +137,7 @@ pub(crate) fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Tick
     let ticket = Ticket {
         shared: shared.clone(),
         number,
-        address: Some((region, task_id)),
+        address: Address::Task(region, task_id),
     };
     (decision, ticket)
 }
@@ -217,9 +238,10 @@ fn scopes(region: &str, task_id: &str) -> [Scope; 3] {
     ]
 }
 
-/// Decides how to answer an exchange of an OIDC token.
+/// Decides how to answer a call of STS.
 pub(crate) fn exchange(
     shared: &Shared,
+    method: &str,
     parameters: &HashMap<String, String>,
 ) -> (Decision, Ticket) {
     let now = Instant::now();
@@ -229,7 +251,15 @@ pub(crate) fn exchange(
     let request_id = format!("00000000-0000-4000-9000-{number:012}");
     let fault = state.faults.hit(&[Scope::Sts], "", now);
     let healthy = fault.as_ref().is_none_or(Fault::leaves_body);
-    let mut reply = match exchange.check() {
+    let is_signed = exchange.action == "AssumeRole";
+    let checked = exchange.check().and_then(|()| {
+        if is_signed {
+            state.keys.check_rpc(method, parameters, now)
+        } else {
+            Ok(())
+        }
+    });
+    let mut reply = match checked {
         Err(refusal) => Reply::refusal(&refusal, &request_id),
         Ok(()) if healthy => {
             let lifetime = state.sts_lifetime;
@@ -252,7 +282,34 @@ pub(crate) fn exchange(
     let ticket = Ticket {
         shared: shared.clone(),
         number,
-        address: None,
+        address: Address::Sts,
+    };
+    (decision, ticket)
+}
+
+/// Decides how to answer a request to the metadata service or the credentials URI.
+pub(crate) fn metadata(
+    shared: &Shared,
+    received: Received<'_>,
+    asked: &Asked,
+) -> (Decision, Ticket) {
+    let now = Instant::now();
+    let mut state = lock(shared);
+    let metadata = state.metadata.clone();
+    let keys = &mut state.keys;
+    let issue = |lifetime| keys.issue(lifetime, now);
+    let (status, body) = metadata::answer(&metadata, asked, received, issue);
+    let mut reply = Reply::ok("text/plain", body);
+    reply.status = StatusCode::from_u16(status).unwrap_or_default();
+    let decision = Decision {
+        reply,
+        state: None,
+        fault: None,
+    };
+    let ticket = Ticket {
+        shared: shared.clone(),
+        number: 0,
+        address: Address::Metadata,
     };
     (decision, ticket)
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     acs3::{self, Authorization, Operation, Received, Refusal},
+    rpc,
     script::Credentials,
 };
 
@@ -110,7 +111,8 @@ impl Keys {
                     "Specified access key is not found.",
                 )
             })?;
-        key.check_token(received, now)?;
+        let token = received.headers.get("x-acs-security-token");
+        key.check_token(token.map(HeaderValue::as_bytes), now)?;
         let clock = Timestamp::now();
         let nonce = acs3::verify(
             received,
@@ -120,6 +122,24 @@ impl Keys {
             clock,
         )?;
         self.use_nonce(nonce, now)
+    }
+
+    /// Checks the key, token, signature and nonce of a call of STS.
+    pub(crate) fn check_rpc(
+        &mut self,
+        method: &str,
+        parameters: &HashMap<String, String>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let sent = |name: &str| parameters.get(name).cloned().unwrap_or_default();
+        let key = self.by_id.get(&sent("AccessKeyId")).ok_or_else(|| {
+            let message = "Specified access key is not found.";
+            Refusal::new(404, "InvalidAccessKeyId.NotFound", message)
+        })?;
+        let token = parameters.get("SecurityToken");
+        key.check_token(token.map(String::as_bytes), now)?;
+        rpc::verify(method, parameters, &key.secret)?;
+        self.use_nonce(sent("SignatureNonce"), now)
     }
 
     fn use_nonce(&mut self, nonce: String, now: Instant) -> Result<(), Refusal> {
@@ -140,11 +160,7 @@ impl Keys {
 }
 
 impl Key {
-    fn check_token(&self, received: Received<'_>, now: Instant) -> Result<(), Refusal> {
-        let token = received
-            .headers
-            .get("x-acs-security-token")
-            .map(HeaderValue::as_bytes);
+    fn check_token(&self, token: Option<&[u8]>, now: Instant) -> Result<(), Refusal> {
         let refused = |code, message: &str| Err(Refusal::new(400, code, message));
         match (token, self.token.as_ref().map(String::as_bytes)) {
             (None, Some(_)) => refused("MissingSecurityToken", "SecurityToken is mandatory."),

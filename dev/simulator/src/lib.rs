@@ -2,8 +2,8 @@
 //!
 //! It answers `GET /tasks/{task_id}` on loopback with tasks that change along their timelines. Faults
 //! can be set: any status, hangs, resets, slow, cut, endless and garbled bodies, throttling. If access
-//! keys are given, it checks `ACS3-HMAC-SHA256` signatures. A simulated STS exchanges OIDC tokens for
-//! temporary keys. It counts and records every request.
+//! keys are given, it checks `ACS3-HMAC-SHA256` signatures. A simulated STS gives temporary keys for OIDC
+//! tokens and signed calls, and a simulated metadata service those of an instance's role. It counts and records every request.
 //!
 //! ```
 //! use simulator::{Script, Simulator};
@@ -21,9 +21,11 @@ mod decision;
 mod fault;
 mod keys;
 mod limit;
+mod metadata;
 mod percent;
 mod record;
 mod reply;
+mod rpc;
 mod script;
 mod server;
 mod state;
@@ -34,8 +36,11 @@ mod values;
 
 pub use fault::{Fault, Kind, Requests, Slow};
 pub use limit::{Per, RateLimit};
+pub use metadata::Metadata;
 pub use record::Request;
 pub use script::{Credentials, DEMONSTRATION, Script, ScriptError};
 pub use server::Simulator;
 pub use sts::{Exchange, Sts};
-pub use task::{Entry, Format, Instance, ResultShape, Stage, Start, Step, Task, TaskError};
+pub use task::{
+    Entry, Event, Format, Instance, ResultShape, Stage, Start, Step, Target, Task, TaskError,
+};

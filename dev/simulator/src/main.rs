@@ -70,7 +70,8 @@ Example:
   simulator tasks.yaml --listen 127.0.0.1:8081
   curl http://127.0.0.1:8081/tasks/T-succeeds
 
-STS (AssumeRoleWithOIDC) is served at the same address. RUST_LOG filters the log.
+STS (AssumeRole, AssumeRoleWithOIDC), an instance's metadata service (/latest/) and a credentials URI
+(/credentials) are served at the same address. RUST_LOG filters the log.
 
 The script of the demonstration:
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 
-use crate::{fault::Fault, limit::RateLimit, sts::Sts, task::Task};
+use crate::{fault::Fault, limit::RateLimit, metadata::Metadata, sts::Sts, task::Task};
 
 /// The default script of the program.
 pub const DEMONSTRATION: &str = include_str!("../example.yaml");
@@ -27,6 +27,8 @@ pub struct Script {
     pub credentials: Vec<Credentials>,
     /// The simulated STS. If it is set, requests must be signed.
     pub sts: Option<Sts>,
+    /// The simulated metadata service and credentials URI. If it is set, requests must be signed.
+    pub metadata: Option<Metadata>,
     /// The rate limit of the API.
     pub rate_limit: Option<RateLimit>,
     /// The answer for tasks that don't exist. By default 404 `ErrorTaskNotFound`.

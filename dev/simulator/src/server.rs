@@ -32,7 +32,7 @@ use crate::{
     decision::{self, Decision, Ticket},
     fault::{Fault, Kind, Scope},
     limit::{Limiter, RateLimit},
-    percent,
+    metadata, percent,
     record::Request,
     reply::Body,
     script::{Credentials, Script},
@@ -190,7 +190,13 @@ impl Simulator {
         lock(&self.shared).sts_lifetime = lifetime;
     }
 
-    /// All exchanges of an OIDC token, oldest first.
+    /// The address of the simulated credentials URI.
+    #[must_use]
+    pub fn credentials_uri(&self) -> String {
+        format!("{}/credentials", self.url())
+    }
+
+    /// All calls of the simulated STS, oldest first.
     #[must_use]
     pub fn sts_exchanges(&self) -> Vec<Exchange> {
         lock(&self.shared).exchanges.clone()
@@ -304,13 +310,17 @@ async fn respond(
     }
 }
 
-/// Decides about a request to the task API, or to STS if its parameters are those of an exchange.
+/// Decides about a request to the task API, to STS if its parameters are those of an exchange, or to the
+/// metadata service by its path.
 fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Ticket) {
     let form = String::from_utf8_lossy(received.body);
     let pairs = percent::form(received.query).chain(percent::form(&form));
     let parameters: HashMap<_, _> = pairs.collect();
-    if !received.path.contains("/tasks/") && sts::is_exchange(&parameters) {
-        decision::exchange(shared, &parameters)
+    let is_task = received.path.contains("/tasks/");
+    if !is_task && sts::is_exchange(&parameters) {
+        decision::exchange(shared, received.method, &parameters)
+    } else if let Some(asked) = metadata::asked(received) {
+        decision::metadata(shared, received, &asked)
     } else {
         decision::decide(shared, received)
     }

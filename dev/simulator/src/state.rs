@@ -12,6 +12,7 @@ use crate::{
     fault::{Fault, Faults, Scope},
     keys::Keys,
     limit::Limiter,
+    metadata::Metadata,
     record::Record,
     script::Script,
     sts::Exchange,
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) limiter: Option<Limiter>,
     pub(crate) keys: Keys,
     pub(crate) sts_lifetime: Duration,
+    pub(crate) metadata: Metadata,
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) record: Record,
 }
@@ -41,7 +43,8 @@ pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, State> {
 impl State {
     pub(crate) fn new(script: Script) -> Self {
         let now = Instant::now();
-        let required = script.sts.is_some() || !script.credentials.is_empty();
+        let is_issued = script.sts.is_some() || script.metadata.is_some();
+        let required = is_issued || !script.credentials.is_empty();
         let sts = script.sts.unwrap_or_default();
         let mut state = Self {
             region_in_path: script.region_in_path,
@@ -51,6 +54,7 @@ impl State {
             limiter: script.rate_limit.map(Limiter::new),
             keys: Keys::new(script.credentials, required),
             sts_lifetime: sts.lifetime,
+            metadata: script.metadata.unwrap_or_default(),
             exchanges: Vec::new(),
             record: Record::default(),
         };

@@ -1,4 +1,4 @@
-//! The simulated STS, which answers `AssumeRoleWithOIDC` like the real one.
+//! The simulated STS, which answers `AssumeRole` and `AssumeRoleWithOIDC` like the real one.
 
 use std::{
     collections::HashMap,
@@ -31,12 +31,22 @@ impl Default for Sts {
     }
 }
 
-/// One call of `AssumeRoleWithOIDC`.
+/// One call of `AssumeRole` or `AssumeRoleWithOIDC`.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// When it was received.
     pub at: Instant,
-    /// `OIDCToken`. Like the next fields, it is empty if it was missing.
+    /// `Action`.
+    pub action: String,
+    /// `AccessKeyId`: whose key signed it. Like the next fields, it is empty if it was missing.
+    pub signed_by: String,
+    /// `ExternalId`.
+    pub external_id: String,
+    /// `DurationSeconds`.
+    pub duration_seconds: String,
+    /// `Policy`.
+    pub policy: String,
+    /// `OIDCToken`.
     pub oidc_token: String,
     /// `OIDCProviderArn`.
     pub oidc_provider_arn: String,
@@ -53,7 +63,7 @@ pub struct Exchange {
 /// Whether the parameters are those of an exchange.
 pub(crate) fn is_exchange(parameters: &HashMap<String, String>) -> bool {
     let action = parameters.get("Action");
-    action.is_some_and(|action| action == "AssumeRoleWithOIDC")
+    action.is_some_and(|action| action.starts_with("AssumeRole"))
 }
 
 impl Exchange {
@@ -62,6 +72,11 @@ impl Exchange {
         let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
         Self {
             at: Instant::now(),
+            action: value("Action"),
+            signed_by: value("AccessKeyId"),
+            external_id: value("ExternalId"),
+            duration_seconds: value("DurationSeconds"),
+            policy: value("Policy"),
             oidc_token: value("OIDCToken"),
             oidc_provider_arn: value("OIDCProviderArn"),
             role_arn: value("RoleArn"),
@@ -72,13 +87,28 @@ impl Exchange {
     }
 
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let parts = [
-            ("OIDCToken", &self.oidc_token),
-            ("OIDCProviderArn", &self.oidc_provider_arn),
+        let role = [
             ("RoleArn", &self.role_arn),
             ("RoleSessionName", &self.role_session_name),
         ];
-        match parts.into_iter().find(|(_, value)| value.is_empty()) {
+        let oidc = [
+            ("OIDCToken", &self.oidc_token),
+            ("OIDCProviderArn", &self.oidc_provider_arn),
+        ];
+        let signed = [("AccessKeyId", &self.signed_by)];
+        let others: &[(&str, &String)] = match self.action.as_str() {
+            "AssumeRole" => &signed,
+            "AssumeRoleWithOIDC" => &oidc,
+            _ => {
+                let message = "Specified api is not found, please check your url and method.";
+                return Err(Refusal::new(404, "InvalidAction.NotFound", message));
+            }
+        };
+        match role
+            .iter()
+            .chain(others)
+            .find(|(_, value)| value.is_empty())
+        {
             None => Ok(()),
             Some((name, _)) => {
                 let message = format!("The parameter {name} is missing.");
@@ -90,9 +120,6 @@ impl Exchange {
 
 /// The body of a successful answer.
 pub(crate) fn body(exchange: &Exchange, issued: &Issued, request_id: &str) -> String {
-    let expiration = Timestamp::now()
-        .saturating_add(issued.lifetime)
-        .unwrap_or(Timestamp::MAX);
     let role = &exchange.role_arn;
     let session = &exchange.role_session_name;
     json!({
@@ -108,8 +135,15 @@ pub(crate) fn body(exchange: &Exchange, issued: &Issued, request_id: &str) -> St
             "AccessKeyId": issued.access_key_id,
             "AccessKeySecret": issued.access_key_secret,
             "SecurityToken": issued.security_token,
-            "Expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "Expiration": expiration(issued),
         },
     })
     .to_string()
+}
+
+/// When they expire, as the vendor's services write it.
+pub(crate) fn expiration(issued: &Issued) -> String {
+    let end = Timestamp::now().saturating_add(issued.lifetime);
+    let end = end.unwrap_or(Timestamp::MAX);
+    end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

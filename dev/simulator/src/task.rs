@@ -10,8 +10,8 @@ use crate::{
     values,
 };
 
-/// A task. It changes either along a timeline (`duration`, `instances`, `stages`, `outcome`, `error`), or
-/// by explicit `steps`.
+/// A task. It changes either along a timeline (`duration`, `instances`, `stages`, `events`,
+/// `outcome`, `error`), or by explicit `steps`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(
     rename_all = "camelCase",
@@ -41,6 +41,10 @@ pub struct Task {
     pub instances: Vec<Instance>,
     /// Its stages.
     pub stages: Vec<Stage>,
+    /// Its events.
+    pub events: Vec<Event>,
+    /// What it works on, such as `{type: nodepool, id: np1}`.
+    pub target: Option<Target>,
     /// Explicit steps instead of a timeline. Each changes what the ones before it have set.
     pub steps: Vec<Step>,
     /// `created`, instead of the time when its clock started.
@@ -53,7 +57,7 @@ pub struct Task {
     pub extra: BTreeMap<String, serde_json::Value>,
     /// The format of the body.
     pub format: Format,
-    /// The shape of `task_result` in JSON.
+    /// The shape of `task_result`.
     pub task_result_as: ResultShape,
     /// The whole body, byte for byte, instead of all that.
     pub body: Option<String>,
@@ -87,7 +91,7 @@ pub enum Format {
     Xml,
 }
 
-/// The shape of `task_result` in JSON.
+/// The shape of `task_result`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResultShape {
@@ -96,6 +100,8 @@ pub enum ResultShape {
     Array,
     /// The first entry as an object, as in an early SDK.
     Object,
+    /// An object whose `task` is the array.
+    Task,
 }
 
 /// An instance on a timeline.
@@ -124,6 +130,36 @@ pub struct Stage {
     pub after: Duration,
     /// Its message, if any.
     pub message: Option<String>,
+}
+
+/// An event on a timeline.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Event {
+    /// When it happens.
+    #[serde(deserialize_with = "values::duration")]
+    pub after: Duration,
+    /// Its level, such as `info` or `error`.
+    pub level: String,
+    /// What was done.
+    pub action: String,
+    /// Why it happened.
+    pub reason: String,
+    /// What it says.
+    pub message: String,
+    /// Who says it.
+    pub source: String,
+}
+
+/// What a task works on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Target {
+    /// Its kind: `cluster` or `nodepool`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its ID.
+    pub id: String,
 }
 
 /// A task's own error.
@@ -199,6 +235,8 @@ impl Default for Task {
             error: None,
             instances: Vec::new(),
             stages: Vec::new(),
+            events: Vec::new(),
+            target: None,
             steps: Vec::new(),
             created: None,
             updated: None,
@@ -271,12 +309,16 @@ impl Task {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let timeline =
-            self.duration.is_some() || !self.instances.is_empty() || !self.stages.is_empty();
+        let timeline = self.duration.is_some()
+            || !self.instances.is_empty()
+            || !self.stages.is_empty()
+            || !self.events.is_empty();
         if self.id.is_empty() {
             Err("id: a task needs one")
         } else if timeline && !self.steps.is_empty() {
-            Err("steps: a task changes by steps or along a timeline (duration, instances, stages)")
+            Err(
+                "steps: a task changes by steps or along a timeline (duration, instances, stages, events)",
+            )
         } else {
             Ok(())
         }

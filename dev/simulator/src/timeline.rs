@@ -36,6 +36,7 @@ struct Snapshot {
     results: Vec<Entry>,
     stage: Option<String>,
     stages: Vec<Node>,
+    events: Vec<Node>,
     error: Option<TaskError>,
     changed: Duration,
 }
@@ -97,6 +98,7 @@ fn along_timeline(task: &Task, clock: Clock) -> Snapshot {
         .collect();
     let changed = ends
         .chain(begun.iter().map(|stage| stage.after))
+        .chain(task.events.iter().map(|event| event.after))
         .chain([duration])
         .filter(|moment| *moment <= clock.elapsed)
         .max();
@@ -113,6 +115,7 @@ fn along_timeline(task: &Task, clock: Clock) -> Snapshot {
             .collect(),
         stage: begun.last().map(|stage| stage.name.clone()),
         stages: stages(task, clock, finished.then_some(duration)),
+        events: events(task, clock),
         error: task.error.clone().filter(|_| finished),
         changed: changed.unwrap_or_default(),
     }
@@ -162,6 +165,29 @@ fn stages(task: &Task, clock: Clock, finished: Option<Duration>) -> Vec<Node> {
         ]));
     }
     nodes
+}
+
+/// The events that have happened, with their times in milliseconds as text.
+fn events(task: &Task, clock: Clock) -> Vec<Node> {
+    let happened = task
+        .events
+        .iter()
+        .filter(|event| event.after <= clock.elapsed);
+    let nodes = happened.map(|event| {
+        let time = clock
+            .started
+            .saturating_add(event.after)
+            .unwrap_or(Timestamp::MAX);
+        object([
+            ("action", event.action.as_str().into()),
+            ("level", event.level.as_str().into()),
+            ("message", event.message.as_str().into()),
+            ("reason", event.reason.as_str().into()),
+            ("source", event.source.as_str().into()),
+            ("timestamp", time.as_millisecond().to_string().into()),
+        ])
+    });
+    nodes.collect()
 }
 
 /// Applies the steps that are reached, in order.
@@ -218,10 +244,19 @@ fn fields(task: &Task, snapshot: &Snapshot, clock: Clock, task_id: &str) -> Fiel
     ];
     let stage = snapshot.stage.as_deref().map(Node::from);
     let stages = Some(&snapshot.stages).filter(|stages| !stages.is_empty());
+    let events = Some(&snapshot.events).filter(|events| !events.is_empty());
+    let target = task.target.as_ref().map(|target| {
+        object([
+            ("id", target.id.as_str().into()),
+            ("type", target.kind.as_str().into()),
+        ])
+    });
     let newer = [
+        ("target", target),
         ("current_stage", stage),
         ("error", snapshot.error.as_ref().map(error)),
         ("stages", stages.map(|stages| Node::List(stages.clone()))),
+        ("events", events.map(|events| Node::List(events.clone()))),
     ];
     let newer = newer
         .into_iter()
@@ -246,10 +281,11 @@ fn results(shape: ResultShape, entries: &[Entry]) -> Node {
             ("status", entry.status.as_str().into()),
         ])
     });
-    let first = (shape == ResultShape::Object).then(|| nodes.next());
-    first
-        .flatten()
-        .unwrap_or_else(|| Node::List(nodes.collect()))
+    match shape {
+        ResultShape::Array => Node::List(nodes.collect()),
+        ResultShape::Object => nodes.next().unwrap_or_else(|| Node::List(Vec::new())),
+        ResultShape::Task => object([("task", Node::List(nodes.collect()))]),
+    }
 }
 
 fn error(error: &TaskError) -> Node {

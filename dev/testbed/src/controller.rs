@@ -72,14 +72,19 @@ impl Controller {
     pub fn stop(mut self) -> (i32, Duration) {
         let began = Instant::now();
         self.signal(Signal::Terminate);
-        let status = loop {
+        (self.wait(), began.elapsed())
+    }
+
+    /// Waits until it ends by itself. Returns its exit code.
+    pub fn wait(&mut self) -> i32 {
+        let began = Instant::now();
+        loop {
             if let Some(status) = self.process.exit_status().unwrap() {
-                break status;
+                return status.code().unwrap_or(-1);
             }
             assert!(began.elapsed() < PATIENCE, "the controller doesn't stop");
             std::thread::sleep(Duration::from_millis(20));
-        };
-        (status.code().unwrap_or(-1), began.elapsed())
+        }
     }
 
     /// Its log so far.

@@ -165,6 +165,11 @@ impl World {
         self.controller.take().unwrap().stop()
     }
 
+    /// Waits until the controller ends by itself. Returns its exit code.
+    pub fn wait(&mut self) -> i32 {
+        self.controller.as_mut().unwrap().wait()
+    }
+
     /// The controller's log so far.
     pub fn log(&self) -> String {
         self.controller

@@ -26,6 +26,9 @@ const EXPECTED: [(&str, &str); 3] = [
 const CONDITIONS: &str =
     r#"jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}"#;
 
+/// Prints the stages and events of a task as lines of text.
+const STAGES_AND_EVENTS: &str = r#"jsonpath={range .status.stages[*]}{.startTime} stage {.state}: {.message}{"\n"}{end}{range .status.events[*]}{.time} {.level} {.reason}: {.message}{"\n"}{end}"#;
+
 /// Prints all Events in their order.
 const EVENTS: [&str; 4] = ["get", "events", "--sort-by", ".metadata.creationTimestamp"];
 
@@ -109,6 +112,14 @@ impl Demo {
         cluster::show(&self.plane, &["get", "scaleouttasks", "--output", "wide"])?;
         let conditions = ["get", "scaleouttask", "gpu-pool", "--output", CONDITIONS];
         cluster::show(&self.plane, &conditions)?;
+        let why = [
+            "get",
+            "scaleouttask",
+            "gpu-pool",
+            "--output",
+            STAGES_AND_EVENTS,
+        ];
+        cluster::show(&self.plane, &why)?;
         self.show_events()?;
         self.check_reasons()?;
         screen::say(

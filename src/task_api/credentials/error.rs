@@ -1,6 +1,9 @@
 //! Why there are no credentials, and whether a retry can help.
 
-use super::source::CredentialSource;
+use std::io;
+
+use super::{plan::Issuer, source::CredentialSource};
+use crate::task_api::connection_error::ConnectionError;
 
 /// Why there are no credentials. No message holds a URL, a token, a key or a response's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,20 +17,36 @@ pub enum CredentialsError {
     /// A variable is not set, but another one that needs it is.
     #[error("{0} is not set, though a variable that goes with it is: set both or neither")]
     Incomplete(&'static str),
-    /// The token would be sent unencrypted.
-    #[error("ALIBABA_CLOUD_STS_ENDPOINT is plain http to another machine: use https")]
-    InsecureSts,
-    /// A file that the source needs can't be read.
-    #[error("{0}: its file can't be read; {remedy}", remedy = .0.remedy())]
-    Unreadable(CredentialSource),
-    /// The source is there, but holds no usable access key.
-    #[error("{0}: no usable access key in it; {remedy}", remedy = .0.remedy())]
-    Unusable(CredentialSource),
-    /// The source refused the request.
+    /// A variable has a value that can't be used.
+    #[error("{0} {1}")]
+    Variable(&'static str, ValueProblem),
+    /// A file that is there and can't be used, or one that is named and isn't there.
+    #[error("{by} {path} {problem}")]
+    File {
+        /// The source whose file it is.
+        by: CredentialSource,
+        /// The file or directory.
+        path: String,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// The file with the service account's token can't be read. The kubelet may bring it yet.
+    #[error(
+        "ALIBABA_CLOUD_OIDC_TOKEN_FILE, or the profile's OIDC token file, can't be read: check that \
+         the projected token is mounted"
+    )]
+    NoToken,
+    /// The profile asks what a variable forbids.
+    #[error(
+        "the profile says to use the instance's RAM role, and ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids \
+         it: change one of them"
+    )]
+    MetadataDisabled,
+    /// The service refused the request.
     #[error("{by} answered HTTP {status}{}; {remedy}", in_words(code.as_deref()), remedy = .by.remedy())]
     Refused {
-        /// The source.
-        by: CredentialSource,
+        /// The service.
+        by: Issuer,
         /// The HTTP status.
         status: u16,
         /// The response's error code, if it is a plain word.
@@ -36,25 +55,33 @@ pub enum CredentialsError {
     /// The credentials had already expired when the source returned them.
     #[error("{0}: the credentials had expired on arrival; check this machine's clock")]
     Expired(CredentialSource),
-    /// No answer: the source is down for now, or a network policy blocks it.
-    #[error("{0} can't be reached or does not answer in time; retrying")]
-    Unreachable(CredentialSource),
-    /// The source reports an internal error.
+    /// No answer: the service is down for now, or a network policy blocks it.
+    #[error("{by} can't be reached ({cause}); retrying")]
+    Unreachable {
+        /// The service.
+        by: Issuer,
+        /// Why.
+        cause: ConnectionError,
+    },
+    /// All calls together took too long.
+    #[error("{0}: no credentials in time; retrying")]
+    TimedOut(CredentialSource),
+    /// The service reports an internal error.
     #[error("{by} is failing (HTTP {status}{}); retrying", in_words(code.as_deref()))]
     Unavailable {
-        /// The source.
-        by: CredentialSource,
+        /// The service.
+        by: Issuer,
         /// The HTTP status.
         status: u16,
         /// The response's error code, if it is a plain word.
         code: Option<String>,
     },
-    /// The source throttles calls.
+    /// The service throttles calls.
     #[error("{0} is throttling; retrying more slowly")]
-    Throttled(CredentialSource),
+    Throttled(Issuer),
     /// A response that can't be parsed.
-    #[error("{0} gave a response that can't be parsed; retrying")]
-    InvalidResponse(CredentialSource),
+    #[error("{0} gave a response that can't be used; retrying")]
+    InvalidResponse(Issuer),
     /// The HTTP client can't be set up.
     #[error("no HTTPS client can be set up: check that CA certificates are installed")]
     NoHttpClient,
@@ -63,18 +90,150 @@ pub enum CredentialsError {
     Internal,
 }
 
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ValueProblem {
+    #[error("is plain http to another machine: use https, or allow insecure endpoints")]
+    Insecure,
+    #[error("is no endpoint: write a host, as in sts.aliyuncs.com, or a URL")]
+    NotAnEndpoint,
+    #[error("is no URL: write it as http://localhost:PORT/PATH")]
+    NotAUrl,
+    #[error("is no region: write it as in cn-hangzhou")]
+    NotARegion,
+    #[error("is no number of seconds")]
+    NotSeconds,
+}
+
+/// What is wrong with a file of credentials. Names of profiles and modes are shown as
+/// [`shown`] makes them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum FileProblem {
+    #[error("doesn't exist: check the path")]
+    Missing,
+    #[error("can't be read ({0}): check its permissions")]
+    Unreadable(io::ErrorKind),
+    #[error("isn't a file: check the path")]
+    NotAFile,
+    #[error("isn't a directory: check the path")]
+    NotADirectory,
+    #[error("is larger than 1 MiB")]
+    TooLarge,
+    #[error("isn't UTF-8 text")]
+    NotText,
+    #[error("isn't valid JSON (line {line}, column {column})")]
+    NotJson { line: usize, column: usize },
+    #[error("isn't a file of profiles: it needs \"profiles\", a list of objects")]
+    NoProfiles,
+    #[error("isn't a valid ini file (near line {line})")]
+    NotIni { line: usize },
+    #[error("has no profile {wanted}: {}", choice(names))]
+    NoProfile { wanted: String, names: Vec<String> },
+    #[error("doesn't say which of its profiles to use: {}", choice(names))]
+    NoCurrent { names: Vec<String> },
+    #[error("has profile {0} switched off: set its enable to true, or choose another")]
+    Disabled(String),
+    #[error("has profile {profile} with {mode}, which needs a person to log in: {}", known(.modes))]
+    NeedsPerson {
+        profile: String,
+        mode: String,
+        modes: &'static [&'static str],
+    },
+    #[error("has profile {profile} with {mode}, which isn't supported: {}", known(.modes))]
+    UnknownMode {
+        profile: String,
+        mode: String,
+        modes: &'static [&'static str],
+    },
+    #[error("has profile {profile} without a mode, and its keys fit more than one: {}", known(.modes))]
+    NoMode {
+        profile: String,
+        modes: &'static [&'static str],
+    },
+    #[error("has profile {profile} without {key}, which its mode needs")]
+    MissingKey { profile: String, key: &'static str },
+    #[error("has profile {profile}, whose {key} {problem}")]
+    Value {
+        profile: String,
+        key: &'static str,
+        problem: ValueProblem,
+    },
+    #[error("needs {0}, which {1}")]
+    Variable(&'static str, ValueProblem),
+    #[error(
+        "has profile {0}, whose source_profile leads back to it: name one with a key of its own"
+    )]
+    Loop(String),
+    #[error("has no file {0}, or an empty one")]
+    NoKeyFile(&'static str),
+    #[error("has a file {0} that {1}")]
+    Part(&'static str, Box<FileProblem>),
+    #[error("changes all the time: it was never read twice alike")]
+    Unsettled,
+}
+
+fn choice(names: &[String]) -> String {
+    if names.is_empty() {
+        return "it has none".to_owned();
+    }
+    let names = names.join(", ");
+    format!("it has {names}; name one of them in ALIBABA_CLOUD_PROFILE")
+}
+
+fn known(modes: &[&str]) -> String {
+    format!("use one of {}", modes.join(", "))
+}
+
+/// A name from a file, as it may be shown: bounded, and without characters that could disguise it.
+pub(super) fn shown(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
+    name.chars()
+        .map(|c| if plain(c) { c } else { '?' })
+        .take(64)
+        .collect()
+}
+
 impl CredentialsError {
     /// Whether a retry may help. Otherwise someone has to change the configuration.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable(_)
+            Self::Unreachable { .. }
+                | Self::TimedOut(_)
                 | Self::Unavailable { .. }
                 | Self::Throttled(_)
                 | Self::InvalidResponse(_)
                 | Self::Internal
         )
+    }
+
+    /// Why a service can't be had, in words for the log.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { cause, .. } => Some(cause.as_str()),
+            Self::TimedOut(_) => Some("timed out"),
+            Self::Unavailable { .. } => Some("it reports an error of its own"),
+            Self::Throttled(_) => Some("it throttles calls"),
+            Self::InvalidResponse(_) => Some("its answer can't be used"),
+            _ => None,
+        }
+    }
+
+    /// The service that is in trouble, where one is.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Issuer> {
+        match self {
+            Self::Refused { by, .. }
+            | Self::Unreachable { by, .. }
+            | Self::Unavailable { by, .. }
+            | Self::Throttled(by)
+            | Self::InvalidResponse(by) => Some(*by),
+            _ => None,
+        }
     }
 }
 

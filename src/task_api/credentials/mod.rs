@@ -1,18 +1,27 @@
 //! Credentials for the task API. One source of the vendor's chain is chosen by what is configured.
 //! All callers share a cache of its credentials.
 
-mod context;
 mod error;
+mod files;
+mod http;
+mod plan;
 mod provider;
+mod role;
 mod shared;
 mod source;
+mod sts;
+mod sts_endpoint;
+mod uri;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use error::CredentialsError;
+pub use error::{CredentialsError, FileProblem, ValueProblem};
+pub use plan::Issuer;
+pub use role::Roles;
 pub use shared::SharedCredentials;
 pub use source::CredentialSource;
+pub use sts::Role;
 
 /// The credentials that sign a request. `Debug` shows neither the secret nor the token.
 #[derive(Clone, Debug)]

@@ -4,166 +4,252 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::jiff::Timestamp;
 use reqsign_aliyun_oss::{
-    AssumeRoleWithOidcCredentialProvider, ConfigFileCredentialProvider, Credential,
-    CredentialsFileCredentialProvider, CredentialsUriCredentialProvider,
-    EcsRamRoleCredentialProvider,
+    Credential, CredentialsUriCredentialProvider, EcsRamRoleCredentialProvider,
 };
-use reqsign_core::{Context, ProvideCredentialDyn};
-use reqwest::{StatusCode, Url};
+use reqsign_core::{Context, ProvideCredential, StaticEnv};
+use reqwest::StatusCode;
+use secrecy::SecretString;
+use tokio::task::spawn_blocking;
 
-use super::super::endpoint::{Region, is_loopback};
-use super::context::{TransportError, context};
-use super::source::{CredentialSource, Environment};
-use super::{Credentials, CredentialsError};
+use super::{
+    Credentials, CredentialsError,
+    error::FileProblem,
+    files,
+    http::{CallError, Clients},
+    plan::{Issuer, Plan},
+    source::{Chosen, CredentialSource, Environment, is_there},
+    sts::{Role, assume_role, assume_role_with_oidc},
+    sts_endpoint::{StsSettings, Wrong, sts_endpoint},
+    uri::check_uri,
+};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
 const SECURITY_TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
+const ROLE_ARN: &str = "ALIBABA_CLOUD_ROLE_ARN";
 const SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
-const STS_ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
+const PROVIDER_ARN: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
+const TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
+const INSTANCE_ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
+const URI: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
+/// No token of a service account is longer.
+const TOKEN_MAX: usize = 64 * 1024;
 
 /// The configured source, and what is needed to read it.
 pub(super) struct Provider {
-    source: Option<CredentialSource>,
-    environment: Environment,
-    context: Context,
-    allow_insecure: bool,
+    chosen: Option<Chosen>,
+    environment: Arc<Environment>,
+    clients: Clients,
     /// Whether the source has ever returned credentials.
     has_worked: AtomicBool,
 }
 
 impl Provider {
-    /// Chooses the source by `environment` and by which files exist.
-    pub(super) fn new(
-        environment: Environment,
-        allow_insecure: bool,
-    ) -> Result<Self, CredentialsError> {
-        let source = CredentialSource::choose(&environment, Path::exists);
-        let context = context(
-            source.unwrap_or(CredentialSource::Environment),
-            &environment,
-        )?;
+    /// Chooses the source by `environment` and by which files there are.
+    pub(super) fn new(environment: Environment) -> Result<Self, CredentialsError> {
         Ok(Self {
-            source,
-            environment,
-            context,
-            allow_insecure,
+            chosen: Chosen::from(&environment, is_there),
+            environment: Arc::new(environment),
+            clients: Clients::new()?,
             has_worked: AtomicBool::new(false),
         })
     }
 
     /// The source that was chosen.
     pub(super) fn source(&self) -> Option<CredentialSource> {
-        self.source
+        self.chosen.as_ref().map(Chosen::source)
+    }
+
+    /// Reads the source's file, if it has one, to see whether it can be used. Blocks.
+    pub(super) fn check(&self) -> Result<(), CredentialsError> {
+        match &self.chosen {
+            Some(chosen) if chosen.source().is_file() => plan(chosen, &self.environment).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Reads credentials from the source.
     pub(super) async fn provide(&self) -> Result<Credentials, CredentialsError> {
-        let source = self.source.ok_or(CredentialsError::NotConfigured)?;
-        let credentials = match source {
-            CredentialSource::Environment => self.static_key(),
-            _ => self.fetch(source).await,
-        };
-        match credentials {
+        let chosen = self.chosen.clone().ok_or(CredentialsError::NotConfigured)?;
+        let environment = self.environment.clone();
+        let plan = spawn_blocking(move || plan(&chosen, &environment)).await;
+        let plan = plan.map_err(|_panic| CredentialsError::Internal)??;
+        match self.carry_out(&plan).await {
             Ok(credentials) => {
                 self.has_worked.store(true, Ordering::Relaxed);
                 Ok(credentials)
             }
             // Outside ECS, with nothing configured, nothing answers at the metadata address.
-            Err(CredentialsError::Unreachable(CredentialSource::EcsRamRole))
-                if self.environment.get("ALIBABA_CLOUD_ECS_METADATA").is_none()
-                    && !self.has_worked.load(Ordering::Relaxed) =>
-            {
+            Err(CredentialsError::Unreachable {
+                by: Issuer::Metadata,
+                ..
+            }) if self.is_unnamed_role() && !self.has_worked.load(Ordering::Relaxed) => {
                 Err(CredentialsError::NotConfigured)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn static_key(&self) -> Result<Credentials, CredentialsError> {
-        Ok(Credentials {
-            access_key_id: self.require(KEY_ID)?.to_owned(),
-            access_key_secret: self.require(KEY_SECRET)?.into(),
-            security_token: self.environment.get(SECURITY_TOKEN).map(Into::into),
-            expires_at: None,
-        })
+    fn is_unnamed_role(&self) -> bool {
+        self.chosen == Some(Chosen::EcsRamRole) && self.environment.get(INSTANCE_ROLE).is_none()
     }
 
-    fn require(&self, name: &'static str) -> Result<&str, CredentialsError> {
-        self.environment
-            .get(name)
-            .ok_or(CredentialsError::Incomplete(name))
-    }
-
-    async fn fetch(&self, source: CredentialSource) -> Result<Credentials, CredentialsError> {
-        let provider: Arc<dyn ProvideCredentialDyn<Credential = Credential>> = match source {
-            CredentialSource::Oidc => Arc::new(self.oidc()?),
-            CredentialSource::CliProfile => Arc::new(ConfigFileCredentialProvider::new()),
-            CredentialSource::CredentialsFile => Arc::new(CredentialsFileCredentialProvider::new()),
-            CredentialSource::EcsRamRole => Arc::new(EcsRamRoleCredentialProvider::new()),
-            CredentialSource::CredentialsUri => Arc::new(CredentialsUriCredentialProvider::new()),
-            CredentialSource::Environment => return self.static_key(),
-        };
-        match provider.provide_credential_dyn(&self.context).await {
-            Ok(Some(credential)) => checked(source, credential),
-            Ok(None) => Err(CredentialsError::Unusable(source)),
-            Err(error) => Err(classify(source, TransportError::find_in(&error))),
+    fn carry_out<'a>(
+        &'a self,
+        plan: &'a Plan,
+    ) -> BoxFuture<'a, Result<Credentials, CredentialsError>> {
+        async move {
+            match plan {
+                Plan::Ready(credentials) => Ok(credentials.clone()),
+                Plan::AssumeRole { base, role, sts } => {
+                    let base = self.carry_out(base).await?;
+                    let http = self.clients.for_sts(sts);
+                    let assumed = assume_role(http, sts, role, &base).await;
+                    assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
+                }
+                Plan::AssumeRoleWithOidc {
+                    provider_arn,
+                    token_file,
+                    role,
+                    sts,
+                } => {
+                    let token = token(token_file).await?;
+                    let http = self.clients.for_sts(sts);
+                    let assumed =
+                        assume_role_with_oidc(http, sts, role, provider_arn, &token).await;
+                    assumed.map_err(|error| classify(Issuer::AssumeRoleWithOidc, Some(&error)))
+                }
+                Plan::InstanceRole(name) => {
+                    let mut provider = EcsRamRoleCredentialProvider::new();
+                    if let Some(name) = name {
+                        provider = provider.with_role_name(name);
+                    }
+                    self.local(Issuer::Metadata, &provider).await
+                }
+                Plan::Uri(uri) => {
+                    let provider = CredentialsUriCredentialProvider::new().with_uri(uri);
+                    self.local(Issuer::CredentialsUri, &provider).await
+                }
+            }
         }
+        .boxed()
     }
 
-    fn oidc(&self) -> Result<AssumeRoleWithOidcCredentialProvider, CredentialsError> {
-        let endpoint = sts_endpoint(&self.environment, self.allow_insecure)?;
-        let session = self.environment.get(SESSION_NAME);
-        Ok(AssumeRoleWithOidcCredentialProvider::new()
-            .with_role_arn(self.require("ALIBABA_CLOUD_ROLE_ARN")?)
-            .with_oidc_provider_arn(self.require("ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?)
-            .with_oidc_token_file(self.require("ALIBABA_CLOUD_OIDC_TOKEN_FILE")?)
-            .with_role_session_name(session.unwrap_or("scaleouttask-controller"))
-            .with_sts_endpoint(endpoint))
+    /// Asks a service of the machine or the pod.
+    async fn local(
+        &self,
+        service: Issuer,
+        provider: &impl ProvideCredential<Credential = Credential>,
+    ) -> Result<Credentials, CredentialsError> {
+        let http = self.clients.local.clone();
+        let context = Context::new().with_http_send(http).with_env(StaticEnv {
+            home_dir: None,
+            envs: self.environment.variables.clone(),
+        });
+        match provider.provide_credential(&context).await {
+            Ok(Some(credential)) => checked(service, credential),
+            // So say the providers where they are switched off.
+            Ok(None) if service == Issuer::Metadata => Err(CredentialsError::MetadataDisabled),
+            Ok(None) => Err(classify(service, None)),
+            Err(error) => Err(classify(service, CallError::find_in(&error))),
+        }
     }
 }
 
-/// The endpoint of STS: the configured one, else by region and network as in the vendor's SDKs,
-/// else the central one.
-fn sts_endpoint(
-    environment: &Environment,
-    allow_insecure: bool,
-) -> Result<String, CredentialsError> {
-    if let Some(endpoint) = environment.get(STS_ENDPOINT) {
-        let plain = endpoint.starts_with("http://");
-        let loopback = Url::parse(endpoint).is_ok_and(|url| is_loopback(&url));
-        return if plain && !loopback && !allow_insecure {
-            Err(CredentialsError::InsecureSts)
-        } else {
-            Ok(endpoint.to_owned())
-        };
+/// What the chosen source says. Blocks where it has a file.
+fn plan(chosen: &Chosen, environment: &Environment) -> Result<Plan, CredentialsError> {
+    let in_file = |path: &Path, problem: FileProblem| CredentialsError::File {
+        by: chosen.source(),
+        path: path.display().to_string(),
+        problem,
+    };
+    match chosen {
+        Chosen::Directory(path) => {
+            let key = files::directory::read(path);
+            key.map(Plan::Ready)
+                .map_err(|problem| in_file(path, problem))
+        }
+        Chosen::Environment => Ok(Plan::Ready(static_key(environment)?)),
+        Chosen::Oidc => oidc(environment),
+        Chosen::CliProfile(path) => {
+            files::cli::read(path, environment).map_err(|problem| in_file(path, problem))
+        }
+        Chosen::CredentialsFile(path) => {
+            files::ini::read(path, environment).map_err(|problem| in_file(path, problem))
+        }
+        Chosen::EcsRamRole => Ok(Plan::InstanceRole(
+            environment.get(INSTANCE_ROLE).map(ToOwned::to_owned),
+        )),
+        Chosen::CredentialsUri => {
+            let uri = require(environment, URI)?;
+            check_uri(uri, environment.allow_insecure)
+                .map_err(|problem| CredentialsError::Variable(URI, problem))?;
+            Ok(Plan::Uri(uri.to_owned()))
+        }
     }
-    let region = environment
-        .get("ALIBABA_CLOUD_STS_REGION")
-        .and_then(|region| region.parse::<Region>().ok());
-    let vpc = environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED");
-    Ok(match region {
-        Some(region) if vpc => format!("https://sts-vpc.{region}.aliyuncs.com"),
-        Some(region) => format!("https://sts.{region}.aliyuncs.com"),
-        None => "https://sts.aliyuncs.com".to_owned(),
+}
+
+fn static_key(environment: &Environment) -> Result<Credentials, CredentialsError> {
+    Ok(Credentials {
+        access_key_id: require(environment, KEY_ID)?.to_owned(),
+        access_key_secret: require(environment, KEY_SECRET)?.into(),
+        security_token: environment.get(SECURITY_TOKEN).map(Into::into),
+        expires_at: None,
     })
 }
 
+fn oidc(environment: &Environment) -> Result<Plan, CredentialsError> {
+    let role = Role {
+        arn: require(environment, ROLE_ARN)?.to_owned(),
+        session_name: environment.get(SESSION_NAME).map(ToOwned::to_owned),
+        duration: None,
+        policy: None,
+        external_id: None,
+    };
+    let sts = sts_endpoint(&StsSettings::default(), environment);
+    Ok(Plan::AssumeRoleWithOidc {
+        provider_arn: require(environment, PROVIDER_ARN)?.to_owned(),
+        token_file: require(environment, TOKEN_FILE)?.into(),
+        role,
+        sts: sts.map_err(|wrong| match wrong {
+            Wrong::Variable(name, problem) | Wrong::Profile(name, problem) => {
+                CredentialsError::Variable(name, problem)
+            }
+        })?,
+    })
+}
+
+fn require<'a>(
+    environment: &'a Environment,
+    name: &'static str,
+) -> Result<&'a str, CredentialsError> {
+    let value = environment.get(name);
+    value.ok_or(CredentialsError::Incomplete(name))
+}
+
+async fn token(file: &Path) -> Result<SecretString, CredentialsError> {
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|_| CredentialsError::NoToken)?;
+    let token = text.trim();
+    if token.is_empty() || token.len() > TOKEN_MAX {
+        return Err(CredentialsError::NoToken);
+    }
+    Ok(token.into())
+}
+
 /// Checks and converts the credentials that a provider returned.
-fn checked(
-    source: CredentialSource,
-    credential: Credential,
-) -> Result<Credentials, CredentialsError> {
+fn checked(service: Issuer, credential: Credential) -> Result<Credentials, CredentialsError> {
     if credential.access_key_id.is_empty() || credential.access_key_secret.is_empty() {
-        return Err(classify(source, None));
+        return Err(classify(service, None));
     }
     let expires_at = credential
         .expires_in
         .map(|at| Timestamp::try_from(at.as_system_time()))
         .transpose()
-        .map_err(|_| classify(source, None))?;
+        .map_err(|_| classify(service, None))?;
     Ok(Credentials {
         access_key_id: credential.access_key_id,
         access_key_secret: credential.access_key_secret.into(),
@@ -175,20 +261,20 @@ fn checked(
     })
 }
 
-/// Classifies a provider's error. `None` means that what it read is invalid.
-fn classify(source: CredentialSource, error: Option<&TransportError>) -> CredentialsError {
+/// Classifies a failed call. `None` means that what came is invalid.
+pub(super) fn classify(service: Issuer, error: Option<&CallError>) -> CredentialsError {
     match error {
-        Some(TransportError::File) => CredentialsError::Unreadable(source),
-        Some(TransportError::Unreachable) => CredentialsError::Unreachable(source),
-        Some(TransportError::Status { status, code }) => refused(source, *status, code.clone()),
-        Some(TransportError::InvalidResponse) => CredentialsError::InvalidResponse(source),
-        None if source.is_remote() => CredentialsError::InvalidResponse(source),
-        None => CredentialsError::Unusable(source),
+        Some(CallError::Unreachable(cause)) => CredentialsError::Unreachable {
+            by: service,
+            cause: *cause,
+        },
+        Some(CallError::Status { status, code }) => refused(service, *status, code.clone()),
+        Some(CallError::InvalidResponse) | None => CredentialsError::InvalidResponse(service),
     }
 }
 
 /// Looks at the code first, because throttling may also come with status 400.
-fn refused(source: CredentialSource, status: u16, code: Option<String>) -> CredentialsError {
+fn refused(by: Issuer, status: u16, code: Option<String>) -> CredentialsError {
     let name = code.as_deref().unwrap_or_default();
     let throttled = name == "Throttling"
         || name.starts_with("Throttling.")
@@ -197,9 +283,8 @@ fn refused(source: CredentialSource, status: u16, code: Option<String>) -> Crede
     let failing = matches!(name, "ServiceUnavailable" | "InternalError")
         || status >= 500
         || status == StatusCode::REQUEST_TIMEOUT.as_u16();
-    let by = source;
     if throttled {
-        CredentialsError::Throttled(source)
+        CredentialsError::Throttled(by)
     } else if failing {
         CredentialsError::Unavailable { by, status, code }
     } else {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use super::{CredentialSource, Credentials, CredentialsError};
 
 /// At most this long before they expire, credentials are refreshed.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
+/// A key in a file is read again when it is used and this old. It may have been replaced.
+const FILE_PERIOD: SignedDuration = SignedDuration::from_secs(10);
 /// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -26,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Credentials that were read less than this ago are not dropped when the API refuses them.
 const FRESH: Duration = Duration::from_mins(1);
+/// Refused keys of a file are read again at once unless they were read less than this ago.
+const JUST_READ: Duration = Duration::from_secs(1);
 
 type ReadResult = Result<Arc<Credentials>, CredentialsError>;
 type SharedRead = Shared<BoxFuture<'static, ReadResult>>;
@@ -75,14 +80,19 @@ impl fmt::Debug for SharedCredentials {
 }
 
 impl SharedCredentials {
-    /// Credentials from the source that the process's environment configures. With `allow_insecure`,
-    /// the endpoint of STS may be plain http to another machine. Nothing is read yet: if no source
-    /// is configured, [`get`](Self::get) reports it.
+    /// Credentials from the source that is configured: by the files in `directory` if given, else by the
+    /// process's environment. With `allow_insecure`, STS and a credentials URI may be plain http to another
+    /// machine. No service is asked yet: if no source is configured, [`get`](Self::get) reports it.
     ///
     /// # Errors
-    /// If the source needs an HTTP client and it can't be set up.
-    pub fn from_environment(allow_insecure: bool) -> Result<Self, CredentialsError> {
-        let provider = Provider::new(Environment::of_process(), allow_insecure)?;
+    /// If the source has a file that can't be used, or the HTTP client can't be set up. Blocks while it
+    /// reads the file.
+    pub fn configured(
+        directory: Option<PathBuf>,
+        allow_insecure: bool,
+    ) -> Result<Self, CredentialsError> {
+        let provider = Provider::new(Environment::of_process(directory, allow_insecure))?;
+        provider.check()?;
         Ok(Self::from_provider(provider, Timestamp::now))
     }
 
@@ -157,6 +167,35 @@ impl SharedCredentials {
         });
     }
 
+    /// Reports that the API refused these credentials. Returns others if their file holds them by now.
+    pub async fn refused(&self, refused: &Arc<Credentials>) -> Option<Arc<Credentials>> {
+        self.invalidate(refused);
+        // Those of a role are read anew in their time.
+        if !self.has_file() || refused.expires_at.is_some() {
+            return None;
+        }
+        let read = {
+            let mut state = self.state();
+            let current = state.current.as_ref();
+            let newer = current.filter(|current| !current.credentials.is_same_as(refused));
+            if let Some(newer) = newer {
+                return Some(Arc::clone(&newer.credentials));
+            }
+            let is_new = current.is_some_and(|current| current.read_at.elapsed() < JUST_READ);
+            match &state.read {
+                Some(read) => read.clone(),
+                None if is_new || state.pausing().is_some() => return None,
+                None => self.start(&mut state),
+            }
+        };
+        let now = read.await.ok()?;
+        (!now.is_same_as(refused)).then_some(now)
+    }
+
+    fn has_file(&self) -> bool {
+        self.0.source.is_some_and(CredentialSource::is_file)
+    }
+
     /// Starts a read in its own task, so that it continues when callers stop waiting.
     fn start(&self, state: &mut State) -> SharedRead {
         let shared = self.clone();
@@ -177,9 +216,8 @@ impl SharedCredentials {
     }
 
     fn timed_out(&self) -> CredentialsError {
-        self.0
-            .source
-            .map_or(CredentialsError::Internal, CredentialsError::Unreachable)
+        let source = self.0.source;
+        source.map_or(CredentialsError::Internal, CredentialsError::TimedOut)
     }
 
     /// Stores the result of a read.
@@ -190,12 +228,11 @@ impl SharedCredentials {
         state.read = None;
         match fetched {
             Ok(credentials) => {
-                let credentials = Arc::new(credentials);
-                tracing::debug!(expires_at = ?credentials.expires_at, "read credentials");
+                let credentials = self.replacing(&state, credentials);
                 state.failures = 0;
                 state.pause = None;
                 state.current = Some(Current {
-                    refresh_at: refresh_at(&credentials, now),
+                    refresh_at: refresh_at(&credentials, now, self.has_file()),
                     credentials: Arc::clone(&credentials),
                     read_at: Instant::now(),
                 });
@@ -211,6 +248,23 @@ impl SharedCredentials {
                 Err(error)
             }
         }
+    }
+
+    /// What is kept: the same as before, where a file was only read again.
+    fn replacing(&self, state: &State, read: Credentials) -> Arc<Credentials> {
+        let before = state.current.as_ref().map(|current| &current.credentials);
+        if let Some(before) = before.filter(|_| self.has_file()) {
+            if before.is_same_as(&read) && before.expires_at == read.expires_at {
+                return Arc::clone(before);
+            }
+            tracing::info!(
+                access_key_id = read.access_key_id,
+                "the access key has changed"
+            );
+        } else {
+            tracing::debug!(expires_at = ?read.expires_at, "read credentials");
+        }
+        Arc::new(read)
     }
 
     fn check_expiry(
@@ -245,9 +299,13 @@ impl State {
 }
 
 /// When to refresh credentials that were read at `now`: a quarter of their remaining life before
-/// they expire, but at most [`REFRESH_MARGIN`] before.
-fn refresh_at(credentials: &Credentials, now: Timestamp) -> Option<Timestamp> {
-    let expires_at = credentials.expires_at?;
+/// they expire, but at most [`REFRESH_MARGIN`] before. A key of a file has no end, and is read again.
+fn refresh_at(credentials: &Credentials, now: Timestamp, has_file: bool) -> Option<Timestamp> {
+    let Some(expires_at) = credentials.expires_at else {
+        return has_file
+            .then(|| now.saturating_add(FILE_PERIOD).ok())
+            .flatten();
+    };
     let margin = (expires_at.duration_since(now) / 4).min(REFRESH_MARGIN);
     expires_at.checked_sub(margin).ok()
 }
@@ -269,9 +327,14 @@ mod tests {
 
     use tokio::time::{advance, sleep};
 
+    use super::super::Issuer;
     use super::*;
+    use crate::task_api::connection_error::ConnectionError;
 
-    const ERROR: CredentialsError = CredentialsError::Unreachable(CredentialSource::Oidc);
+    const ERROR: CredentialsError = CredentialsError::Unreachable {
+        by: Issuer::AssumeRoleWithOidc,
+        cause: ConnectionError::Refused,
+    };
     /// Longer than any pause.
     const LONG: Duration = Duration::from_secs(61);
     const HOUR: Duration = Duration::from_hours(1);
@@ -469,7 +532,8 @@ mod tests {
             Timestamp::now,
         );
         let start = Instant::now();
-        assert_eq!(id(&shared).await, Err(ERROR));
+        let timed_out = CredentialsError::TimedOut(CredentialSource::Oidc);
+        assert_eq!(id(&shared).await, Err(timed_out));
         assert_eq!(start.elapsed().as_secs(), FETCH_TIMEOUT.as_secs());
     }
 

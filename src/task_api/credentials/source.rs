@@ -2,16 +2,24 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The CLI's file of profiles, below the home directory.
 const CLI_PROFILE: &str = ".aliyun/config.json";
-/// The default credentials files, below the home directory.
-const CREDENTIALS_FILES: [&str; 2] = [".alibabacloud/credentials.ini", ".aliyun/credentials.ini"];
+/// The default credentials files, below the home directory: that of the vendor's Go SDK, that of its Java
+/// and Python ones, and an older one.
+const CREDENTIALS_FILES: [&str; 3] = [
+    ".alibabacloud/credentials",
+    ".alibabacloud/credentials.ini",
+    ".aliyun/credentials.ini",
+];
 
 /// A source of credentials, in the vendor's order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
+    /// An access key in the files of a directory, such as a mounted Secret.
+    Directory,
     /// An access key in `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, and
     /// `ALIBABA_CLOUD_SECURITY_TOKEN` if it is temporary.
     Environment,
@@ -28,20 +36,32 @@ pub enum CredentialSource {
     CredentialsUri,
 }
 
-impl CredentialSource {
+/// The source that is configured, and its file where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    Directory(PathBuf),
+    Environment,
+    Oidc,
+    CliProfile(PathBuf),
+    CredentialsFile(PathBuf),
+    EcsRamRole,
+    CredentialsUri,
+}
+
+impl Chosen {
     /// Chooses the first source that is configured, even incompletely. To try the next one would be
-    /// to use another identity than the one that was meant.
+    /// to use another identity than the one that was meant. `is_there` says whether a file is, readable
+    /// or not.
     ///
     /// The metadata service needs no configuration. It has its place in the order only if
     /// `ALIBABA_CLOUD_ECS_METADATA` names a role. Otherwise it comes last, after a credentials URI.
     /// It is never used if `ALIBABA_CLOUD_ECS_METADATA_DISABLED` is `true`.
-    pub(super) fn choose(
-        environment: &Environment,
-        exists: impl Fn(&Path) -> bool,
-    ) -> Option<Self> {
+    pub fn from(environment: &Environment, is_there: impl Fn(&Path) -> bool) -> Option<Self> {
         let env = environment;
         let ecs = !env.is_true("ALIBABA_CLOUD_ECS_METADATA_DISABLED");
-        if env.has_any(&[
+        if let Some(directory) = &env.directory {
+            Some(Self::Directory(directory.clone()))
+        } else if env.has_any(&[
             "ALIBABA_CLOUD_ACCESS_KEY_ID",
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
         ]) {
@@ -51,17 +71,12 @@ impl CredentialSource {
             "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
         ]) {
             Some(Self::Oidc)
-        } else if env.has_cli_profile(&exists) {
-            Some(Self::CliProfile)
-        } else if env.has_any(&["ALIBABA_CLOUD_CREDENTIALS_FILE"])
-            || CREDENTIALS_FILES
-                .iter()
-                .any(|path| env.in_home(path, &exists))
-        {
-            Some(Self::CredentialsFile)
-        } else if env.has_any(&["ALIBABA_CLOUD_PROFILE"]) {
-            // A profile is named, but neither kind of file exists: the error says so.
-            Some(Self::CliProfile)
+        } else if let Some(file) = env.cli_profile(&is_there) {
+            Some(Self::CliProfile(file))
+        } else if let Some(file) = env.credentials_file(&is_there) {
+            Some(Self::CredentialsFile(file))
+        } else if let Some(file) = env.profile_without_file() {
+            Some(Self::CliProfile(file))
         } else if ecs && env.has_any(&["ALIBABA_CLOUD_ECS_METADATA"]) {
             Some(Self::EcsRamRole)
         } else if env.has_any(&["ALIBABA_CLOUD_CREDENTIALS_URI"]) {
@@ -71,61 +86,67 @@ impl CredentialSource {
         }
     }
 
-    /// Whether reading it needs the network.
-    pub(super) fn is_remote(self) -> bool {
-        matches!(self, Self::Oidc | Self::EcsRamRole | Self::CredentialsUri)
-    }
-
-    /// What to check when it gives no credentials.
-    pub(super) fn remedy(self) -> &'static str {
+    /// Which source it is.
+    pub fn source(&self) -> CredentialSource {
         match self {
-            Self::Environment => "check both variables",
-            Self::Oidc => {
-                "check that RRSA is enabled, that the role and its trust policy name this \
-                 service account, and that the projected token is mounted"
-            }
-            Self::CliProfile => {
-                "check the file and the profile's name; its mode must be AK or StsToken"
-            }
-            Self::CredentialsFile => {
-                "check the file and the profile's name; its type must be access_key or sts"
-            }
-            Self::EcsRamRole => "check that the instance has a RAM role",
-            Self::CredentialsUri => "check the service behind ALIBABA_CLOUD_CREDENTIALS_URI",
+            Self::Directory(_) => CredentialSource::Directory,
+            Self::Environment => CredentialSource::Environment,
+            Self::Oidc => CredentialSource::Oidc,
+            Self::CliProfile(_) => CredentialSource::CliProfile,
+            Self::CredentialsFile(_) => CredentialSource::CredentialsFile,
+            Self::EcsRamRole => CredentialSource::EcsRamRole,
+            Self::CredentialsUri => CredentialSource::CredentialsUri,
         }
+    }
+}
+
+impl CredentialSource {
+    /// Whether its credentials may change in a file, without an end that was known beforehand.
+    pub(super) fn is_file(self) -> bool {
+        matches!(
+            self,
+            Self::Directory | Self::CliProfile | Self::CredentialsFile
+        )
     }
 }
 
 impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Directory => "the credentials directory",
             Self::Environment => "the access key in the environment",
-            Self::Oidc => "STS (AssumeRoleWithOIDC)",
-            Self::CliProfile => "the CLI's profile",
+            Self::Oidc => "the service account's RAM role (RRSA)",
+            Self::CliProfile => "the CLI's configuration",
             Self::CredentialsFile => "the credentials file",
-            Self::EcsRamRole => "the ECS metadata service",
+            Self::EcsRamRole => "the instance's RAM role",
             Self::CredentialsUri => "the credentials URI",
         })
     }
 }
 
-/// The environment variables that the sources read, as they were at the start, without empty ones.
-/// It has no `Debug`, because it holds secrets.
+/// What the process was given to find credentials by: environment variables as they were at the start,
+/// without empty ones, and settings. It has no `Debug`, because it holds secrets.
 #[derive(Clone, Default)]
 pub(super) struct Environment {
     pub(super) variables: HashMap<String, String>,
     pub(super) home: Option<PathBuf>,
+    /// `--credentials-directory`.
+    pub(super) directory: Option<PathBuf>,
+    /// Whether credentials may come by plain http from another machine.
+    pub(super) allow_insecure: bool,
 }
 
 impl Environment {
     /// The environment of this process.
-    pub(super) fn of_process() -> Self {
-        Self::new(
-            std::env::vars_os().filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.into_string().ok()?))
-            }),
-            std::env::home_dir(),
-        )
+    pub(super) fn of_process(directory: Option<PathBuf>, allow_insecure: bool) -> Self {
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self {
+            directory,
+            allow_insecure,
+            ..Self::new(variables, std::env::home_dir())
+        }
     }
 
     pub(super) fn new(
@@ -139,7 +160,11 @@ impl Environment {
             .map(|(name, value)| (name, value.trim().to_owned()))
             .filter(|(_, value)| !value.is_empty())
             .collect();
-        Self { variables, home }
+        Self {
+            variables,
+            home,
+            ..Self::default()
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -155,17 +180,47 @@ impl Environment {
         names.iter().any(|name| self.get(name).is_some())
     }
 
-    fn in_home(&self, path: &str, exists: impl Fn(&Path) -> bool) -> bool {
-        self.home
-            .as_ref()
-            .is_some_and(|home| exists(&home.join(path)))
+    /// A file that a variable names, from the home directory where it begins with `~/`.
+    fn named(&self, variable: &str) -> Option<PathBuf> {
+        let path = self.get(variable)?;
+        let in_home = path.strip_prefix("~/").zip(self.home.as_ref());
+        Some(in_home.map_or_else(|| path.into(), |(rest, home)| home.join(rest)))
     }
 
-    fn has_cli_profile(&self, exists: impl Fn(&Path) -> bool) -> bool {
+    fn cli_profile(&self, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         if self.is_true("ALIBABA_CLOUD_CLI_PROFILE_DISABLED") {
-            return false;
+            return None;
         }
-        self.has_any(&["ALIBABA_CLOUD_CONFIG_FILE"]) || self.in_home(CLI_PROFILE, exists)
+        let named = self.named("ALIBABA_CLOUD_CONFIG_FILE");
+        named.or_else(|| self.home_file(CLI_PROFILE).filter(|file| is_there(file)))
+    }
+
+    fn credentials_file(&self, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        self.named("ALIBABA_CLOUD_CREDENTIALS_FILE").or_else(|| {
+            let mut files = CREDENTIALS_FILES.iter();
+            files.find_map(|name| self.home_file(name).filter(|file| is_there(file)))
+        })
+    }
+
+    /// The CLI's file, which isn't there, where a profile is named all the same: the error says so.
+    fn profile_without_file(&self) -> Option<PathBuf> {
+        self.get("ALIBABA_CLOUD_PROFILE")?;
+        let file = self.home_file(CLI_PROFILE);
+        Some(file.unwrap_or_else(|| CLI_PROFILE.into()))
+    }
+
+    fn home_file(&self, name: &str) -> Option<PathBuf> {
+        self.home.as_ref().map(|home| home.join(name))
+    }
+}
+
+/// Whether a file is there, also where it can't be read, or leads nowhere. A home directory that this
+/// process may not look into is somebody else's, and has no file for it.
+pub(super) fn is_there(path: &Path) -> bool {
+    match path.symlink_metadata().map_err(|error| error.kind()) {
+        Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => false,
+        Err(ErrorKind::PermissionDenied) => path.parent().is_some_and(Path::exists),
+        Ok(_) | Err(_) => true,
     }
 }
 
@@ -199,16 +254,18 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let environment = Environment::new(variables, Some("/home/me".into()));
-        CredentialSource::choose(&environment, |path| {
+        let chosen = Chosen::from(&environment, |path| {
             files
                 .iter()
                 .any(|file| path == Path::new("/home/me").join(file))
-        })
+        });
+        chosen.map(|chosen| chosen.source())
     }
 
     #[test]
     fn first_configured_source_is_chosen() {
         let cli = ".aliyun/config.json";
+        let go_file = ".alibabacloud/credentials";
         let ini = ".alibabacloud/credentials.ini";
         let old_ini = ".aliyun/credentials.ini";
         for (variables, files, source) in [
@@ -229,6 +286,7 @@ mod tests {
             (&[FILE, PROFILE], &[], Some(CredentialsFile)),
             (&[PROFILE, ROLE, URI], &[], Some(CliProfile)),
             (&[ROLE, URI], &[ini], Some(CredentialsFile)),
+            (&[ROLE, URI], &[go_file], Some(CredentialsFile)),
             (&[ROLE, URI], &[old_ini], Some(CredentialsFile)),
             (&[ROLE, URI], &[], Some(EcsRamRole)),
             (&[ROLE, URI, NO_ECS], &[], Some(CredentialsUri)),
@@ -276,8 +334,8 @@ mod tests {
     fn without_a_home_no_file_is_looked_for() {
         let environment = Environment::default();
         assert_eq!(
-            CredentialSource::choose(&environment, |_| true),
-            Some(EcsRamRole)
+            Chosen::from(&environment, |_| true),
+            Some(Chosen::EcsRamRole)
         );
     }
 }

@@ -92,11 +92,19 @@ impl Cluster {
         Ok(create_all(&self.objects(namespace), objects).await?)
     }
 
-    /// Deletes all objects of a namespace.
+    /// Deletes all objects of a namespace, some thousand at a time: the API server gives up on a request
+    /// after a minute.
     pub async fn delete_all(&self, namespace: &str) -> Result<()> {
-        let (delete, list) = (DeleteParams::default(), ListParams::default());
+        let (delete, some) = (DeleteParams::default(), ListParams::default().limit(5000));
         let api = self.objects(namespace);
-        api.delete_collection(&delete, &list).await?;
+        while !api
+            .list_metadata(&ListParams::default().limit(1))
+            .await?
+            .items
+            .is_empty()
+        {
+            api.delete_collection(&delete, &some).await?;
+        }
         Ok(())
     }
 

@@ -11,8 +11,12 @@ use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::SharedCredentials;
+use super::super::{
+    SharedCredentials,
+    error::{FileProblem, ValueProblem},
+};
 use super::*;
+use crate::task_api::connection_error::ConnectionError;
 
 /// An HTTP server that answers its `n`th request with the `n`th response, repeats the last response
 /// from then on, and records the requests.
@@ -101,7 +105,7 @@ fn provider(variables: &[(&str, &str)]) -> Provider {
     let variables = variables
         .iter()
         .map(|(name, value)| (format!("ALIBABA_CLOUD_{name}"), (*value).to_owned()));
-    Provider::new(Environment::new(variables, None), false).unwrap()
+    Provider::new(Environment::new(variables, None)).unwrap()
 }
 
 fn rrsa(token_file: &Path, sts: &str) -> Provider {
@@ -164,7 +168,7 @@ async fn oidc_token_is_read_again_at_each_refresh_and_refreshed_before_expiry() 
 
 #[tokio::test]
 async fn responses_of_sts_are_classified_and_not_quoted() {
-    let by = CredentialSource::Oidc;
+    let by = Issuer::AssumeRoleWithOidc;
     let code = |code: &str| Some(code.to_owned());
     let huge = format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000));
     let bad = "AuthenticationFail.NoPermission";
@@ -227,14 +231,22 @@ async fn unreachable_sts_is_transient_and_its_url_is_not_shown() {
     let sts = unused_address().await;
     let token = file("hunter2");
     let error = rrsa(token.path(), &sts).provide().await.unwrap_err();
-    assert_eq!(error, CredentialsError::Unreachable(CredentialSource::Oidc));
+    let refused = CredentialsError::Unreachable {
+        by: Issuer::AssumeRoleWithOidc,
+        cause: ConnectionError::Refused,
+    };
+    assert_eq!(error, refused);
     assert!(error.is_transient() && !error.to_string().contains("127.0.0.1"));
 }
 
 #[tokio::test]
 async fn wrong_configuration_is_reported_before_any_call() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let oidc = CredentialSource::Oidc;
+    let missing = |by| CredentialsError::File {
+        by,
+        path: "/nowhere".to_owned(),
+        problem: FileProblem::Missing,
+    };
     let complete = [
         ("ROLE_ARN", "r"),
         ("OIDC_PROVIDER_ARN", "p"),
@@ -253,7 +265,7 @@ async fn wrong_configuration_is_reported_before_any_call() {
             &complete[1..],
             CredentialsError::Incomplete("ALIBABA_CLOUD_ROLE_ARN"),
         ),
-        (&complete, CredentialsError::Unreadable(oidc)),
+        (&complete, CredentialsError::NoToken),
         (
             &[
                 complete[0],
@@ -261,7 +273,7 @@ async fn wrong_configuration_is_reported_before_any_call() {
                 complete[2],
                 ("STS_ENDPOINT", "http://sts.a.com"),
             ],
-            CredentialsError::InsecureSts,
+            CredentialsError::Variable("ALIBABA_CLOUD_STS_ENDPOINT", ValueProblem::Insecure),
         ),
         (
             &[("ECS_METADATA_DISABLED", "true")],
@@ -269,11 +281,18 @@ async fn wrong_configuration_is_reported_before_any_call() {
         ),
         (
             &[("CONFIG_FILE", "/nowhere")],
-            CredentialsError::Unusable(CredentialSource::CliProfile),
+            missing(CredentialSource::CliProfile),
         ),
         (
             &[("CREDENTIALS_FILE", "/nowhere")],
-            CredentialsError::Unusable(CredentialSource::CredentialsFile),
+            missing(CredentialSource::CredentialsFile),
+        ),
+        (
+            &[
+                ("CREDENTIALS_URI", "http://a.com"),
+                ("ECS_METADATA_DISABLED", "true"),
+            ],
+            CredentialsError::Variable(URI, ValueProblem::Insecure),
         ),
     ] {
         let error = provider(variables).provide().await.unwrap_err();
@@ -295,34 +314,182 @@ async fn static_key_is_read_from_the_environment() {
     assert_eq!(credentials.security_token.unwrap().expose_secret(), "t");
 }
 
+/// The parameters of a POST's query and body.
+fn parameters(request: &str) -> std::collections::BTreeMap<String, String> {
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let path = head.split(' ').nth(1).unwrap();
+    let url: reqwest::Url = format!("http://a{path}&{body}").parse().unwrap();
+    let pairs = url.query_pairs();
+    pairs
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
+/// The parameters are what the profile says, and the signature covers all of them.
 #[tokio::test]
-async fn profiles_are_read_from_files() {
-    let json = file(
-        r#"{"current":"a","profiles":[
-            {"name":"a","mode":"AK","access_key_id":"cli","access_key_secret":"s"},
-            {"name":"b","mode":"RamRoleArn","access_key_id":"cli","access_key_secret":"s"}]}"#,
-    );
-    let ini = file("[default]\ntype = access_key\naccess_key_id = ini\naccess_key_secret = s\n");
-    let (json, ini) = (json.path().to_str().unwrap(), ini.path().to_str().unwrap());
-    for (variables, id) in [
-        (&[("CONFIG_FILE", json)][..], Some("cli")),
-        (&[("CONFIG_FILE", json), ("PROFILE", "b")], None),
-        (&[("CONFIG_FILE", json), ("PROFILE", "c")], None),
-        (&[("CREDENTIALS_FILE", ini)], Some("ini")),
-        (&[("CREDENTIALS_FILE", ini), ("PROFILE", "c")], None),
-        (&[("CREDENTIALS_FILE", json)], None),
-        (&[("CONFIG_FILE", ini)], None),
+async fn role_is_assumed_with_all_that_the_profile_says() {
+    let sts = Server::start(vec![granted("role", Timestamp::now())]).await;
+    let json = file(&format!(
+        r#"{{"current":"p","profiles":[{{"name":"p","mode":"RamRoleArn","access_key_id":"id",
+            "access_key_secret":"s","ram_role_arn":"acs:ram::1:role/r","ram_session_name":"me",
+            "expired_seconds":900,"policy":"{{\"Version\":\"1\"}}","external_id":"e&f",
+            "sts_endpoint":"{}"}}]}}"#,
+        sts.url
+    ));
+    let provider = provider(&[("CONFIG_FILE", json.path().to_str().unwrap())]);
+    let credentials = provider.provide().await.unwrap();
+    assert_eq!(credentials.access_key_id, "role");
+    assert!(credentials.security_token.is_some() && credentials.expires_at.is_some());
+    let sent = parameters(&sts.requests()[0]);
+    for (name, value) in [
+        ("Action", "AssumeRole"),
+        ("Version", "2015-04-01"),
+        ("RoleArn", "acs:ram::1:role/r"),
+        ("RoleSessionName", "me"),
+        ("DurationSeconds", "900"),
+        ("Policy", r#"{"Version":"1"}"#),
+        ("ExternalId", "e&f"),
+        ("AccessKeyId", "id"),
     ] {
-        let got = provider(variables).provide().await;
-        if got.is_err() {
-            assert!(matches!(got, Err(CredentialsError::Unusable(_))), "{got:?}");
-        }
-        assert_eq!(
-            got.ok().map(|got| got.access_key_id).as_deref(),
-            id,
-            "{variables:?}"
-        );
+        assert_eq!(sent.get(name).map(String::as_str), Some(value), "{name}");
     }
+    assert!(!sent.contains_key("SecurityToken"));
+    assert!(sts.requests()[0].starts_with("POST /?Action=AssumeRole&"));
+}
+
+#[tokio::test]
+async fn chain_of_profiles_assumes_one_role_with_the_other() {
+    let now = Timestamp::now();
+    let sts = Server::start(vec![granted("first", now), granted("second", now)]).await;
+    let json = file(&format!(
+        r#"{{"current":"c","profiles":[
+            {{"name":"a","mode":"StsToken","access_key_id":"id","access_key_secret":"s","sts_token":"t0"}},
+            {{"name":"b","mode":"ChainableRamRoleArn","source_profile":"a","ram_role_arn":"r1",
+              "sts_endpoint":"{0}"}},
+            {{"name":"c","mode":"ChainableRamRoleArn","source_profile":"b","ram_role_arn":"r2",
+              "sts_endpoint":"{0}"}}]}}"#,
+        sts.url
+    ));
+    let provider = provider(&[("CONFIG_FILE", json.path().to_str().unwrap())]);
+    assert_eq!(provider.provide().await.unwrap().access_key_id, "second");
+    let sent: Vec<_> = sts
+        .requests()
+        .iter()
+        .map(|request| parameters(request))
+        .collect();
+    let of = |n: usize, name: &str| sent[n].get(name).cloned().unwrap_or_default();
+    assert_eq!(
+        [
+            of(0, "AccessKeyId"),
+            of(0, "SecurityToken"),
+            of(0, "RoleArn")
+        ],
+        ["id", "t0", "r1"]
+    );
+    assert_eq!(
+        [
+            of(1, "AccessKeyId"),
+            of(1, "SecurityToken"),
+            of(1, "RoleArn")
+        ],
+        ["first", "t", "r2"]
+    );
+}
+
+#[tokio::test]
+async fn refused_role_names_what_to_check() {
+    let refused = response(
+        "403 Forbidden",
+        r#"{"Code":"NoPermission","Message":"hunter2"}"#,
+    );
+    let sts = Server::start(vec![refused]).await;
+    let ini = file(&format!(
+        "[default]\ntype = ram_role_arn\naccess_key_id = id\naccess_key_secret = s\nrole_arn = r\n\
+         sts_endpoint = {}\n",
+        sts.url
+    ));
+    let provider = provider(&[("CREDENTIALS_FILE", ini.path().to_str().unwrap())]);
+    let error = provider.provide().await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "STS (AssumeRole) answered HTTP 403, NoPermission; check the role's ARN and its trust \
+         policy, and that the key may call sts:AssumeRole"
+    );
+}
+
+#[tokio::test]
+async fn key_in_a_directory_is_read_again_when_its_files_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let write =
+        |name: &str, value: &str| std::fs::write(directory.path().join(name), value).unwrap();
+    write("accessKeyId", "first\n");
+    write("accessKeySecret", "s1");
+    let environment = Environment {
+        directory: Some(directory.path().to_owned()),
+        ..Environment::default()
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let provider = Provider::new(environment).unwrap();
+    let seconds = Arc::new(AtomicI64::new(0));
+    let clock = {
+        let seconds = Arc::clone(&seconds);
+        move || Timestamp::from_second(1_700_000_000 + seconds.load(Ordering::SeqCst)).unwrap()
+    };
+    let shared = SharedCredentials::from_provider(provider, clock);
+    let id = async || shared.get().await.unwrap().access_key_id.clone();
+    assert_eq!(id().await, "first");
+    write("accessKeySecret", "s2");
+    write("accessKeyId", "second");
+    assert_eq!(id().await, "first");
+
+    seconds.store(11, Ordering::SeqCst);
+    let renewed = async {
+        while id().await != "second" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), renewed)
+        .await
+        .unwrap();
+
+    // A file that is broken meanwhile costs nobody the key that works.
+    std::fs::remove_file(directory.path().join("accessKeyId")).unwrap();
+    seconds.store(22, Ordering::SeqCst);
+    assert_eq!(id().await, "second");
+}
+
+#[tokio::test]
+async fn refused_key_of_a_file_is_read_again_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let write =
+        |name: &str, value: &str| std::fs::write(directory.path().join(name), value).unwrap();
+    write("accessKeyId", "first");
+    write("accessKeySecret", "s");
+    let environment = Environment {
+        directory: Some(directory.path().to_owned()),
+        ..Environment::default()
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let shared =
+        SharedCredentials::from_provider(Provider::new(environment).unwrap(), Timestamp::now);
+    let first = shared.get().await.unwrap();
+    assert!(
+        shared.refused(&first).await.is_none(),
+        "it was read a moment ago"
+    );
+    write("accessKeyId", "second");
+    let replaced = async {
+        loop {
+            if let Some(newer) = shared.refused(&first).await {
+                return newer.access_key_id.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let newer = tokio::time::timeout(Duration::from_secs(10), replaced)
+        .await
+        .unwrap();
+    assert_eq!(newer, "second");
 }
 
 #[tokio::test]
@@ -343,7 +510,10 @@ async fn credentials_uri_is_called() {
         .unwrap_err();
     assert_eq!(
         error,
-        CredentialsError::Unreachable(CredentialSource::CredentialsUri)
+        CredentialsError::Unreachable {
+            by: Issuer::CredentialsUri,
+            cause: ConnectionError::Refused,
+        }
     );
     assert!(!error.to_string().contains("hunter2"));
 }
@@ -365,6 +535,37 @@ async fn metadata_service_is_called_with_a_token() {
     assert!(requests[2].contains("x-aliyun-ecs-metadata-token: imds"));
 }
 
+/// Credentials of an instance's role, from a service of these versions.
+async fn of_instance(
+    versions: &str,
+    variables: &[(&str, &str)],
+) -> Result<Credentials, CredentialsError> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let script = format!("{{metadata: {{{versions}}}}}");
+    let simulator = simulator::Simulator::start(script.parse().unwrap()).unwrap();
+    let url = simulator.url();
+    let mut all = vec![("ECS_METADATA_SERVICE_ENDPOINT", &*url)];
+    all.extend(variables);
+    provider(&all).provide().await
+}
+
+#[tokio::test]
+async fn version_1_of_the_metadata_service_is_used_only_where_version_2_is_missing_and_it_may_be() {
+    let disabled = [("IMDSV1_DISABLED", "true")];
+    let both = "version1: true, version2: true";
+    for (versions, variables, is_there) in [
+        ("version1: false, version2: true", &[][..], true),
+        ("version1: false, version2: true", &disabled, true),
+        (both, &disabled, true),
+        ("version1: true, version2: false", &[], true),
+        ("version1: true, version2: false", &disabled, false),
+        ("version1: false, version2: false", &[], false),
+    ] {
+        let got = of_instance(versions, variables).await;
+        assert_eq!(got.is_ok(), is_there, "{versions} {variables:?} {got:?}");
+    }
+}
+
 #[tokio::test]
 async fn unreachable_metadata_service_means_no_credentials_unless_a_role_is_named() {
     let unused = unused_address().await;
@@ -375,29 +576,9 @@ async fn unreachable_metadata_service_means_no_credentials_unless_a_role_is_name
     let error = named.provide().await.unwrap_err();
     assert_eq!(
         error,
-        CredentialsError::Unreachable(CredentialSource::EcsRamRole)
+        CredentialsError::Unreachable {
+            by: Issuer::Metadata,
+            cause: ConnectionError::Refused,
+        }
     );
-}
-
-#[test]
-fn sts_endpoint_follows_region_and_network() {
-    let (region, vpc) = (("STS_REGION", "cn-x"), ("VPC_ENDPOINT_ENABLED", "true"));
-    for (variables, expected) in [
-        (&[][..], "https://sts.aliyuncs.com"),
-        (&[region], "https://sts.cn-x.aliyuncs.com"),
-        (&[region, vpc], "https://sts-vpc.cn-x.aliyuncs.com"),
-        (&[vpc], "https://sts.aliyuncs.com"),
-        (&[region, ("STS_ENDPOINT", "sts.a.com")], "sts.a.com"),
-        (
-            &[("STS_ENDPOINT", "http://localhost:1")],
-            "http://localhost:1",
-        ),
-        (&[("STS_REGION", "a.evil.com/")], "https://sts.aliyuncs.com"),
-    ] {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (format!("ALIBABA_CLOUD_{name}"), (*value).to_owned()));
-        let environment = Environment::new(variables, None);
-        assert_eq!(sts_endpoint(&environment, false).unwrap(), expected);
-    }
 }

@@ -1,0 +1,183 @@
+//! HTTP for credentials, with limits on time and size. Its errors hold no text of a response and no URL.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqsign_core::HttpSend;
+use reqwest::{Client, ClientBuilder, Request, Url, redirect};
+
+use super::CredentialsError;
+use crate::task_api::{classify::is_plain_word, connection_error::ConnectionError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What answers on this machine or its link does so at once, and may not be there at all.
+const LOCAL_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCAL_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RESPONSE: usize = 64 * 1024;
+
+/// Why a call brought nothing. A provider of reqsign passes it on as the source of its own error, whose
+/// text is never shown, as it quotes responses and URLs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    #[error("no answer: {0}")]
+    Unreachable(ConnectionError),
+    #[error("an answer that can't be read")]
+    InvalidResponse,
+    #[error("HTTP {status}")]
+    Status { status: u16, code: Option<String> },
+}
+
+impl CallError {
+    /// Finds it among the sources of a provider's error.
+    pub(super) fn find_in(error: &reqsign_core::Error) -> Option<&Self> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl From<CallError> for reqsign_core::Error {
+    fn from(error: CallError) -> Self {
+        Self::unexpected("see the source").with_source(error)
+    }
+}
+
+/// The HTTP clients for credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    /// For STS.
+    proxied: Http,
+    /// For STS by plain http, which a proxy could read.
+    direct: Http,
+    /// For services of the machine or the pod: through a proxy, another machine's would answer.
+    pub local: Http,
+}
+
+impl Clients {
+    pub fn new() -> Result<Self, CredentialsError> {
+        let build = |builder: ClientBuilder| {
+            let client = builder.build();
+            client.map(Http).map_err(|_| CredentialsError::NoHttpClient)
+        };
+        let builder = || {
+            Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(REQUEST_TIMEOUT)
+                .redirect(redirect::Policy::none())
+        };
+        Ok(Self {
+            proxied: build(builder())?,
+            direct: build(builder().no_proxy())?,
+            local: build(
+                builder()
+                    .no_proxy()
+                    .connect_timeout(LOCAL_CONNECT_TIMEOUT)
+                    .timeout(LOCAL_REQUEST_TIMEOUT),
+            )?,
+        })
+    }
+
+    /// The client for an STS at that URL.
+    pub fn for_sts(&self, url: &Url) -> &Http {
+        if url.scheme() == "http" {
+            &self.direct
+        } else {
+            &self.proxied
+        }
+    }
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub(super) struct Http(Client);
+
+impl Http {
+    /// The body of a successful response.
+    pub async fn send(&self, request: Request) -> Result<Bytes, CallError> {
+        let response = self
+            .0
+            .execute(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let body = read(response).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let (status, code) = (status.as_u16(), code_of(&body));
+        Err(CallError::Status { status, code })
+    }
+}
+
+impl HttpSend for Http {
+    async fn http_send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> reqsign_core::Result<http::Response<Bytes>> {
+        // Can fail: the provider builds the URL from what the operator configured.
+        let request = Request::try_from(request);
+        let request = request.map_err(|_| CallError::Unreachable(ConnectionError::Other))?;
+        Ok(http::Response::new(self.send(request).await?))
+    }
+}
+
+fn unreachable(error: &reqwest::Error) -> CallError {
+    CallError::Unreachable(ConnectionError::of(error))
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Bytes, CallError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| unreachable(&error))?
+    {
+        if body.len() + chunk.len() > MAX_RESPONSE {
+            return Err(CallError::InvalidResponse);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The error code of a response, if it is a plain word, which is safe to show.
+fn code_of(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let code = body.get("Code").or_else(|| body.get("code"))?.as_str()?;
+    is_plain_word(code).then(|| code.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_codes_are_shown() {
+        for (body, code) in [
+            (r#"{"Code":"Throttling.User"}"#, Some("Throttling.User")),
+            (r#"{"code":"A_1"}"#, Some("A_1")),
+            (r#"{"Code":"a b"}"#, None),
+            (r#"{"Code":""}"#, None),
+            (r#"{"Code":7}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(code_of(body.as_bytes()).as_deref(), code, "{body}");
+        }
+    }
+
+    #[test]
+    fn call_error_is_found_among_the_sources() {
+        let refused = CallError::Unreachable(ConnectionError::Refused);
+        let inner: reqsign_core::Error = refused.clone().into();
+        let outer = reqsign_core::Error::unexpected("outer").with_source(inner);
+        assert_eq!(CallError::find_in(&outer), Some(&refused));
+        let other = reqsign_core::Error::unexpected("other");
+        assert_eq!(CallError::find_in(&other), None);
+    }
+}
