@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::{
     sync::Semaphore,
@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::{
     rules::{ObjectKey, PollError, Reason, Service},
     task_api::{
-        credentials::{Credentials, Role, Roles},
+        credentials::{Credentials, Role, Roles, SharedCredentials},
         no_credentials,
     },
 };
@@ -33,12 +33,12 @@ const KEY_ID_MAX: usize = 128;
 /// The longest value that is accepted of any other key, in bytes.
 const VALUE_MAX: usize = 4096;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// A role is assumed anew this long before its credentials expire.
-const EXPIRY_MARGIN: Duration = Duration::from_mins(2);
+/// A role's credentials are kept this long after they were last used.
+const ROLE_KEPT_FOR: Duration = Duration::from_hours(1);
 
-type ReadResult = Result<SecretCredentials, PollError>;
-/// The result of the last read. The lock is held during a read.
-type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
+type ReadResult = Result<Arc<Content>, PollError>;
+/// What is known of one Secret. The lock is held during a read.
+type Slot = Arc<tokio::sync::Mutex<State>>;
 
 /// Credentials that came from a Secret.
 #[derive(Clone, Debug)]
@@ -50,9 +50,9 @@ pub struct SecretCredentials {
 }
 
 /// What is in a Secret: an access key, and perhaps a role to assume with it.
-#[derive(Clone)]
+#[derive(Debug)]
 struct Content {
-    key: Credentials,
+    key: Arc<Credentials>,
     role: Option<Role>,
 }
 
@@ -70,9 +70,17 @@ impl Content {
     }
 }
 
+#[derive(Default)]
+struct State {
+    /// The last read.
+    read: Option<Read>,
+    /// The credentials of the Secret's role, and the content that they are for. They outlive reads: a role is
+    /// assumed once for as long as its session lasts.
+    role: Option<(Arc<Content>, SharedCredentials)>,
+}
+
 struct Read {
     at: Instant,
-    content: Option<Content>,
     result: ReadResult,
     /// Whether the API refused these credentials.
     refused: bool,
@@ -81,28 +89,8 @@ struct Read {
 impl Read {
     fn is_valid(&self) -> bool {
         let valid_for = if self.refused { FRESH } else { CACHED_FOR };
-        let read = self.result.as_ref();
-        self.at.elapsed() < valid_for && read.is_ok_and(|read| has_time(&read.credentials))
+        self.result.is_ok() && self.at.elapsed() < valid_for
     }
-
-    /// The role's credentials, if they are for the same Secret and still good.
-    fn assumed(&self, content: &Content) -> Option<&SecretCredentials> {
-        let is_same = |before: &Content| before.is_same_as(content);
-        let is_same = self.content.as_ref().is_some_and(is_same);
-        let read = self
-            .result
-            .as_ref()
-            .ok()
-            .filter(|_| is_same && !self.refused);
-        read.filter(|read| has_time(&read.credentials))
-    }
-}
-
-/// Whether they don't expire soon.
-fn has_time(credentials: &Credentials) -> bool {
-    let soon = Timestamp::now().saturating_add(EXPIRY_MARGIN);
-    let expires_at = credentials.expires_at;
-    expires_at.is_none_or(|at| soon.is_ok_and(|soon| soon < at))
 }
 
 /// The Secrets that were used, and when.
@@ -133,31 +121,64 @@ impl Secrets {
         }
     }
 
-    /// The credentials in that Secret, cached or read now.
+    /// The credentials in that Secret, or of its role, cached or read now.
     ///
     /// # Errors
     /// If there are none. The object shows the error.
-    pub async fn get(&self, secret: &ObjectKey) -> ReadResult {
+    pub async fn get(&self, secret: &ObjectKey) -> Result<SecretCredentials, PollError> {
         let called_at = Instant::now();
         let slot = self.slot(secret);
-        let mut last = slot.lock().await;
+        let mut state = slot.lock().await;
         // Callers that waited for a read share its error. Later callers try again.
         let usable = |read: &&Read| read.is_valid() || read.at >= called_at;
-        if let Some(read) = last.as_ref().filter(usable) {
-            return read.result.clone();
-        }
-        let content = self.read(secret).await;
-        let result = match &content {
-            Ok(content) => self.credentials(secret, content, last.as_ref()).await,
-            Err(error) => Err(error.clone()),
+        let content = if let Some(read) = state.read.as_ref().filter(usable) {
+            read.result.clone()
+        } else {
+            let result = self.read(secret).await.map(Arc::new);
+            state.read = Some(Read {
+                at: Instant::now(),
+                result: result.clone(),
+                refused: false,
+            });
+            result
+        }?;
+        let account = content.account();
+        let Some(shared) = self.role(&mut state, &content) else {
+            let credentials = content.key.clone();
+            return Ok(SecretCredentials {
+                account,
+                credentials,
+            });
         };
-        *last = Some(Read {
-            at: Instant::now(),
-            content: content.ok(),
-            result: result.clone(),
-            refused: false,
-        });
-        result
+        // The others needn't wait for STS.
+        drop(state);
+        let credentials = shared.get().await.map_err(|error| {
+            let error = no_credentials(&error);
+            let name = &secret.name;
+            let of_secret =
+                |detail| format!("Secret {name} of spec.credentialsSecretRef: {detail}");
+            PollError {
+                detail: error.detail.clone().map(of_secret),
+                ..error
+            }
+        })?;
+        Ok(SecretCredentials {
+            account,
+            credentials,
+        })
+    }
+
+    /// The credentials of the role in that content, if it names one: the same as before, if it is the same.
+    fn role(&self, state: &mut State, content: &Arc<Content>) -> Option<SharedCredentials> {
+        let (role, roles) = content.role.as_ref().zip(self.roles.as_ref())?;
+        if let Some((of, shared)) = &state.role
+            && of.is_same_as(content)
+        {
+            return Some(shared.clone());
+        }
+        let shared = roles.assume(role.clone(), Credentials::clone(&content.key));
+        state.role = Some((content.clone(), shared.clone()));
+        Some(shared)
     }
 
     /// Reports that the API refused these credentials. Returns others if the Secret holds them by now.
@@ -166,13 +187,24 @@ impl Secrets {
         secret: &ObjectKey,
         refused: &Arc<Credentials>,
     ) -> Option<Arc<Credentials>> {
-        let slot = self.slot(secret);
-        if let Some(read) = &mut *slot.lock().await {
-            let known = read.result.as_ref();
-            read.refused |= known.is_ok_and(|known| Arc::ptr_eq(&known.credentials, refused));
-        }
+        let before = {
+            let slot = self.slot(secret);
+            let mut state = slot.lock().await;
+            if let Some((_, shared)) = &state.role {
+                shared.invalidate(refused);
+            }
+            let read = state.read.as_mut()?;
+            read.refused = true;
+            read.result.clone().ok()?
+        };
         let now = self.get(secret).await.ok()?.credentials;
-        (!now.is_same_as(refused)).then_some(now)
+        let after = {
+            let slot = self.slot(secret);
+            let state = slot.lock().await;
+            state.read.as_ref()?.result.clone().ok()?
+        };
+        // Another session of the same role is no other key.
+        (!after.is_same_as(&before) && !now.is_same_as(refused)).then_some(now)
     }
 
     fn slot(&self, secret: &ObjectKey) -> Slot {
@@ -185,7 +217,11 @@ impl Secrets {
         {
             slots.evicted_at = Some(now);
             let by_name = &mut slots.by_name;
-            by_name.retain(|_, (used_at, _)| now.duration_since(*used_at) < CACHED_FOR);
+            by_name.retain(|_, (used_at, slot)| {
+                let has_role = slot.try_lock().is_ok_and(|state| state.role.is_some());
+                let kept_for = if has_role { ROLE_KEPT_FOR } else { CACHED_FOR };
+                now.duration_since(*used_at) < kept_for
+            });
         }
         let by_name = &mut slots.by_name;
         let (used_at, slot) = by_name
@@ -193,42 +229,6 @@ impl Secrets {
             .or_insert_with(|| (now, Slot::default()));
         *used_at = now;
         slot.clone()
-    }
-
-    /// What the Secret's content is good for: its key, or credentials of its role, kept from `last` while
-    /// they last.
-    async fn credentials(
-        &self,
-        secret: &ObjectKey,
-        content: &Content,
-        last: Option<&Read>,
-    ) -> ReadResult {
-        let account = content.account();
-        let (Some(role), Some(roles)) = (&content.role, &self.roles) else {
-            let credentials = Arc::new(content.key.clone());
-            return Ok(SecretCredentials {
-                account,
-                credentials,
-            });
-        };
-        if let Some(assumed) = last.and_then(|last| last.assumed(content)) {
-            return Ok(assumed.clone());
-        }
-        let assumed = roles.assume(role, &content.key).await.map_err(|error| {
-            let error = no_credentials(&error);
-            let name = &secret.name;
-            let of_secret =
-                |detail| format!("Secret {name} of spec.credentialsSecretRef: {detail}");
-            PollError {
-                detail: error.detail.clone().map(of_secret),
-                ..error
-            }
-        })?;
-        let credentials = Arc::new(assumed);
-        Ok(SecretCredentials {
-            account,
-            credentials,
-        })
     }
 
     async fn read(&self, key: &ObjectKey) -> Result<Content, PollError> {
@@ -267,13 +267,19 @@ fn content_of(name: &str, secret: &Secret) -> Result<Content, PollError> {
         let Some(data) = secret.data.as_ref().and_then(|data| data.get(key)) else {
             return Ok(None);
         };
+        let wrong = |what: &str| {
+            Err(invalid(format!(
+                "{key} in Secret {name} of spec.credentialsSecretRef {what}: check that it is what its \
+                 name says"
+            )))
+        };
+        let Ok(text) = str::from_utf8(&data.0) else {
+            return wrong("isn't UTF-8 text");
+        };
         // A value that was typed into a file often ends in a line break.
-        let text = str::from_utf8(&data.0).unwrap_or_default().trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         if text.len() > max {
-            return Err(invalid(format!(
-                "{key} in Secret {name} of spec.credentialsSecretRef is longer than {max} bytes: check \
-                 that it is what its name says"
-            )));
+            return wrong(&format!("is longer than {max} bytes"));
         }
         Ok((!text.is_empty()).then(|| text.to_owned()))
     };
@@ -294,13 +300,21 @@ fn content_of(name: &str, secret: &Secret) -> Result<Content, PollError> {
     };
     let external_id = value("externalId", VALUE_MAX)?;
     let session_name = value("roleSessionName", VALUE_MAX)?;
-    let role = value("roleArn", VALUE_MAX)?.map(|arn| Role {
+    let arn = value("roleArn", VALUE_MAX)?;
+    if arn.is_none() && (external_id.is_some() || session_name.is_some()) {
+        return Err(missing(format!(
+            "Secret {name} of spec.credentialsSecretRef has externalId or roleSessionName and no roleArn: \
+             add the role, or take them out"
+        )));
+    }
+    let role = arn.map(|arn| Role {
         arn,
         session_name,
         duration: None,
         policy: None,
         external_id,
     });
+    let key = Arc::new(key);
     Ok(Content { key, role })
 }
 
@@ -351,16 +365,32 @@ mod tests {
     #[test]
     fn an_incomplete_secret_is_reported_with_the_missing_key() {
         type Entries = &'static [(&'static str, &'static [u8])];
-        let rows: [(Entries, &str); 4] = [
+        let rows: [(Entries, &str); 6] = [
             (&[], "no accessKeyId"),
             (&[("accessKeyId", b"id")], "no accessKeySecret"),
+            (
+                &[
+                    ("accessKeyId", b"id"),
+                    ("accessKeySecret", b"x"),
+                    ("roleArn", b"\xff\xfe"),
+                ],
+                "roleArn in Secret mine of spec.credentialsSecretRef isn't UTF-8 text",
+            ),
+            (
+                &[
+                    ("accessKeyId", b"id"),
+                    ("accessKeySecret", b"x"),
+                    ("externalId", b"e"),
+                ],
+                "no roleArn",
+            ),
             (
                 &[("accessKeyId", b"id"), ("accessKeySecret", b" \n")],
                 "no accessKeySecret",
             ),
             (
                 &[("accessKeyId", b"\xff"), ("accessKeySecret", b"x")],
-                "no accessKeyId",
+                "accessKeyId in Secret mine of spec.credentialsSecretRef isn't UTF-8 text",
             ),
         ];
         for (entries, expected) in rows {

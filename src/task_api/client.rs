@@ -67,7 +67,8 @@ impl TaskApi {
         Client::builder()
             .user_agent(crate::USER_AGENT)
             .redirect(redirect::Policy::none())
-            .connect_timeout(options.request_timeout.min(Duration::from_secs(5)))
+            // Shorter than the whole, so that it shows which of both was too long.
+            .connect_timeout((options.request_timeout * 3 / 4).min(Duration::from_secs(5)))
             .timeout(options.request_timeout)
     }
 
@@ -226,6 +227,14 @@ fn unreachable(error: &reqwest::Error) -> PollError {
 /// The error of a call for which there are no credentials.
 #[must_use]
 pub fn no_credentials(error: &CredentialsError) -> PollError {
+    if let CredentialsError::ClockSkewed(_) = error {
+        return explained(Reason::ClockSkewed, error.to_string());
+    }
+    if error.is_about_file() {
+        let detail = "The controller's credentials can't be read: its log names the file and what is \
+                      wrong in it";
+        return explained(Reason::CredentialsInvalid, detail.to_owned());
+    }
     if !error.is_transient() {
         return explained(Reason::CredentialsInvalid, error.to_string());
     }

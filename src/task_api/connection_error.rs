@@ -94,7 +94,8 @@ impl ConnectionError {
         match cause.to_string().as_str() {
             "tunnel error: proxy authorization required" => Some(Self::ProxyAuthentication),
             "tunnel error: unsuccessful" => Some(Self::ProxyRefused),
-            "tunnel error: unexpected end of file"
+            "tunnel error: failed to create underlying connection"
+            | "tunnel error: unexpected end of file"
             | "tunnel error: proxy response headers too long" => Some(Self::Proxy),
             _ => None,
         }
@@ -105,7 +106,8 @@ impl ConnectionError {
             return Self::Tls;
         };
         match problem {
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // A CA that was made anew under its old name signs with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 Self::CertificateExpired
             }
@@ -145,7 +147,12 @@ impl ConnectionError {
 /// What the C library says of a name: glibc and musl have other words.
 fn of_resolver(text: &str) -> Option<ConnectionError> {
     let text = text.strip_prefix("failed to lookup address information: ")?;
-    let is_unknown = ["not known", "not resolve", "No address"];
+    let is_unknown = [
+        "not known",
+        "not resolve",
+        "No address",
+        "no usable address",
+    ];
     Some(if is_unknown.iter().any(|part| text.contains(part)) {
         ConnectionError::NoSuchHost
     } else {

@@ -342,7 +342,8 @@ async fn the_vendors_own_library_reads_the_same_key_from_the_same_files() {
         cli(r#""mode":"StsToken","sts_token":"an-sts-token""#),
         ini(sdk, "type = access_key"),
         ini(sdk, "type = access_key\nenable = true"),
-        ini(sdk, "type = sts # note\nsecurity_token = an-sts-token"),
+        // One section twice, and comments where the library takes them for such.
+        ini(sdk, "  # note\n[default]\ntype = access_key#note"),
     ];
     for (n, file) in files.into_iter().enumerate() {
         let home = tempfile::tempdir().unwrap();

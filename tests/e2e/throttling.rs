@@ -31,7 +31,7 @@ fn left(millis: &str) -> String {
 }
 
 fn rows() -> Vec<Row> {
-    let row = |answer: &str, headers: &[(&str, &str)], seconds: u64, who| {
+    let given = |answer: &str, headers: &[(&str, &str)], seconds: u64, who| {
         let headers: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: '{value}'"))
@@ -47,80 +47,80 @@ fn rows() -> Vec<Row> {
     };
     let too_many = "status: 429";
     let (two, four, nine) = (left("2000"), left("4000"), left("9000"));
-    let (none, negative) = (left("0"), left("-5"));
+    let (zero, negative) = (left("0"), left("-5"));
     vec![
-        row(too_many, &[(VENDORS, "3000")], 3, Waits::All),
-        row(
+        given(too_many, &[(VENDORS, "3000")], 3, Waits::All),
+        given(
             "status: 400, code: Anything",
             &[(VENDORS, "3000")],
             3,
             Waits::All,
         ),
-        row(
+        given(
             "status: 500, code: InternalError",
             &[(VENDORS, "3000")],
             3,
             Waits::All,
         ),
-        row(too_many, &[("Retry-After", "3")], 3, Waits::All),
-        row(too_many, &[(BY_API, &four)], 4, Waits::All),
-        row(too_many, &[(BY_USER, &four)], 4, Waits::All),
+        given(too_many, &[("Retry-After", "3")], 3, Waits::All),
+        given(too_many, &[(BY_API, &four)], 4, Waits::All),
+        given(too_many, &[(BY_USER, &four)], 4, Waits::All),
         // The larger of the two.
-        row(too_many, &[(BY_API, &two), (BY_USER, &four)], 4, Waits::All),
+        given(too_many, &[(BY_API, &two), (BY_USER, &four)], 4, Waits::All),
         // One goes before the other.
-        row(
+        given(
             too_many,
             &[(VENDORS, "3000"), ("Retry-After", "9"), (BY_USER, &nine)],
             3,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
             &[("Retry-After", "3"), (BY_USER, &nine)],
             3,
             Waits::All,
         ),
         // What makes no sense counts as absent.
-        row(
+        given(
             too_many,
             &[(VENDORS, "0"), ("Retry-After", "3")],
             3,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
             &[(VENDORS, "-5"), ("Retry-After", "3")],
             3,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
             &[(VENDORS, "soon"), (BY_USER, &four)],
             4,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
-            &[("Retry-After", "-3"), (BY_API, &none), (BY_USER, &four)],
+            &[("Retry-After", "-3"), (BY_API, &zero), (BY_USER, &four)],
             4,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
             &[(BY_API, &negative), (BY_USER, &two)],
             2,
             Waits::All,
         ),
         // Not throttled: the object alone.
-        row("status: 503", &[("Retry-After", "3")], 3, Waits::One),
+        given("status: 503", &[("Retry-After", "3")], 3, Waits::One),
         // Cut to five minutes, so that none comes within the test.
-        row(
+        given(
             too_many,
             &[(VENDORS, "99999999999999999999")],
             300,
             Waits::All,
         ),
-        row(
+        given(
             too_many,
             &[("Retry-After", "99999999999999999999")],
             300,
@@ -140,14 +140,20 @@ fn longest_gap(simulator: &Simulator, task: &str, from: usize) -> Duration {
         .unwrap_or_default()
 }
 
-/// How long the call waits that comes after the fault.
+/// How long the call waits that comes after the fault; none before there are that and another object's.
 fn wait_after_fault(simulator: &Simulator) -> Option<Duration> {
     let log = simulator.request_log();
-    let calls: Vec<_> = log.iter().filter(|call| call.task_id == "T-bad").collect();
+    let of = |task: &str| {
+        log.iter()
+            .filter(|call| call.task_id == task)
+            .collect::<Vec<_>>()
+    };
+    let calls = of("T-bad");
     let bad = calls
         .iter()
         .position(|call| call.answered.is_some_and(|status| status != 200))?;
     let next = calls.get(bad + 1)?;
+    of("T-other").iter().find(|call| call.at > next.at)?;
     Some(next.at - calls[bad].at)
 }
 

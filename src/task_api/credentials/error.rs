@@ -1,6 +1,6 @@
 //! Why there are no credentials, and whether a retry can help.
 
-use std::io;
+use std::{io, time::Duration};
 
 use super::{plan::Issuer, source::CredentialSource};
 use crate::task_api::connection_error::ConnectionError;
@@ -30,12 +30,17 @@ pub enum CredentialsError {
         /// What is wrong with it.
         problem: FileProblem,
     },
-    /// The file with the service account's token can't be read. The kubelet may bring it yet.
-    #[error(
-        "ALIBABA_CLOUD_OIDC_TOKEN_FILE, or the profile's OIDC token file, can't be read: check that \
-         the projected token is mounted"
-    )]
-    NoToken,
+    /// The file with the token of an identity provider can't be used. The kubelet may bring it yet.
+    #[error("the OIDC token file {path} {problem}")]
+    TokenFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// A variable that isn't text.
+    #[error("{0} isn't UTF-8 text")]
+    NotText(String),
     /// The profile asks what a variable forbids.
     #[error(
         "the profile says to use the instance's RAM role, and ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids \
@@ -43,7 +48,7 @@ pub enum CredentialsError {
     )]
     MetadataDisabled,
     /// The service refused the request.
-    #[error("{by} answered HTTP {status}{}; {remedy}", in_words(code.as_deref()), remedy = .by.remedy())]
+    #[error("{by} answered HTTP {status}{}; {remedy}", in_words(code.as_deref()), remedy = .by.remedy(code.as_deref()))]
     Refused {
         /// The service.
         by: Issuer,
@@ -77,8 +82,16 @@ pub enum CredentialsError {
         code: Option<String>,
     },
     /// The service throttles calls.
-    #[error("{0} is throttling; retrying more slowly")]
-    Throttled(Issuer),
+    #[error("{by} is throttling; retrying more slowly")]
+    Throttled {
+        /// The service.
+        by: Issuer,
+        /// How long it asks to wait.
+        wait: Option<Duration>,
+    },
+    /// The service refuses the time of the request.
+    #[error("{0} refuses the time of the request: synchronise the clock of the controller's node")]
+    ClockSkewed(Issuer),
     /// A response that can't be parsed.
     #[error("{0} gave a response that can't be used; retrying")]
     InvalidResponse(Issuer),
@@ -113,6 +126,8 @@ pub enum ValueProblem {
 pub enum FileProblem {
     #[error("doesn't exist: check the path")]
     Missing,
+    #[error("is empty")]
+    Empty,
     #[error("can't be read ({0}): check its permissions")]
     Unreadable(io::ErrorKind),
     #[error("isn't a file: check the path")]
@@ -127,7 +142,7 @@ pub enum FileProblem {
     NotJson { line: usize, column: usize },
     #[error("isn't a file of profiles: it needs \"profiles\", a list of objects")]
     NoProfiles,
-    #[error("isn't a valid ini file (near line {line})")]
+    #[error("isn't a valid ini file (line {line})")]
     NotIni { line: usize },
     #[error("has no profile {wanted}: {}", choice(names))]
     NoProfile { wanted: String, names: Vec<String> },
@@ -147,12 +162,13 @@ pub enum FileProblem {
         mode: String,
         modes: &'static [&'static str],
     },
-    #[error("has profile {profile} without a mode, and its keys fit more than one: {}", known(.modes))]
+    #[error("has profile {profile} without a {key}, and what it has fits more than one: {}", known(.modes))]
     NoMode {
         profile: String,
+        key: &'static str,
         modes: &'static [&'static str],
     },
-    #[error("has profile {profile} without {key}, which its mode needs")]
+    #[error("has profile {profile} without {key}, which it needs")]
     MissingKey { profile: String, key: &'static str },
     #[error("has profile {profile}, whose {key} {problem}")]
     Value {
@@ -166,6 +182,10 @@ pub enum FileProblem {
         "has profile {0}, whose source_profile leads back to it: name one with a key of its own"
     )]
     Loop(String),
+    #[error("has profile {profile} with source_profile {named}, which isn't there")]
+    NoSource { profile: String, named: String },
+    #[error("has a chain of more than {0} profiles: assume roles in fewer steps")]
+    LongChain(usize),
     #[error("has no file {0}, or an empty one")]
     NoKeyFile(&'static str),
     #[error("has a file {0} that {1}")]
@@ -174,12 +194,20 @@ pub enum FileProblem {
     Unsettled,
 }
 
+/// This many names are shown at most.
+const NAMES_MAX: usize = 10;
+
 fn choice(names: &[String]) -> String {
     if names.is_empty() {
         return "it has none".to_owned();
     }
-    let names = names.join(", ");
-    format!("it has {names}; name one of them in ALIBABA_CLOUD_PROFILE")
+    let more = if names.len() > NAMES_MAX {
+        " and others"
+    } else {
+        ""
+    };
+    let names = names[..names.len().min(NAMES_MAX)].join(", ");
+    format!("it has {names}{more}; name one of them in ALIBABA_CLOUD_PROFILE")
 }
 
 fn known(modes: &[&str]) -> String {
@@ -204,10 +232,24 @@ impl CredentialsError {
             Self::Unreachable { .. }
                 | Self::TimedOut(_)
                 | Self::Unavailable { .. }
-                | Self::Throttled(_)
+                | Self::Throttled { .. }
                 | Self::InvalidResponse(_)
                 | Self::Internal
         )
+    }
+
+    /// How long the service asked to wait.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// Whether it is about a file of the operator's, which is no concern of those who see an object.
+    #[must_use]
+    pub fn is_about_file(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::TokenFile { .. })
     }
 
     /// Why a service can't be had, in words for the log.
@@ -217,7 +259,7 @@ impl CredentialsError {
             Self::Unreachable { cause, .. } => Some(cause.as_str()),
             Self::TimedOut(_) => Some("timed out"),
             Self::Unavailable { .. } => Some("it reports an error of its own"),
-            Self::Throttled(_) => Some("it throttles calls"),
+            Self::Throttled { .. } => Some("it throttles calls"),
             Self::InvalidResponse(_) => Some("its answer can't be used"),
             _ => None,
         }
@@ -230,8 +272,10 @@ impl CredentialsError {
             Self::Refused { by, .. }
             | Self::Unreachable { by, .. }
             | Self::Unavailable { by, .. }
-            | Self::Throttled(by)
+            | Self::Throttled { by, .. }
+            | Self::ClockSkewed(by)
             | Self::InvalidResponse(by) => Some(*by),
+            Self::TimedOut(source) => source.issuer(),
             _ => None,
         }
     }

@@ -1,13 +1,15 @@
 //! HTTP for credentials, with limits on time and size. Its errors hold no text of a response and no URL.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqsign_core::HttpSend;
-use reqwest::{Client, ClientBuilder, Request, Url, redirect};
+use reqwest::{Client, ClientBuilder, Request, StatusCode, Url, redirect};
 
 use super::CredentialsError;
-use crate::task_api::{classify::is_plain_word, connection_error::ConnectionError};
+use crate::task_api::{
+    classify::is_plain_word, connection_error::ConnectionError, endpoint::is_loopback, waits::Waits,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +27,11 @@ pub(super) enum CallError {
     #[error("an answer that can't be read")]
     InvalidResponse,
     #[error("HTTP {status}")]
-    Status { status: u16, code: Option<String> },
+    Status {
+        status: StatusCode,
+        code: Option<String>,
+        waits: Waits,
+    },
 }
 
 impl CallError {
@@ -53,7 +59,7 @@ impl From<CallError> for reqsign_core::Error {
 pub(super) struct Clients {
     /// For STS.
     proxied: Http,
-    /// For STS by plain http, which a proxy could read.
+    /// For STS on this machine, which no proxy would find.
     direct: Http,
     /// For services of the machine or the pod: through a proxy, another machine's would answer.
     pub local: Http,
@@ -85,7 +91,7 @@ impl Clients {
 
     /// The client for an STS at that URL.
     pub fn for_sts(&self, url: &Url) -> &Http {
-        if url.scheme() == "http" {
+        if is_loopback(url) {
             &self.direct
         } else {
             &self.proxied
@@ -106,12 +112,17 @@ impl Http {
             .await
             .map_err(|error| unreachable(&error))?;
         let status = response.status();
+        let waits = Waits::of(response.headers(), SystemTime::now());
         let body = read(response).await?;
         if status.is_success() {
             return Ok(body);
         }
-        let (status, code) = (status.as_u16(), code_of(&body));
-        Err(CallError::Status { status, code })
+        let code = code_of(&body);
+        Err(CallError::Status {
+            status,
+            code,
+            waits,
+        })
     }
 }
 

@@ -51,9 +51,22 @@ pub enum Issuer {
 }
 
 impl Issuer {
-    /// What to check when it refuses.
-    pub(super) fn remedy(self) -> &'static str {
+    /// What to check when it refuses with that code.
+    pub(super) fn remedy(self, code: Option<&str>) -> &'static str {
+        let code = code.unwrap_or_default();
+        let is_about = |families: &[&str]| families.iter().any(|family| code.starts_with(family));
+        let is_key = is_about(&[
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "InvalidSecurityToken",
+            "IncompleteSignature",
+        ]);
+        let is_parameter = is_about(&["InvalidParameter", "MissingParameter"]);
         match self {
+            Self::AssumeRole if is_key => "check the access key that the role is assumed with",
+            Self::AssumeRole | Self::AssumeRoleWithOidc if is_parameter => {
+                "check the role's ARN, session name, duration and policy"
+            }
             Self::AssumeRole => {
                 "check the role's ARN and its trust policy, and that the key may call sts:AssumeRole"
             }

@@ -10,9 +10,9 @@ use reqsign_aliyun_oss::{
     Credential, CredentialsUriCredentialProvider, EcsRamRoleCredentialProvider,
 };
 use reqsign_core::{Context, ProvideCredential, StaticEnv};
-use reqwest::StatusCode;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::{
     Credentials, CredentialsError,
@@ -23,8 +23,9 @@ use super::{
     source::{Chosen, CredentialSource, Environment, is_there},
     sts::{Role, assume_role, assume_role_with_oidc},
     sts_endpoint::{StsSettings, Wrong, sts_endpoint},
-    uri::check_uri,
+    uri::{check_metadata, check_uri},
 };
+use crate::{rules::Reason, task_api::classify};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -34,9 +35,8 @@ const SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 const PROVIDER_ARN: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 const TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const INSTANCE_ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
+const METADATA_ENDPOINT: &str = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT";
 const URI: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
-/// No token of a service account is longer.
-const TOKEN_MAX: usize = 64 * 1024;
 
 /// The configured source, and what is needed to read it.
 pub(super) struct Provider {
@@ -65,6 +65,9 @@ impl Provider {
 
     /// Reads the source's file, if it has one, to see whether it can be used. Blocks.
     pub(super) fn check(&self) -> Result<(), CredentialsError> {
+        if let Some(name) = &self.environment.not_text {
+            return Err(CredentialsError::NotText(name.clone()));
+        }
         match &self.chosen {
             Some(chosen) if chosen.source().is_file() => plan(chosen, &self.environment).map(drop),
             _ => Ok(()),
@@ -85,8 +88,9 @@ impl Provider {
             // Outside ECS, with nothing configured, nothing answers at the metadata address.
             Err(CredentialsError::Unreachable {
                 by: Issuer::Metadata,
-                ..
+                cause,
             }) if self.is_unnamed_role() && !self.has_worked.load(Ordering::Relaxed) => {
+                warn!(%cause, "the ECS metadata service can't be reached");
                 Err(CredentialsError::NotConfigured)
             }
             Err(error) => Err(error),
@@ -123,6 +127,7 @@ impl Provider {
                     assumed.map_err(|error| classify(Issuer::AssumeRoleWithOidc, Some(&error)))
                 }
                 Plan::InstanceRole(name) => {
+                    self.check_metadata()?;
                     let mut provider = EcsRamRoleCredentialProvider::new();
                     if let Some(name) = name {
                         provider = provider.with_role_name(name);
@@ -136,6 +141,14 @@ impl Provider {
             }
         }
         .boxed()
+    }
+
+    fn check_metadata(&self) -> Result<(), CredentialsError> {
+        let Some(url) = self.environment.get(METADATA_ENDPOINT) else {
+            return Ok(());
+        };
+        check_metadata(url, self.environment.allow_insecure)
+            .map_err(|problem| CredentialsError::Variable(METADATA_ENDPOINT, problem))
     }
 
     /// Asks a service of the machine or the pod.
@@ -231,13 +244,17 @@ fn require<'a>(
 }
 
 async fn token(file: &Path) -> Result<SecretString, CredentialsError> {
-    let text = tokio::fs::read_to_string(file).await;
-    let text = text.map_err(|_| CredentialsError::NoToken)?;
-    let token = text.trim();
-    if token.is_empty() || token.len() > TOKEN_MAX {
-        return Err(CredentialsError::NoToken);
-    }
-    Ok(token.into())
+    let path = file.to_owned();
+    let text = spawn_blocking(move || files::read(&path)).await;
+    let text = text.map_err(|_panic| CredentialsError::Internal)?;
+    let text = text.and_then(|text| match text.trim() {
+        "" => Err(FileProblem::Empty),
+        token => Ok(token.into()),
+    });
+    text.map_err(|problem| CredentialsError::TokenFile {
+        path: file.display().to_string(),
+        problem,
+    })
 }
 
 /// Checks and converts the credentials that a provider returned.
@@ -261,34 +278,30 @@ fn checked(service: Issuer, credential: Credential) -> Result<Credentials, Crede
     })
 }
 
-/// Classifies a failed call. `None` means that what came is invalid.
-pub(super) fn classify(service: Issuer, error: Option<&CallError>) -> CredentialsError {
-    match error {
-        Some(CallError::Unreachable(cause)) => CredentialsError::Unreachable {
-            by: service,
-            cause: *cause,
+/// Classifies a failed call by the rules for the task API. `None` means that what came is invalid.
+pub(super) fn classify(by: Issuer, error: Option<&CallError>) -> CredentialsError {
+    let (status, code, waits) = match error {
+        Some(CallError::Unreachable(cause)) => {
+            return CredentialsError::Unreachable { by, cause: *cause };
+        }
+        Some(CallError::InvalidResponse) | None => return CredentialsError::InvalidResponse(by),
+        Some(CallError::Status {
+            status,
+            code,
+            waits,
+        }) => (*status, code.clone(), *waits),
+    };
+    let error = classify::classify(status, code.as_deref(), waits);
+    let status = status.as_u16();
+    match error.reason {
+        Reason::Throttled => CredentialsError::Throttled {
+            by,
+            wait: error.retry_after,
         },
-        Some(CallError::Status { status, code }) => refused(service, *status, code.clone()),
-        Some(CallError::InvalidResponse) | None => CredentialsError::InvalidResponse(service),
-    }
-}
-
-/// Looks at the code first, because throttling may also come with status 400.
-fn refused(by: Issuer, status: u16, code: Option<String>) -> CredentialsError {
-    let name = code.as_deref().unwrap_or_default();
-    let throttled = name == "Throttling"
-        || name.starts_with("Throttling.")
-        || name == "Rejected.Throttling"
-        || status == StatusCode::TOO_MANY_REQUESTS.as_u16();
-    let failing = matches!(name, "ServiceUnavailable" | "InternalError")
-        || status >= 500
-        || status == StatusCode::REQUEST_TIMEOUT.as_u16();
-    if throttled {
-        CredentialsError::Throttled(by)
-    } else if failing {
-        CredentialsError::Unavailable { by, status, code }
-    } else {
-        CredentialsError::Refused { by, status, code }
+        Reason::TaskApiUnavailable => CredentialsError::Unavailable { by, status, code },
+        Reason::ClockSkewed => CredentialsError::ClockSkewed(by),
+        Reason::InvalidResponse => CredentialsError::InvalidResponse(by),
+        _ => CredentialsError::Refused { by, status, code },
     }
 }
 

@@ -1,9 +1,12 @@
 //! RAM roles that are assumed with the access keys of Secrets.
 
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
 
 use super::{
-    Credentials, CredentialsError, Issuer,
+    CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials,
     http::Clients,
     provider::classify,
     source::Environment,
@@ -35,17 +38,20 @@ impl Roles {
         Ok(Self { clients, sts })
     }
 
-    /// Credentials of the role, for as long as STS gives them.
-    ///
-    /// # Errors
-    /// If STS refuses or can't be reached.
-    pub async fn assume(
-        &self,
-        role: &Role,
-        base: &Credentials,
-    ) -> Result<Credentials, CredentialsError> {
-        let http = self.clients.for_sts(&self.sts);
-        let assumed = assume_role(http, &self.sts, role, base).await;
-        assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
+    /// Credentials of the role, assumed with `base` when they are first asked for, and renewed before they
+    /// expire.
+    #[must_use]
+    pub fn assume(&self, role: Role, base: Credentials) -> SharedCredentials {
+        let (clients, sts) = (self.clients.clone(), self.sts.clone());
+        let call = Arc::new((clients, sts, role, base));
+        let fetch = move || {
+            let call = call.clone();
+            async move {
+                let (clients, sts, role, base) = &*call;
+                let assumed = assume_role(clients.for_sts(sts), sts, role, base).await;
+                assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
+            }
+        };
+        SharedCredentials::new(Some(CredentialSource::SecretRole), fetch, Timestamp::now)
     }
 }

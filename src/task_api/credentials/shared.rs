@@ -21,7 +21,7 @@ use super::{CredentialSource, Credentials, CredentialsError};
 /// At most this long before they expire, credentials are refreshed.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
 /// A key in a file is read again when it is used and this old. It may have been replaced.
-const FILE_PERIOD: SignedDuration = SignedDuration::from_secs(10);
+const FILE_PERIOD: Duration = Duration::from_secs(10);
 /// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -29,8 +29,6 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Credentials that were read less than this ago are not dropped when the API refuses them.
 const FRESH: Duration = Duration::from_mins(1);
-/// Refused keys of a file are read again at once unless they were read less than this ago.
-const JUST_READ: Duration = Duration::from_secs(1);
 
 type ReadResult = Result<Arc<Credentials>, CredentialsError>;
 type SharedRead = Shared<BoxFuture<'static, ReadResult>>;
@@ -109,7 +107,7 @@ impl SharedCredentials {
         Self::new(source, fetch, clock)
     }
 
-    fn new<F>(
+    pub(super) fn new<F>(
         source: Option<CredentialSource>,
         fetch: impl Fn() -> F + Send + Sync + 'static,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -142,7 +140,11 @@ impl SharedCredentials {
             let now = (self.0.clock)();
             if let Some(current) = state.valid(now) {
                 let credentials = Arc::clone(&current.credentials);
-                let due = current.refresh_at.is_some_and(|at| at <= now);
+                // The machine's clock may be set back: a file is read again all the same.
+                let is_old = self.has_file()
+                    && credentials.expires_at.is_none()
+                    && current.read_at.elapsed() >= FILE_PERIOD;
+                let due = is_old || current.refresh_at.is_some_and(|at| at <= now);
                 if due && state.read.is_none() && state.pausing().is_none() {
                     let _in_background = self.start(&mut state);
                 }
@@ -181,10 +183,9 @@ impl SharedCredentials {
             if let Some(newer) = newer {
                 return Some(Arc::clone(&newer.credentials));
             }
-            let is_new = current.is_some_and(|current| current.read_at.elapsed() < JUST_READ);
             match &state.read {
                 Some(read) => read.clone(),
-                None if is_new || state.pausing().is_some() => return None,
+                None if state.pausing().is_some() => return None,
                 None => self.start(&mut state),
             }
         };
@@ -232,7 +233,7 @@ impl SharedCredentials {
                 state.failures = 0;
                 state.pause = None;
                 state.current = Some(Current {
-                    refresh_at: refresh_at(&credentials, now, self.has_file()),
+                    refresh_at: refresh_at(&credentials, now),
                     credentials: Arc::clone(&credentials),
                     read_at: Instant::now(),
                 });
@@ -241,8 +242,9 @@ impl SharedCredentials {
             Err(error) => {
                 tracing::warn!(%error, "can't read credentials");
                 state.failures = state.failures.saturating_add(1);
+                let wait = error.wait().unwrap_or_default();
                 state.pause = Some(Pause {
-                    until: Instant::now() + pause(state.failures),
+                    until: Instant::now() + pause(state.failures).max(wait),
                     error: error.clone(),
                 });
                 Err(error)
@@ -299,13 +301,9 @@ impl State {
 }
 
 /// When to refresh credentials that were read at `now`: a quarter of their remaining life before
-/// they expire, but at most [`REFRESH_MARGIN`] before. A key of a file has no end, and is read again.
-fn refresh_at(credentials: &Credentials, now: Timestamp, has_file: bool) -> Option<Timestamp> {
-    let Some(expires_at) = credentials.expires_at else {
-        return has_file
-            .then(|| now.saturating_add(FILE_PERIOD).ok())
-            .flatten();
-    };
+/// they expire, but at most [`REFRESH_MARGIN`] before.
+fn refresh_at(credentials: &Credentials, now: Timestamp) -> Option<Timestamp> {
+    let expires_at = credentials.expires_at?;
     let margin = (expires_at.duration_since(now) / 4).min(REFRESH_MARGIN);
     expires_at.checked_sub(margin).ok()
 }

@@ -5,6 +5,11 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
+use super::plan::Issuer;
+
+const PREFIX: &str = "ALIBABA_CLOUD_";
 /// The CLI's file of profiles, below the home directory.
 const CLI_PROFILE: &str = ".aliyun/config.json";
 /// The default credentials files, below the home directory: that of the vendor's Go SDK, that of its Java
@@ -34,6 +39,8 @@ pub enum CredentialSource {
     EcsRamRole,
     /// The local service that `ALIBABA_CLOUD_CREDENTIALS_URI` names.
     CredentialsUri,
+    /// The RAM role that an object's Secret names.
+    SecretRole,
 }
 
 /// The source that is configured, and its file where it has one.
@@ -75,8 +82,13 @@ impl Chosen {
             Some(Self::CliProfile(file))
         } else if let Some(file) = env.credentials_file(&is_there) {
             Some(Self::CredentialsFile(file))
-        } else if let Some(file) = env.profile_without_file() {
-            Some(Self::CliProfile(file))
+        } else if env.has_any(&["ALIBABA_CLOUD_PROFILE"]) {
+            // A profile is named, and no file that it could be in is there: the error says so.
+            Some(if env.is_cli_disabled() {
+                Self::CredentialsFile(env.home_or_tilde(CREDENTIALS_FILES[0]))
+            } else {
+                Self::CliProfile(env.home_or_tilde(CLI_PROFILE))
+            })
         } else if ecs && env.has_any(&["ALIBABA_CLOUD_ECS_METADATA"]) {
             Some(Self::EcsRamRole)
         } else if env.has_any(&["ALIBABA_CLOUD_CREDENTIALS_URI"]) {
@@ -108,6 +120,17 @@ impl CredentialSource {
             Self::Directory | Self::CliProfile | Self::CredentialsFile
         )
     }
+
+    /// The service that is most likely slow where it takes too long.
+    pub(super) fn issuer(self) -> Option<Issuer> {
+        match self {
+            Self::Directory | Self::Environment => None,
+            Self::Oidc => Some(Issuer::AssumeRoleWithOidc),
+            Self::CliProfile | Self::CredentialsFile | Self::SecretRole => Some(Issuer::AssumeRole),
+            Self::EcsRamRole => Some(Issuer::Metadata),
+            Self::CredentialsUri => Some(Issuer::CredentialsUri),
+        }
+    }
 }
 
 impl fmt::Display for CredentialSource {
@@ -120,6 +143,7 @@ impl fmt::Display for CredentialSource {
             Self::CredentialsFile => "the credentials file",
             Self::EcsRamRole => "the instance's RAM role",
             Self::CredentialsUri => "the credentials URI",
+            Self::SecretRole => "the role of the Secret",
         })
     }
 }
@@ -134,18 +158,28 @@ pub(super) struct Environment {
     pub(super) directory: Option<PathBuf>,
     /// Whether credentials may come by plain http from another machine.
     pub(super) allow_insecure: bool,
+    /// A variable that isn't text. It may have meant something else than what is used without it.
+    pub(super) not_text: Option<String>,
 }
 
 impl Environment {
     /// The environment of this process.
     pub(super) fn of_process(directory: Option<PathBuf>, allow_insecure: bool) -> Self {
+        let mut not_text = None;
         let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            let value = value.into_string();
+            if value.is_err() && name.starts_with(PREFIX) {
+                not_text = Some(name.clone());
+            }
+            Some((name, value.ok()?))
         });
+        let environment = Self::new(variables, std::env::home_dir());
         Self {
             directory,
             allow_insecure,
-            ..Self::new(variables, std::env::home_dir())
+            not_text,
+            ..environment
         }
     }
 
@@ -155,7 +189,7 @@ impl Environment {
     ) -> Self {
         let variables = variables
             .into_iter()
-            .filter(|(name, _)| name.starts_with("ALIBABA_CLOUD_"))
+            .filter(|(name, _)| name.starts_with(PREFIX))
             // A value from a file or a Secret often ends in a line break.
             .map(|(name, value)| (name, value.trim().to_owned()))
             .filter(|(_, value)| !value.is_empty())
@@ -188,7 +222,7 @@ impl Environment {
     }
 
     fn cli_profile(&self, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-        if self.is_true("ALIBABA_CLOUD_CLI_PROFILE_DISABLED") {
+        if self.is_cli_disabled() {
             return None;
         }
         let named = self.named("ALIBABA_CLOUD_CONFIG_FILE");
@@ -202,11 +236,13 @@ impl Environment {
         })
     }
 
-    /// The CLI's file, which isn't there, where a profile is named all the same: the error says so.
-    fn profile_without_file(&self) -> Option<PathBuf> {
-        self.get("ALIBABA_CLOUD_PROFILE")?;
-        let file = self.home_file(CLI_PROFILE);
-        Some(file.unwrap_or_else(|| CLI_PROFILE.into()))
+    fn is_cli_disabled(&self) -> bool {
+        self.is_true("ALIBABA_CLOUD_CLI_PROFILE_DISABLED")
+    }
+
+    fn home_or_tilde(&self, name: &str) -> PathBuf {
+        let home = self.home.clone();
+        home.unwrap_or_else(|| "~".into()).join(name)
     }
 
     fn home_file(&self, name: &str) -> Option<PathBuf> {
@@ -219,7 +255,14 @@ impl Environment {
 pub(super) fn is_there(path: &Path) -> bool {
     match path.symlink_metadata().map_err(|error| error.kind()) {
         Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => false,
-        Err(ErrorKind::PermissionDenied) => path.parent().is_some_and(Path::exists),
+        Err(ErrorKind::PermissionDenied) => {
+            let is_ours = path.parent().is_some_and(Path::exists);
+            if !is_ours {
+                let path = path.display();
+                warn!(%path, "can't see whether this file of credentials is there: HOME may be another user's");
+            }
+            is_ours
+        }
         Ok(_) | Err(_) => true,
     }
 }
@@ -293,6 +336,7 @@ mod tests {
             (&[URI], &[], Some(CredentialsUri)),
             (&[], &[], Some(EcsRamRole)),
             (&[NO_CLI], &[cli], Some(EcsRamRole)),
+            (&[NO_CLI, PROFILE], &[cli], Some(CredentialsFile)),
             (&[NO_ECS], &[], None),
             (&[ROLE, NO_ECS], &[], None),
         ] {

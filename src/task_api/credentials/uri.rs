@@ -7,6 +7,9 @@ use reqwest::Url;
 use super::error::ValueProblem;
 use crate::task_api::endpoint::is_loopback;
 
+/// Where the metadata service is in the vendor's network.
+const METADATA_ADDRESS: &str = "100.100.100.200";
+
 /// Checks that what the service answers can't be read on its way: by plain http it stays on the machine or
 /// its link.
 pub(super) fn check_uri(uri: &str, allow_insecure: bool) -> Result<(), ValueProblem> {
@@ -17,6 +20,15 @@ pub(super) fn check_uri(uri: &str, allow_insecure: bool) -> Result<(), ValueProb
         "http" => Err(ValueProblem::Insecure),
         _ => Err(ValueProblem::NotAUrl),
     }
+}
+
+/// The same for the metadata service, which has an address of its own in the vendor's network.
+pub(super) fn check_metadata(uri: &str, allow_insecure: bool) -> Result<(), ValueProblem> {
+    let url = Url::parse(uri).map_err(|_| ValueProblem::NotAUrl)?;
+    if url.host_str() == Some(METADATA_ADDRESS) {
+        return Ok(());
+    }
+    check_uri(uri, allow_insecure)
 }
 
 fn is_link_local(url: &Url) -> bool {
@@ -32,6 +44,14 @@ fn is_link_local(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_metadata_service_has_an_address_of_its_own() {
+        assert_eq!(check_metadata("http://100.100.100.200", false), Ok(()));
+        assert_eq!(check_metadata("http://127.0.0.1:1", false), Ok(()));
+        let other = check_metadata("http://100.100.100.201", false);
+        assert_eq!(other, Err(ValueProblem::Insecure));
+    }
 
     #[test]
     fn plain_http_stays_on_the_machine_or_its_link() {

@@ -94,13 +94,22 @@ impl Profiles {
         environment: &Environment,
         before: &mut Vec<String>,
     ) -> Result<Plan, FileProblem> {
-        if before.iter().any(|one| one == name) || before.len() >= CHAIN_MAX {
+        if before.iter().any(|one| one == name) {
             return Err(FileProblem::Loop(shown(name)));
         }
+        if before.len() >= CHAIN_MAX {
+            return Err(FileProblem::LongChain(CHAIN_MAX));
+        }
         let found = self.profiles.iter().find(|(one, _)| one == name);
-        let (_, values) = found.ok_or_else(|| FileProblem::NoProfile {
-            wanted: shown(name),
-            names: self.names(),
+        let (_, values) = found.ok_or_else(|| match before.last() {
+            Some(profile) => FileProblem::NoSource {
+                profile: shown(profile),
+                named: shown(name),
+            },
+            None => FileProblem::NoProfile {
+                wanted: shown(name),
+                names: self.names(),
+            },
         })?;
         let keys = &KEYS;
         let profile = Profile { name, values, keys };
@@ -108,7 +117,7 @@ impl Profiles {
         match mode {
             "AK" => Ok(Plan::Ready(profile.key()?)),
             "StsToken" => Ok(Plan::Ready(profile.temporary_key()?)),
-            "RamRoleArn" => profile.assume(Plan::Ready(profile.key()?), environment),
+            "RamRoleArn" => profile.assume(Plan::Ready(profile.base_key()?), environment),
             "EcsRamRole" => Ok(Plan::InstanceRole(
                 profile.get("ram_role_name").map(ToOwned::to_owned),
             )),
@@ -149,6 +158,7 @@ fn mode(profile: &Profile) -> Result<&'static str, FileProblem> {
         } else {
             Err(FileProblem::NoMode {
                 profile: shown(profile.name),
+                key: "mode",
                 modes: MODES,
             })
         };

@@ -1,22 +1,26 @@
 //! An access key in files, one for each part, as a Secret is mounted into a pod.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use super::super::{Credentials, error::FileProblem};
 
 /// How often the files are read until two reads are alike.
 const READS: usize = 5;
+/// The pause between two reads: who writes one file after the other is done by then.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// The parts of the key as they are now.
+/// The parts of the key as they are now. Blocks for some tenths of a second.
 ///
 /// The kubelet swaps a link to change all files at once, and others write one after the other. So they are
-/// read until two reads are alike: a key of one version isn't taken with the secret of the next.
+/// read until two reads are alike: a key of one version is hardly ever taken with the secret of the next, and
+/// where it is, the next read mends it.
 pub(in super::super) fn read(directory: &Path) -> Result<Credentials, FileProblem> {
     if !directory.is_dir() {
         return Err(FileProblem::NotADirectory);
     }
     let mut last = read_once(directory);
     for _ in 1..READS {
+        thread::sleep(PAUSE);
         let now = read_once(directory);
         match (&last, &now) {
             (Ok(before), Ok(after)) if before.is_same_as(after) => return now,

@@ -1,8 +1,6 @@
 //! The credentials file of the vendor's SDKs, an ini file with a section for each profile.
 
-use std::path::Path;
-
-use ini::{Ini, ParseOption};
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     super::{
@@ -35,44 +33,78 @@ const TYPES: &[&str] = &[
 
 /// What the profile says that `ALIBABA_CLOUD_PROFILE` names, else `default`.
 pub(in super::super) fn read(path: &Path, environment: &Environment) -> Result<Plan, FileProblem> {
-    let file = parse(&super::read(path)?)?;
+    let sections = parse(&super::read(path)?)?;
     let name = environment
         .get("ALIBABA_CLOUD_PROFILE")
         .unwrap_or("default");
-    let Some(section) = file.section(Some(name)) else {
-        let names = file.sections().flatten().map(shown).collect();
+    let Some(values) = sections.get(name) else {
+        let names = sections.keys().map(|name| shown(name)).collect();
         let wanted = shown(name);
         return Err(FileProblem::NoProfile { wanted, names });
     };
-    let entries = section
-        .iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let values: Values = entries.collect();
-    let (values, keys) = (&values, &KEYS);
+    let keys = &KEYS;
     let profile = Profile { name, values, keys };
-    if profile
-        .get("enable")
-        .is_some_and(|value| value.eq_ignore_ascii_case("false"))
-    {
+    let enable = profile.get("enable");
+    if enable.is_some_and(|value| value.eq_ignore_ascii_case("false")) {
         return Err(FileProblem::Disabled(shown(name)));
     }
     plan(&profile, environment)
 }
 
-fn parse(text: &str) -> Result<Ini, FileProblem> {
-    let options = ParseOption {
-        enabled_escape: false,
-        ..ParseOption::default()
+/// Sections by name, as the vendor's Go library reads them: of two with one name, and of two values with
+/// one key, the later counts. A line that is none is an error, and never part of the next: what follows
+/// might be another profile's.
+fn parse(text: &str) -> Result<BTreeMap<String, Values>, FileProblem> {
+    let mut sections = BTreeMap::<String, Values>::new();
+    // What comes before the first section belongs to no profile.
+    let mut current = None;
+    for (number, line) in text.lines().enumerate() {
+        let invalid = || FileProblem::NotIni { line: number + 1 };
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix('[') {
+            let (name, rest) = rest.split_once(']').ok_or_else(invalid)?;
+            if !is_comment(rest) {
+                return Err(invalid());
+            }
+            let name = name.trim().to_owned();
+            current = Some(sections.entry(name).or_default());
+            continue;
+        }
+        let (key, value) = line.split_once(['=', ':']).ok_or_else(invalid)?;
+        let value = value_of(value.trim()).ok_or_else(invalid)?;
+        if let Some(section) = &mut current {
+            section.insert(key.trim().to_owned(), value.to_owned());
+        }
+    }
+    Ok(sections)
+}
+
+/// A value without its quotes and the comment behind it; none where a quote has no end.
+fn value_of(text: &str) -> Option<&str> {
+    let Some(quote) = text
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\'' | '`'))
+    else {
+        return text.split(['#', ';']).next().map(str::trim_end);
     };
-    let parsed = Ini::load_from_str_opt(text, options);
-    parsed.map_err(|error| FileProblem::NotIni { line: error.line })
+    let (value, rest) = text[1..].split_once(quote)?;
+    is_comment(rest).then_some(value)
+}
+
+fn is_comment(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with(['#', ';'])
 }
 
 fn plan(profile: &Profile, environment: &Environment) -> Result<Plan, FileProblem> {
     match kind(profile)? {
         "access_key" => Ok(Plan::Ready(profile.key()?)),
         "sts" => Ok(Plan::Ready(profile.temporary_key()?)),
-        "ram_role_arn" => profile.assume(Plan::Ready(profile.key()?), environment),
+        "ram_role_arn" => profile.assume(Plan::Ready(profile.base_key()?), environment),
         "ecs_ram_role" => Ok(Plan::InstanceRole(
             profile.get("role_name").map(ToOwned::to_owned),
         )),
@@ -100,6 +132,7 @@ fn kind(profile: &Profile) -> Result<&'static str, FileProblem> {
         } else {
             Err(FileProblem::NoMode {
                 profile: shown(profile.name),
+                key: "type",
                 modes: TYPES,
             })
         };

@@ -17,7 +17,7 @@ use super::error::FileProblem;
 const MAX: u64 = 1024 * 1024;
 
 /// The text of a file, without a byte order mark.
-fn read(path: &Path) -> Result<String, FileProblem> {
+pub(super) fn read(path: &Path) -> Result<String, FileProblem> {
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => FileProblem::Missing,
         kind => FileProblem::Unreadable(kind),

@@ -59,6 +59,15 @@ impl<'a> Profile<'a> {
         })
     }
 
+    /// The key that a role is assumed with. One of STS is none without its token.
+    pub fn base_key(&self) -> Result<Credentials, FileProblem> {
+        if self.require("access_key_id")?.starts_with("STS.") {
+            self.temporary_key()
+        } else {
+            self.key()
+        }
+    }
+
     /// The access key with its token.
     pub fn temporary_key(&self) -> Result<Credentials, FileProblem> {
         let token = self.require(self.keys.security_token)?;
@@ -72,7 +81,7 @@ impl<'a> Profile<'a> {
     pub fn assume(&self, base: Plan, environment: &Environment) -> Result<Plan, FileProblem> {
         Ok(Plan::AssumeRole {
             base: Box::new(base),
-            role: self.role()?,
+            role: self.role(environment)?,
             sts: self.sts(environment)?,
         })
     }
@@ -86,16 +95,17 @@ impl<'a> Profile<'a> {
         Ok(Plan::AssumeRoleWithOidc {
             provider_arn: self.require("oidc_provider_arn")?.to_owned(),
             token_file: token_file.into(),
-            role: self.role()?,
+            role: self.role(environment)?,
             sts: self.sts(environment)?,
         })
     }
 
-    fn role(&self) -> Result<Role, FileProblem> {
+    fn role(&self, environment: &Environment) -> Result<Role, FileProblem> {
         let text = |key| self.get(key).map(ToOwned::to_owned);
+        let of_all = environment.get("ALIBABA_CLOUD_ROLE_SESSION_NAME");
         Ok(Role {
             arn: self.require(self.keys.role_arn)?.to_owned(),
-            session_name: text(self.keys.session_name),
+            session_name: text(self.keys.session_name).or(of_all.map(ToOwned::to_owned)),
             duration: self.duration()?,
             policy: text("policy"),
             external_id: text("external_id"),

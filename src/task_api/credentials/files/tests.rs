@@ -212,23 +212,23 @@ fn broken_configurations_of_the_cli_are_named() {
         ),
         (
             profile(&format!(r#"{KEY},"sts_token":"t""#)),
-            format!("has profile p without a mode, and its keys fit more than one: {known}"),
+            format!("has profile p without a mode, and what it has fits more than one: {known}"),
         ),
         (
             profile(r#""mode":"AK","access_key_id":"id","access_key_secret":" ""#),
-            "has profile p without access_key_secret, which its mode needs".to_owned(),
+            "has profile p without access_key_secret, which it needs".to_owned(),
         ),
         (
             profile(&format!(r#""mode":"StsToken",{KEY}"#)),
-            "has profile p without sts_token, which its mode needs".to_owned(),
+            "has profile p without sts_token, which it needs".to_owned(),
         ),
         (
             profile(&format!(r#""mode":"RamRoleArn",{KEY}"#)),
-            "has profile p without ram_role_arn, which its mode needs".to_owned(),
+            "has profile p without ram_role_arn, which it needs".to_owned(),
         ),
         (
             profile(r#""mode":"ChainableRamRoleArn","source_profile":"q","ram_role_arn":"r""#),
-            "has no profile q: it has p; name one of them in ALIBABA_CLOUD_PROFILE".to_owned(),
+            "has profile p with source_profile q, which isn't there".to_owned(),
         ),
         (
             profile(&format!(
@@ -302,13 +302,19 @@ fn broken_credentials_files_are_named() {
             "has no profile default: it has a, b; name one of them in ALIBABA_CLOUD_PROFILE"
                 .to_owned(),
         ),
+        ("[default\n", "isn't a valid ini file (line 1)".to_owned()),
         (
-            "[default\n",
-            "isn't a valid ini file (near line 2)".to_owned(),
+            // Not taken for a part of the next line, and so of another profile.
+            "[default]\naccess_key_id = A\naccess_key_secret = B\noops\n[prod]\naccess_key_id = C\n",
+            "isn't a valid ini file (line 4)".to_owned(),
+        ),
+        (
+            "[default]\naccess_key_id = \"A\naccess_key_secret = B\"\n",
+            "isn't a valid ini file (line 2)".to_owned(),
         ),
         (
             "[default]\nno value\n",
-            "isn't a valid ini file (near line 3)".to_owned(),
+            "isn't a valid ini file (line 2)".to_owned(),
         ),
         (
             "[default]\nenable = false\n",
@@ -321,11 +327,13 @@ fn broken_credentials_files_are_named() {
         ),
         (
             "[default]\naccess_key_id = id\naccess_key_secret = s\nsecurity_token = t\n",
-            format!("has profile default without a mode, and its keys fit more than one: {types}"),
+            format!(
+                "has profile default without a type, and what it has fits more than one: {types}"
+            ),
         ),
         (
             "[default]\ntype = access_key\naccess_key_id = hunter2\n",
-            "has profile default without access_key_secret, which its mode needs".to_owned(),
+            "has profile default without access_key_secret, which it needs".to_owned(),
         ),
     ] {
         assert_eq!(read(ini::read, file.as_bytes(), &[]), expected, "{file}");
