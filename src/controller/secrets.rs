@@ -25,7 +25,7 @@ use crate::{
 /// How long a Secret's credentials are cached.
 const CACHED_FOR: Duration = Duration::from_mins(1);
 /// Refused credentials are read again unless they were read less than this ago.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(1);
 /// How many Secrets are read at the same time.
 const CONCURRENCY: usize = 64;
 /// The longest key ID that is accepted. The vendor's are shorter.
@@ -34,7 +34,7 @@ const KEY_ID_MAX: usize = 128;
 const VALUE_MAX: usize = 4096;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// A role's credentials are kept this long after they were last used.
-const ROLE_KEPT_FOR: Duration = Duration::from_hours(1);
+const ROLE_KEPT_FOR: Duration = Duration::from_mins(10);
 
 type ReadResult = Result<Arc<Content>, PollError>;
 /// What is known of one Secret. The lock is held during a read.
@@ -77,6 +77,34 @@ struct State {
     /// The credentials of the Secret's role, and the content that they are for. They outlive reads: a role is
     /// assumed once for as long as its session lasts.
     role: Option<(Arc<Content>, SharedCredentials)>,
+}
+
+impl State {
+    /// Somebody refused that key, or a session of the role. A refusal of what the Secret held before says
+    /// nothing of what it holds now.
+    fn note_refused(&mut self, refused: &Arc<Credentials>) {
+        if let Some((_, shared)) = &self.role {
+            shared.invalidate(refused);
+        }
+        if let Some(read) = &mut self.read
+            && let Ok(content) = &read.result
+        {
+            read.refused |= content.role.is_some() || content.key.is_same_as(refused);
+        }
+    }
+
+    /// Forgets the credentials of a role that the Secret no longer names, or that are to be asked for again
+    /// since they were refused.
+    fn drop_old_role(&mut self, read: &ReadResult, was_refused: bool) {
+        let is_gone = match read {
+            Ok(content) => content.role.is_none(),
+            Err(error) => error.is_missing_secret,
+        };
+        let has_none = |(_, shared): &(_, SharedCredentials)| !shared.has_credentials();
+        if is_gone || was_refused && self.role.as_ref().is_some_and(has_none) {
+            self.role = None;
+        }
+    }
 }
 
 struct Read {
@@ -134,7 +162,9 @@ impl Secrets {
         let content = if let Some(read) = state.read.as_ref().filter(usable) {
             read.result.clone()
         } else {
+            let was_refused = state.read.as_ref().is_some_and(|read| read.refused);
             let result = self.read(secret).await.map(Arc::new);
+            state.drop_old_role(&result, was_refused);
             state.read = Some(Read {
                 at: Instant::now(),
                 result: result.clone(),
@@ -152,20 +182,26 @@ impl Secrets {
         };
         // The others needn't wait for STS.
         drop(state);
-        let credentials = shared.get().await.map_err(|error| {
-            let error = no_credentials(&error);
-            let name = &secret.name;
-            let of_secret =
-                |detail| format!("Secret {name} of spec.credentialsSecretRef: {detail}");
-            PollError {
-                detail: error.detail.clone().map(of_secret),
-                ..error
+        match shared.get().await {
+            Ok(credentials) => Ok(SecretCredentials {
+                account,
+                credentials,
+            }),
+            Err(error) => {
+                if !error.is_transient() {
+                    // It may be mended in the Secret: the next caller reads that again.
+                    slot.lock().await.note_refused(&content.key);
+                }
+                let error = no_credentials(&error);
+                let name = &secret.name;
+                let of_secret =
+                    |detail| format!("Secret {name} of spec.credentialsSecretRef: {detail}");
+                Err(PollError {
+                    detail: error.detail.clone().map(of_secret),
+                    ..error
+                })
             }
-        })?;
-        Ok(SecretCredentials {
-            account,
-            credentials,
-        })
+        }
     }
 
     /// The credentials of the role in that content, if it names one: the same as before, if it is the same.
@@ -187,24 +223,9 @@ impl Secrets {
         secret: &ObjectKey,
         refused: &Arc<Credentials>,
     ) -> Option<Arc<Credentials>> {
-        let before = {
-            let slot = self.slot(secret);
-            let mut state = slot.lock().await;
-            if let Some((_, shared)) = &state.role {
-                shared.invalidate(refused);
-            }
-            let read = state.read.as_mut()?;
-            read.refused = true;
-            read.result.clone().ok()?
-        };
+        self.slot(secret).lock().await.note_refused(refused);
         let now = self.get(secret).await.ok()?.credentials;
-        let after = {
-            let slot = self.slot(secret);
-            let state = slot.lock().await;
-            state.read.as_ref()?.result.clone().ok()?
-        };
-        // Another session of the same role is no other key.
-        (!after.is_same_as(&before) && !now.is_same_as(refused)).then_some(now)
+        (!now.is_same_as(refused)).then_some(now)
     }
 
     fn slot(&self, secret: &ObjectKey) -> Slot {

@@ -93,6 +93,9 @@ fn unavailable(service: Service) -> &'static str {
             "The service of ALIBABA_CLOUD_CREDENTIALS_URI, where the credentials come from, can't be \
              reached or is in trouble; trying again"
         }
+        Service::File => {
+            "The controller's credentials can't be read for now; its log says why; trying again"
+        }
         Service::ApiServer => {
             "The Secret of spec.credentialsSecretRef can't be read, for the API server is in trouble; \
              trying again"

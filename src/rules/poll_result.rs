@@ -43,6 +43,8 @@ pub enum Service {
     CredentialsUri,
     /// The API server, which has the object's Secret.
     ApiServer,
+    /// A file with the controller's credentials.
+    File,
 }
 
 impl PollError {

@@ -242,7 +242,7 @@ pub fn no_credentials(error: &CredentialsError) -> PollError {
         Some(Issuer::Metadata) => Service::Metadata,
         Some(Issuer::CredentialsUri) => Service::CredentialsUri,
         Some(Issuer::AssumeRole | Issuer::AssumeRoleWithOidc) => Service::Sts,
-        None => Service::TaskApi,
+        None => Service::File,
     };
     PollError {
         service,

@@ -320,3 +320,75 @@ async fn a_role_that_may_not_be_assumed_is_shown_with_its_secret() {
          check the role's ARN and its trust policy, and that the key may call sts:AssumeRole"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_replaced_in_a_secret_is_no_error_for_any_of_its_objects() {
+    let mut world = World::with_script("replaced", KEYS.parse().unwrap()).await;
+    world.add_task("{id: T-1, duration: 1h}");
+    grant_secrets(&world).await;
+    let key = |id: &str, secret: &str| json!({ "accessKeyId": id, "accessKeySecret": secret });
+    put_secret(&world, "keys", key("LTAI-one", "first-secret")).await;
+    world.start_with(&ALLOW, &[]);
+    let names: Vec<String> = (0..10).map(|n| format!("one-{n}")).collect();
+    for name in &names {
+        world.create(name, spec("T-1", "keys")).await;
+    }
+    for name in &names {
+        world.until_reason(name, "TaskRunning").await;
+    }
+    // The Secret was read a moment ago, and is read again a second later at the soonest.
+    let calls = world.simulator.requests("T-1");
+    eventually("two calls more each", || async {
+        world.simulator.requests("T-1") >= calls + 20
+    })
+    .await;
+    world.simulator.set_credentials(simulator::Credentials {
+        access_key_id: "LTAI-new".to_owned(),
+        access_key_secret: "new-secret".to_owned(),
+        security_token: None,
+    });
+    put_secret(&world, "keys", key("LTAI-new", "new-secret")).await;
+    world.simulator.revoke("LTAI-one");
+    eventually("calls with the new key", || async {
+        let log = world.simulator.request_log();
+        let new = |call: &&simulator::Request| call.access_key_id.as_deref() == Some("LTAI-new");
+        log.iter().filter(new).count() >= 30
+    })
+    .await;
+    for name in &names {
+        assert_eq!(world.get(name).await.ready().unwrap().reason, "TaskRunning");
+        assert_eq!(world.writes(name).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_was_refused_is_asked_for_again_once_its_secret_is_corrected() {
+    let script = KEYS.replace("]}", "], sts: {}}");
+    let mut world = World::with_script("corrected", script.parse().unwrap()).await;
+    world.add_task("{id: T-1}");
+    grant_secrets(&world).await;
+    let secret = |key: &str| {
+        json!({ "accessKeyId": "LTAI-one", "accessKeySecret": key,
+            "roleArn": "acs:ram::1:role/reader" })
+    };
+    put_secret(&world, "keys", secret("mistyped")).await;
+    let sts = world.simulator.sts_url();
+    world.start_with(&ALLOW, &[("ALIBABA_CLOUD_STS_ENDPOINT", &sts)]);
+    world.create("one", spec("T-1", "keys")).await;
+    let object = world.until_reason("one", "CredentialsInvalid").await;
+    let message = &object.ready().unwrap().message;
+    assert!(
+        message.contains("check the access key that the role is assumed with"),
+        "{message}"
+    );
+    put_secret(&world, "keys", secret("first-secret")).await;
+    // What was refused is known for some seconds.
+    let asked = AtomicU32::new(0);
+    eventually_within(Duration::from_secs(20), "success", || async {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        poll_now(&world, "one", &number.to_string()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.get("one").await.ready().unwrap().reason == "TaskSucceeded"
+    })
+    .await;
+}

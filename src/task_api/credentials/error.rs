@@ -119,8 +119,8 @@ pub enum ValueProblem {
     NotSeconds,
 }
 
-/// What is wrong with a file of credentials. Names of profiles and modes are shown as
-/// [`shown`] makes them.
+/// What is wrong with a file of credentials. Names from the file are bounded, and hold nothing that could
+/// disguise them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum FileProblem {

@@ -75,7 +75,7 @@ impl Issuer {
                  service account"
             }
             Self::Metadata => "check that the instance has a RAM role",
-            Self::CredentialsUri => "check the service behind ALIBABA_CLOUD_CREDENTIALS_URI",
+            Self::CredentialsUri => "check the service behind the credentials URI",
         }
     }
 }

@@ -171,9 +171,9 @@ impl SharedCredentials {
 
     /// Reports that the API refused these credentials. Returns others if their file holds them by now.
     pub async fn refused(&self, refused: &Arc<Credentials>) -> Option<Arc<Credentials>> {
-        self.invalidate(refused);
-        // Those of a role are read anew in their time.
+        // Those of a role are read anew in their time. A key of a file stays until its file has another.
         if !self.has_file() || refused.expires_at.is_some() {
+            self.invalidate(refused);
             return None;
         }
         let read = {
@@ -191,6 +191,13 @@ impl SharedCredentials {
         };
         let now = read.await.ok()?;
         (!now.is_same_as(refused)).then_some(now)
+    }
+
+    /// Whether there are credentials that are valid now.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        let now = (self.0.clock)();
+        self.state().valid(now).is_some()
     }
 
     fn has_file(&self) -> bool {
@@ -240,7 +247,12 @@ impl SharedCredentials {
                 Ok(credentials)
             }
             Err(error) => {
-                tracing::warn!(%error, "can't read credentials");
+                // That of a Secret is its object's trouble, which shows it.
+                if self.0.source == Some(CredentialSource::SecretRole) {
+                    tracing::debug!(%error, "can't assume the role of a Secret");
+                } else {
+                    tracing::warn!(%error, "can't read credentials");
+                }
                 state.failures = state.failures.saturating_add(1);
                 let wait = error.wait().unwrap_or_default();
                 state.pause = Some(Pause {
@@ -259,13 +271,12 @@ impl SharedCredentials {
             if before.is_same_as(&read) && before.expires_at == read.expires_at {
                 return Arc::clone(before);
             }
-            tracing::info!(
-                access_key_id = read.access_key_id,
-                "the access key has changed"
-            );
-        } else {
-            tracing::debug!(expires_at = ?read.expires_at, "read credentials");
+            if read.expires_at.is_none() {
+                let access_key_id = &read.access_key_id;
+                tracing::info!(access_key_id, "the access key has changed");
+            }
         }
+        tracing::debug!(expires_at = ?read.expires_at, "read credentials");
         Arc::new(read)
     }
 

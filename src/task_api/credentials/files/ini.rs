@@ -65,34 +65,37 @@ fn parse(text: &str) -> Result<BTreeMap<String, Values>, FileProblem> {
             continue;
         }
         if let Some(rest) = line.strip_prefix('[') {
-            let (name, rest) = rest.split_once(']').ok_or_else(invalid)?;
-            if !is_comment(rest) {
-                return Err(invalid());
-            }
-            let name = name.trim().to_owned();
-            current = Some(sections.entry(name).or_default());
+            let (name, _) = rest.split_once(']').ok_or_else(invalid)?;
+            current = Some(sections.entry(name.to_owned()).or_default());
             continue;
         }
         let (key, value) = line.split_once(['=', ':']).ok_or_else(invalid)?;
-        let value = value_of(value.trim()).ok_or_else(invalid)?;
+        let (key, value) = (key.trim(), value_of(value.trim()));
+        // What goes on in the next line would be cut, and its rest be taken for another key.
+        if !is_key(key) || value.ends_with('\\') {
+            return Err(invalid());
+        }
         if let Some(section) = &mut current {
-            section.insert(key.trim().to_owned(), value.to_owned());
+            section.insert(key.to_owned(), value.to_owned());
         }
     }
     Ok(sections)
 }
 
-/// A value without its quotes and the comment behind it; none where a quote has no end.
-fn value_of(text: &str) -> Option<&str> {
-    let Some(quote) = text
-        .chars()
-        .next()
-        .filter(|c| matches!(c, '"' | '\'' | '`'))
-    else {
-        return text.split(['#', ';']).next().map(str::trim_end);
-    };
-    let (value, rest) = text[1..].split_once(quote)?;
-    is_comment(rest).then_some(value)
+fn is_key(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !text.is_empty() && text.chars().all(plain)
+}
+
+/// A value without the comment behind it and the quotes around it.
+fn value_of(text: &str) -> &str {
+    let mut chars = text.chars();
+    let quote = chars.next().filter(|c| matches!(c, '"' | '\'' | '`'));
+    let quoted = quote.and_then(|quote| chars.as_str().split_once(quote));
+    match quoted {
+        Some((value, rest)) if is_comment(rest) => value,
+        _ => text.split(['#', ';']).next().unwrap_or_default().trim_end(),
+    }
 }
 
 fn is_comment(rest: &str) -> bool {

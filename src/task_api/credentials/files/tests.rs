@@ -309,7 +309,11 @@ fn broken_credentials_files_are_named() {
             "isn't a valid ini file (line 4)".to_owned(),
         ),
         (
-            "[default]\naccess_key_id = \"A\naccess_key_secret = B\"\n",
+            "[default]\npolicy =\n  {\"Statement\": []}\n",
+            "isn't a valid ini file (line 3)".to_owned(),
+        ),
+        (
+            "[default]\npolicy = {\\\n  }\n",
             "isn't a valid ini file (line 2)".to_owned(),
         ),
         (
