@@ -1,7 +1,7 @@
 //! The HTTP endpoints for health and metrics.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
     sync::{
@@ -18,7 +18,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, time::Instant};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, timeout},
+};
+use tracing::debug;
 
 use crate::metrics::Metrics;
 
@@ -27,6 +37,17 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// A part without a heartbeat for this long is stuck. A healthy one sends a heartbeat at least
 /// every five seconds.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Connections at a time. One more ends the oldest, so that health is answered whoever else comes.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a connection lasts at most. It is for one request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest head of a request, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+/// The pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A part of the process that must keep running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,21 +110,61 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` until the process ends.
-///
-/// # Errors
-/// Never in practice: a connection that fails does not end the server.
-pub async fn serve(
-    listener: TcpListener,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-) -> io::Result<()> {
+/// Serves `/livez`, `/readyz` and `/metrics` until the process ends. Anyone in the network may connect, so what
+/// connections take is bounded.
+pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metrics>) {
     let router = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .with_state(Shared { health, metrics });
-    axum::serve(listener, router).await
+    let mut connections = Connections::default();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.add(serve_one(stream, router.clone())),
+                Err(error) => {
+                    debug!(%error, "can't accept a connection at the admin address");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.running.join_next() => {}
+        }
+    }
+}
+
+/// Connections that are open.
+#[derive(Default)]
+struct Connections {
+    running: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+        if self.oldest_first.len() >= CONNECTIONS_MAX {
+            self.oldest_first.retain(|one| !one.is_finished());
+        }
+        if self.oldest_first.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        self.oldest_first.push_back(self.running.spawn(connection));
+    }
+}
+
+/// Answers one request.
+async fn serve_one(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Ok(Err(error)) = timeout(CONNECTION_TIMEOUT, connection).await {
+        debug!(%error, "a connection at the admin address failed");
+    }
 }
 
 async fn livez(State(shared): State<Shared>) -> Response {

@@ -291,6 +291,11 @@ impl<'a> Decision<'a> {
 
     /// `last`: whether the call began at the deadline or after it.
     fn polled(&mut self, result: &PollResult, last: bool) -> Next {
+        if let Err(error) = result
+            && error.reason == Reason::ClockSkewed
+        {
+            return self.skewed(error);
+        }
         let next = match result {
             Ok(task) if self.is_own(task) => self.answered(task),
             Ok(_) => self.mismatched(),
@@ -298,6 +303,18 @@ impl<'a> Decision<'a> {
             Err(error) => self.failed(error),
         };
         if last { self.timed_out() } else { next }
+    }
+
+    /// Our clock is off: it can't tell whether the time is over, so a deadline that it sees behind it neither
+    /// ends the tracking nor puts a call forward.
+    fn skewed(&mut self, error: &PollError) -> Next {
+        self.show(&messages::stalled(error));
+        let left = self.until_deadline().filter(|left| !left.is_zero());
+        let after = slow_delay(self.case.seed);
+        Next::Call {
+            after: left.map_or(after, |left| after.min(left)),
+            requested: self.poll_request_waits(),
+        }
     }
 
     fn answered(&mut self, task: &Task) -> Next {

@@ -231,13 +231,13 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Whether a host is this machine: a loopback address, `localhost` or a name under it.
+/// Whether a host is this machine: a loopback address or `localhost`. A name under that may lead anywhere.
 #[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     match address.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => host == "localhost",
     }
 }
 
@@ -276,8 +276,7 @@ fn check_placeholders(template: &str, sample: &Url) -> Result<(), EndpointProble
     }
     let labels = host.trim_end_matches('.').rsplit('.');
     let fixed = labels.take_while(|label| !label.contains(SAMPLE)).count();
-    let is_one_region = !template.contains(PLACEHOLDER);
-    if is_one_region || fixed >= 2 || (fixed == 1 && is_loopback_host(host)) {
+    if !template.contains(PLACEHOLDER) || fixed >= 2 {
         Ok(())
     } else {
         Err(EndpointProblem::PlaceholderInDomain)
@@ -398,10 +397,6 @@ mod tests {
             ("http://127.9.9.9", "http://127.9.9.9/tasks/T-1"),
             ("http://[::1]:8080/p", "http://[::1]:8080/p/tasks/T-1"),
             ("http://localhost:1", "http://localhost:1/tasks/T-1"),
-            (
-                "http://{region}.localhost:1",
-                "http://cn-hangzhou.localhost:1/tasks/T-1",
-            ),
         ] {
             assert_eq!(task_url(template), url, "{template}");
         }
@@ -453,6 +448,8 @@ mod tests {
             ("http://128.0.0.1", Insecure),
             ("http://0.0.0.0", Insecure),
             ("http://[::2]", Insecure),
+            ("http://a.localhost", Insecure),
+            ("https://{region}.localhost", PlaceholderInDomain),
             ("http://localhost.a.com", Insecure),
             ("http://notlocalhost", Insecure),
             ("http://127.0.0.1.a.com", Insecure),
@@ -573,7 +570,7 @@ mod tests {
             for (template, before, after) in [
                 ("https://cs.{region}.aliyuncs.com/p", "cs.", ".aliyuncs.com"),
                 ("https://x{region}y.1.a1:8443/p", "x", "y.1.a1"),
-                ("https://{region}.localhost/p", "", ".localhost"),
+                ("https://{region}.a.b/p", "", ".a.b"),
             ] {
                 let endpoints = Endpoints::new(template, &[], false).unwrap();
                 if let Ok(url) = endpoints.task_url(&region, &id) {

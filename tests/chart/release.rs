@@ -259,7 +259,7 @@ fn an_upgrade_updates_the_crd_and_an_uninstall_keeps_objects() {
 
     // A shard can be installed as well.
     let shard = json!({
-        "selector": "team=web", "crds": { "install": false }, "rbac": { "aggregate": false },
+        "selector": "team=web", "crds": { "install": false }, "rbac": { "aggregateToView": false },
     });
     cluster.helm(&["install", "web", CHART], &shard).unwrap();
 }
@@ -308,7 +308,8 @@ fn releases_of_the_same_name_work_in_two_namespaces() {
 fn viewers_and_editors_have_the_usual_permissions() {
     let cluster = Cluster::start();
     cluster.create_namespace(NAMESPACE);
-    let objects = render(&json!({})).unwrap();
+    let may_edit = json!({ "rbac": { "aggregateToEdit": true } });
+    let objects = render(&may_edit).unwrap();
     let crd = find(&objects, "CustomResourceDefinition", CRD).clone();
     cluster.kubectl_with(&["create"], &[crd]).unwrap();
     cluster.until_established();

@@ -7,8 +7,9 @@ use crate::settings;
 
 #[test]
 fn named_namespaces_get_roles_and_there_is_no_cluster_role() {
-    let objects =
-        rendered(&json!({ "namespaces": ["team-a", "team-b"], "rbac": { "aggregate": false } }));
+    let objects = rendered(
+        &json!({ "namespaces": ["team-a", "team-b"], "rbac": { "aggregateToView": false } }),
+    );
     assert!(
         !kinds(&objects)
             .iter()
@@ -68,7 +69,8 @@ fn each_release_has_its_own_lease() {
 
 #[test]
 fn users_get_permissions_by_the_roles_view_and_edit() {
-    let objects = rendered(&json!({}));
+    let may_edit = json!({ "rbac": { "aggregateToEdit": true } });
+    let objects = rendered(&may_edit);
     for (role, verbs) in [
         ("view", json!(["get", "list", "watch"])),
         (
@@ -85,6 +87,36 @@ fn users_get_permissions_by_the_roles_view_and_edit() {
         assert_eq!(object["metadata"]["labels"][&label], "true");
         assert_eq!(object["rules"][0]["verbs"], verbs);
     }
+}
+
+/// Who may make objects reads any task of the account.
+#[test]
+fn nobody_may_make_objects_unless_the_operator_says_so() {
+    let users = |values: &Value| {
+        let kinds = kinds(&rendered(values));
+        let mut roles = kinds
+            .into_iter()
+            .filter(|kind| kind.starts_with("ClusterRole "));
+        let names = ["view", "edit"].map(|role| format!("{NAMESPACE}-{RELEASE}-{role}"));
+        let all: Vec<String> = roles.by_ref().collect();
+        names.map(|name| all.iter().any(|role| role.ends_with(&name)))
+    };
+    assert_eq!(users(&json!({})), [true, false]);
+    let rbac = |view: bool, edit: bool| json!({ "rbac": { "aggregateToView": view, "aggregateToEdit": edit } });
+    assert_eq!(users(&rbac(false, true)), [false, true]);
+    assert_eq!(users(&rbac(false, false)), [false, false]);
+}
+
+#[test]
+fn the_controller_may_delete_only_where_it_is_told_to() {
+    let verbs = |values: &Value| {
+        let objects = rendered(values);
+        let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
+        role["rules"][0]["verbs"].clone()
+    };
+    assert_eq!(verbs(&json!({})), json!(["get", "list", "watch", "delete"]));
+    let never = json!({ "rbac": { "delete": false } });
+    assert_eq!(verbs(&never), json!(["get", "list", "watch"]));
 }
 
 /// The role for benchmarks is written by hand, so that they don't need Helm.

@@ -39,7 +39,6 @@ fn the_default_is_two_replicas_and_nothing_optional() {
         kinds(&objects),
         [
             "ClusterRole scaleout-system-scaleouttask-controller",
-            "ClusterRole scaleout-system-scaleouttask-controller-edit",
             "ClusterRole scaleout-system-scaleouttask-controller-view",
             "ClusterRoleBinding scaleout-system-scaleouttask-controller",
             "CustomResourceDefinition scaleouttasks.scaleout.dev",
@@ -111,6 +110,10 @@ fn each_value_sets_its_flag() {
         (
             json!({ "credentials": { "none": true } }),
             "--credentials=none",
+        ),
+        (
+            json!({ "credentials": { "existingSecret": "keys" } }),
+            "--credentials-directory=/var/run/secrets/scaleouttask-controller/credentials",
         ),
         (json!({ "namespaces": ["a", "b"] }), "--namespace=b"),
         (
@@ -247,7 +250,7 @@ fn in_floats(value: &Value) -> Value {
 fn objects_that_others_manage_can_be_left_out() {
     let values = json!({
         "serviceAccount": { "create": false, "name": "theirs" },
-        "rbac": { "create": false, "aggregate": false },
+        "rbac": { "create": false, "aggregateToView": false },
         "podDisruptionBudget": { "enabled": false },
         "service": { "enabled": false },
         "crds": { "install": false },
@@ -332,8 +335,11 @@ fn names_that_look_like_numbers_stay_strings() {
     let spec = &find(&objects, "Deployment", "true-a1")["spec"]["template"]["spec"];
     assert_eq!(spec["serviceAccountName"], "1");
     assert_eq!(spec["priorityClassName"], "7");
-    let key = &spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"];
-    assert_eq!(key["name"], "456");
+    let mut volumes = spec["volumes"].as_array().unwrap().iter();
+    let key = volumes
+        .find(|volume| volume["name"] == "credentials")
+        .unwrap();
+    assert_eq!(key["projected"]["sources"][0]["secret"]["name"], "456");
 }
 
 #[test]

@@ -214,6 +214,49 @@ async fn an_address_in_use_exits_with_1_and_is_reported() {
     assert!(error.contains(&address), "{error}");
 }
 
+/// Whether the server has closed it. Blocks for a moment.
+fn is_closed(mut stream: &std::net::TcpStream) -> bool {
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    let read = std::io::Read::read(&mut stream, &mut [0; 64]);
+    match read.map_err(|error| error.kind()) {
+        Ok(read) => read == 0,
+        Err(error) => !matches!(
+            error,
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+        ),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_at_the_admin_port_are_bounded_and_health_is_answered() {
+    let mut world = World::new("slow-heads").await;
+    world.start();
+    eventually("ready", || async { world.admin("/readyz").await.0 == 200 }).await;
+    let connect = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", world.admin_port())).unwrap();
+        let _ =
+            std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-A: ");
+        stream
+    };
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.extend((0..40).map(|_| connect()));
+        let began = Instant::now();
+        assert_eq!(world.admin("/livez").await.0, 200);
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+    let open = || streams.iter().filter(|stream| !is_closed(stream)).count();
+    eventually("64 at most", || async { open() <= 64 }).await;
+    eventually("none", || async { open() == 0 }).await;
+    assert_eq!(world.admin("/readyz").await.0, 200);
+}
+
 #[test]
 fn the_committed_crd_is_the_one_the_program_prints() {
     let output = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"))

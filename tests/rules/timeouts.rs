@@ -59,6 +59,20 @@ fn an_error_of_the_last_call_times_out() {
 }
 
 #[test]
+fn an_answer_that_our_clock_is_off_times_nothing_out() {
+    let mut story = with_timeout("1m");
+    story.called(1, answer("running"));
+    let verdict = story.called(90_000, poll_error(Reason::ClockSkewed));
+    assert_eq!(story.shows(), "False Stalled ClockSkewed");
+    assert_eq!(story.finished_at(), None);
+    // A deadline that the clock can't tell puts no call forward.
+    assert!(next_call(&verdict).0 >= Duration::from_mins(4));
+    // With the first answer that takes our time, it counts again.
+    story.called(90_300, answer("running"));
+    assert_eq!(story.shows(), "False Stalled TimedOut");
+}
+
+#[test]
 fn a_call_begun_before_the_deadline_is_not_the_last() {
     for (result, shows) in [
         (answer("running"), "False Reconciling TaskRunning"),

@@ -23,7 +23,7 @@
 {{- if .Values.serviceAccount.create }}
 {{- default (include "scaleouttask-controller.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
-{{- default "default" .Values.serviceAccount.name }}
+{{- required "serviceAccount.create is false: name the one to use in serviceAccount.name" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
@@ -71,7 +71,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "scaleouttask-controller.rules" -}}
 - apiGroups: [scaleout.dev]
   resources: [scaleouttasks]
-  verbs: [get, list, watch, delete]
+  verbs: {{ .Values.rbac.delete | ternary "[get, list, watch, delete]" "[get, list, watch]" }}
 - apiGroups: [scaleout.dev]
   resources: [scaleouttasks/status]
   verbs: [patch]
