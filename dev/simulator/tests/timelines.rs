@@ -216,6 +216,7 @@ fn the_demonstration_is_a_script() {
     let expected = [
         "T-succeeds",
         "T-fails",
+        "T-fails-by-events",
         "T-one-instance-fails",
         "T-steps",
         "T-troubled",
