@@ -176,6 +176,18 @@ pub struct RunArgs {
     #[arg(long, env = "SCALEOUTTASK_ALLOWED_CLUSTER_ID", value_delimiter = ',', value_parser = cluster_id)]
     allowed_cluster_id: Vec<String>,
 
+    /// Ask in this region only; may be repeated [default: all]
+    #[arg(long, env = "SCALEOUTTASK_ALLOWED_REGION", value_delimiter = ',', value_parser = region)]
+    allowed_region: Vec<String>,
+
+    /// File of rules that say which namespace may ask what [default: all may ask all]
+    #[arg(long, env = "SCALEOUTTASK_ACCESS_FILE", value_name = "FILE")]
+    access_file: Option<PathBuf>,
+
+    /// How often to poll an object at most, whatever its spec says, from 1s to 1h
+    #[arg(long, env = "SCALEOUTTASK_MIN_POLL_INTERVAL", value_parser = poll_interval, default_value = "1s")]
+    min_poll_interval: Duration,
+
     /// Use spec.credentialsSecretRef; needs permission to get those Secrets
     #[arg(
         long,
@@ -251,6 +263,9 @@ impl RunArgs {
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
                 secret_credentials: self.secret_credentials,
+                allowed_regions: self.allowed_region.into_iter().collect(),
+                min_poll_interval: self.min_poll_interval,
+                access: None,
             },
             endpoints,
             limits: CallLimits {
@@ -266,6 +281,7 @@ impl RunArgs {
             request_timeout: self.request_timeout,
             credentials: self.credentials,
             credentials_directory: self.credentials_directory,
+            access_file: self.access_file,
             allow_insecure: self.allow_insecure_endpoint,
             scope: Scope {
                 namespaces,
@@ -331,13 +347,19 @@ fn endpoint_problem(error: &EndpointError) -> String {
 }
 
 /// An error that looks like clap's own errors about `run`.
-fn usage_error(message: &str) -> clap::Error {
+#[must_use]
+pub fn usage_error(message: &str) -> clap::Error {
     let mut program = Cli::command();
     program.build();
     match program.find_subcommand_mut("run") {
         Some(run) => run.error(ErrorKind::ValueValidation, message),
         None => program.error(ErrorKind::ValueValidation, message),
     }
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let region: Region = text.trim().parse().map_err(|error| format!("{error}"))?;
+    Ok(region.to_string())
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -428,7 +450,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 22] = [
+        let rows: [(&[&str], &str); 24] = [
             (&["--network", "intranet"], "--network"),
             (
                 &["--network", "vpc", "--endpoint", "https://a.b.com"],
@@ -441,6 +463,8 @@ mod tests {
             (&["--namespace", "../secrets"], "--namespace"),
             (&["--allowed-cluster-id", ""], "--allowed-cluster-id"),
             (&["--region", "CN"], "--region"),
+            (&["--allowed-region", "a.b"], "--allowed-region"),
+            (&["--min-poll-interval", "2h"], "--min-poll-interval"),
             (&["--endpoint", "ftp://cs.aliyuncs.com"], "--endpoint"),
             (&["--endpoint", "http://cs.aliyuncs.com"], "--endpoint"),
             (&["--endpoint-for", "cn-beijing"], "--endpoint-for"),

@@ -4,6 +4,7 @@
 //! [`controller`] watches, calls and writes; [`task_api`] speaks to the cloud; [`api`] is the custom
 //! resource.
 
+pub mod access_file;
 pub mod admin;
 pub mod api;
 pub mod check;

@@ -13,9 +13,10 @@ use tokio::{
 };
 
 use crate::{
+    access_file::{self, AccessFileError},
     api,
     check::check,
-    cli::{CheckArgs, Command, RunArgs},
+    cli::{CheckArgs, Command, RunArgs, usage_error},
     controller, logging,
 };
 
@@ -53,9 +54,17 @@ fn ask(args: &CheckArgs) -> Result<(), Failure> {
 fn run_controller(args: RunArgs) -> Result<(), Failure> {
     // A process-wide number that differs at each start; scatter needs no better randomness.
     let seed = RandomState::new().hash_one("seed");
-    let settings = args
+    let mut settings = args
         .into_settings(seed)
         .unwrap_or_else(|error| error.exit());
+    if let Some(path) = &settings.access_file {
+        let rules = access_file::read(path).map_err(|error| match error {
+            // Wrong usage, as a wrong flag is.
+            AccessFileError::Malformed { .. } => usage_error(&error.to_string()).exit(),
+            AccessFileError::Unreadable { .. } => error,
+        })?;
+        settings.scheduler.policy.access = Some(rules);
+    }
     logging::init(settings.log_format, settings.log_filter.clone());
     let runtime = runtime()?;
     // A task of its own: what wakes the outermost future goes through the kernel.

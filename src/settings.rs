@@ -18,6 +18,8 @@ pub struct Settings {
     pub credentials: CredentialsMode,
     /// A directory with an access key in files, which goes before all other sources.
     pub credentials_directory: Option<PathBuf>,
+    /// A file of rules that say which namespace may ask what.
+    pub access_file: Option<PathBuf>,
     /// Whether credentials may be fetched by plain http.
     pub allow_insecure: bool,
     /// Which objects are this controller's.

@@ -10,7 +10,7 @@ use crate::{
     metrics::Metrics,
     rules::{ObjectKey, PollError, PollResult, Reason},
     scheduler::{Call, Input, ObjectId},
-    task_api::{TaskApi, endpoint::Region},
+    task_api::{Query, TaskApi, endpoint::Region},
 };
 
 /// What calls are made with.
@@ -62,17 +62,21 @@ impl Poller {
             detail: Some(format!("spec.region: {error}")),
             ..PollError::new(Reason::RequestRejected)
         })?;
+        let query = Query {
+            region: &region,
+            task_id: &call.task_id,
+            only_cluster: call.only_cluster.as_deref(),
+        };
         let Some(secret) = &call.secret else {
-            return self.task_api.describe(&region, &call.task_id, None).await;
+            return self.task_api.describe(query, None).await;
         };
         let own = self.secrets.get(secret).await?.credentials;
-        let task_id = &call.task_id;
-        let result = self.task_api.describe(&region, task_id, Some(&own)).await;
+        let result = self.task_api.describe(query, Some(&own)).await;
         let is_refused = matches!(&result, Err(error)
             if error.reason == Reason::CredentialsInvalid);
         if is_refused && let Some(newer) = self.secrets.refused(secret, &own).await {
             // Rotated since it was read: that is no error.
-            return self.task_api.describe(&region, task_id, Some(&newer)).await;
+            return self.task_api.describe(query, Some(&newer)).await;
         }
         result
     }

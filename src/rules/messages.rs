@@ -1,6 +1,6 @@
 //! What people read: one sentence for each summary, with the mend where there is one.
 
-use super::{Abnormal, PollError, Ready, Reason, Service, Summary};
+use super::{Abnormal, Denial, PollError, Ready, Reason, Service, Summary};
 
 pub fn pending() -> Summary {
     Summary {
@@ -27,6 +27,28 @@ pub fn region_missing() -> Summary {
          controller with --region, or create the object again with spec.region"
             .to_owned(),
     )
+}
+
+pub fn not_allowed(denial: Denial) -> Summary {
+    let message = match denial {
+        Denial::Namespace => {
+            "The operator's access rules have none for this namespace: ask the operator for one"
+        }
+        Denial::Region => {
+            "The operator doesn't allow this region here: create the object again with a spec.region that \
+             is allowed"
+        }
+        Denial::ControllerCredentials => {
+            "The operator doesn't allow the controller's credentials here: set spec.credentialsSecretRef"
+        }
+        Denial::SecretCredentials => {
+            "The operator doesn't allow credentials of Secrets here: remove spec.credentialsSecretRef"
+        }
+        Denial::Cluster => {
+            "The operator allows tasks of some clusters only here: set spec.clusterId to one of them"
+        }
+    };
+    stall(Reason::NotAllowed, message.to_owned())
 }
 
 pub fn secret_credentials_off() -> Summary {

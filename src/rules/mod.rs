@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. [`observe`] decides; the
 //! [scheduler](crate::scheduler) says when.
 
+mod access;
 mod backoff;
 mod conditions;
 mod duration;
@@ -22,6 +23,7 @@ mod task_status;
 mod text;
 mod time;
 
+pub use access::{AccessRule, AccessRules, CredentialsOf, Denial};
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
 pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
 pub use duration::{DurationError, parse_duration};

@@ -1,12 +1,12 @@
 //! One `ScaleOutTask` as it is kept: what a decision needs and no more.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, first_chars, parse_duration,
-    time::floor_to_second,
+    AccessRules, ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, first_chars,
+    parse_duration, time::floor_to_second,
 };
 
 /// How many characters of a poll request are compared and echoed.
@@ -47,6 +47,12 @@ pub struct Policy {
     pub allowed_cluster_ids: Vec<String>,
     /// Whether `credentialsSecretRef` is honoured.
     pub secret_credentials: bool,
+    /// The regions that may be asked; empty for all.
+    pub allowed_regions: BTreeSet<String>,
+    /// How often an object may be asked about at most, where no access rule says.
+    pub min_poll_interval: Duration,
+    /// What each namespace may ask; none where all may ask all.
+    pub access: Option<AccessRules>,
 }
 
 impl Default for Policy {
@@ -56,6 +62,9 @@ impl Default for Policy {
             poll_interval: Duration::from_secs(15),
             allowed_cluster_ids: Vec::new(),
             secret_credentials: false,
+            allowed_regions: BTreeSet::new(),
+            min_poll_interval: Duration::from_secs(1),
+            access: None,
         }
     }
 }
@@ -142,7 +151,8 @@ impl Object {
     /// How often to ask.
     #[must_use]
     pub fn poll_interval(&self, policy: &Policy) -> Duration {
-        self.spec.poll_interval.unwrap_or(policy.poll_interval)
+        let wanted = self.spec.poll_interval.unwrap_or(policy.poll_interval);
+        wanted.max(policy.min_poll_interval(&self.key.namespace))
     }
 
     /// Where to ask; none where nothing says.

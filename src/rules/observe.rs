@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Abnormal, EventNote, Object, ObjectStatus, Policy, PollError, PollResult, Ready, Reason,
-    Summary, Task, TaskChange,
+    Abnormal, Denial, EventNote, Object, ObjectStatus, Policy, PollError, PollResult, Ready,
+    Reason, Summary, Task, TaskChange,
     backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
     messages,
     task_status::{is_final, task_status},
@@ -163,6 +163,8 @@ pub fn observe(case: &Case<'_>) -> Verdict {
     };
     let next = if object.deleting {
         Some(Next::Rest)
+    } else if let Some(denial) = case.policy.denial(object) {
+        Some(decision.not_allowed(denial))
     } else if object.is_finished() {
         Some(decision.finished())
     } else {
@@ -220,6 +222,21 @@ impl<'a> Decision<'a> {
                 Some(self.polled(result, last))
             }
         }
+    }
+
+    /// The operator's rules don't let the object ask: nothing of the task is shown, no answer counts, and no
+    /// call is made. It holds for what has ended too.
+    fn not_allowed(&mut self, denial: Denial) -> Next {
+        self.echo();
+        self.memory = Memory::default();
+        self.status.set_task(&ScaleOutTaskStatus::default());
+        self.task = TaskChange::Clear;
+        if self.object.is_suspended() {
+            self.show(&messages::suspended(Ready::Unknown));
+        } else {
+            self.show(&messages::not_allowed(denial));
+        }
+        Next::Rest
     }
 
     /// What follows where no call may be made; none where one may. The answer to a call that was

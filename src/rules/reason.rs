@@ -21,6 +21,8 @@ pub enum Reason {
     TaskCanceled,
     /// Nothing says which region to ask.
     RegionMissing,
+    /// The operator's rules don't let the object ask.
+    NotAllowed,
     /// The user asked not to poll.
     Suspended,
     /// No answer, or the API's own trouble.
@@ -56,7 +58,7 @@ pub enum Severity {
 
 impl Reason {
     /// All reasons, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Pending,
         Self::TaskRunning,
         Self::TaskPaused,
@@ -66,6 +68,7 @@ impl Reason {
         Self::TaskFailed,
         Self::TaskCanceled,
         Self::RegionMissing,
+        Self::NotAllowed,
         Self::Suspended,
         Self::TaskApiUnavailable,
         Self::Throttled,
@@ -92,6 +95,7 @@ impl Reason {
             Self::TaskFailed => "TaskFailed",
             Self::TaskCanceled => "TaskCanceled",
             Self::RegionMissing => "RegionMissing",
+            Self::NotAllowed => "NotAllowed",
             Self::Suspended => "Suspended",
             Self::TaskApiUnavailable => "TaskApiUnavailable",
             Self::Throttled => "Throttled",

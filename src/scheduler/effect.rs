@@ -47,6 +47,8 @@ pub struct Call {
     pub task_id: Box<str>,
     /// The Secret whose credentials to use; none for the controller's own.
     pub secret: Option<ObjectKey>,
+    /// The only cluster whose task counts; any other's is none. None for any.
+    pub only_cluster: Option<Box<str>>,
     /// The poll request that it acts on.
     pub poll_request: Option<Box<str>>,
     /// How late it starts.

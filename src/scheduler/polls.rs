@@ -278,6 +278,7 @@ impl Scheduler {
                 region: region.unwrap_or_default().into(),
                 task_id: object.spec.task_id.clone(),
                 secret,
+                only_cluster: self.config.policy.only_cluster(object).map(Into::into),
                 poll_request: object.pending_poll_request().map(Into::into),
                 lag: now.monotonic.saturating_sub(due),
                 is_requested,

@@ -19,7 +19,7 @@ use super::{
     sign::{self, nonce, sign},
     waits::Waits,
 };
-use crate::rules::{PollError, PollResult, Reason, Service};
+use crate::rules::{PollError, PollResult, Reason, Service, Task};
 
 const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
@@ -35,6 +35,18 @@ pub struct ClientOptions {
     pub request_timeout: Duration,
     /// The credentials that sign calls. Without them, calls are unsigned.
     pub credentials: Option<SharedCredentials>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// Where.
+    pub region: &'a Region,
+    /// Which task.
+    pub task_id: &'a str,
+    /// The only cluster whose task counts: any other's is told exactly as one that doesn't exist. None for
+    /// any.
+    pub only_cluster: Option<&'a str>,
 }
 
 /// A client of the task API. Cheap to clone; clones share connections.
@@ -73,45 +85,45 @@ impl TaskApi {
     }
 
     /// Fetches one task. The call is signed with `own` credentials if given, else with the shared ones.
-    pub async fn describe(
-        &self,
-        region: &Region,
-        task_id: &str,
-        own: Option<&Credentials>,
-    ) -> PollResult {
+    pub async fn describe(&self, query: Query<'_>, own: Option<&Credentials>) -> PollResult {
         let url = self
             .endpoints
-            .task_url(region, task_id)
+            .task_url(query.region, query.task_id)
             .map_err(|error| explained(Reason::RequestRejected, error.to_string()))?;
         if let Some(own) = own {
-            return self.ask(url, task_id, Some(own)).await;
+            return self.ask(url, query, Some(own)).await;
         }
         let Some(shared) = &self.credentials else {
-            return self.ask(url, task_id, None).await;
+            return self.ask(url, query, None).await;
         };
         let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
-        let result = self.ask(url.clone(), task_id, Some(&credentials)).await;
+        let result = self.ask(url.clone(), query, Some(&credentials)).await;
         let is_refused = matches!(&result, Err(error)
             if error.reason == Reason::CredentialsInvalid);
         if is_refused && let Some(newer) = shared.refused(&credentials).await {
             // Rotated since it was read: that is no error.
-            return self.ask(url, task_id, Some(&newer)).await;
+            return self.ask(url, query, Some(&newer)).await;
         }
         result
     }
 
     /// One call, signed with these credentials.
-    async fn ask(&self, url: Url, task_id: &str, credentials: Option<&Credentials>) -> PollResult {
+    async fn ask(
+        &self,
+        url: Url,
+        query: Query<'_>,
+        credentials: Option<&Credentials>,
+    ) -> PollResult {
         let mut request = Request::new(Method::GET, url);
         let accept = HeaderValue::from_static("application/json");
         request.headers_mut().insert(ACCEPT, accept);
         if let Some(credentials) = credentials {
             sign_request(&mut request, credentials)?;
         }
-        self.send(request, task_id).await
+        self.send(request, query).await
     }
 
-    async fn send(&self, request: Request, task_id: &str) -> PollResult {
+    async fn send(&self, request: Request, query: Query<'_>) -> PollResult {
         let http = if is_loopback(request.url()) {
             &self.direct
         } else {
@@ -127,13 +139,25 @@ impl TaskApi {
         }
         let request_id = request_id(response.headers());
         let body = read(response, BODY_MAX).await?;
-        parse_task(&body, task_id).map_err(|error| {
-            debug!(%error, "invalid response of the task API");
-            PollError {
-                request_id,
-                ..PollError::new(Reason::InvalidResponse)
+        let error = |reason| PollError {
+            request_id,
+            ..PollError::new(reason)
+        };
+        match parse_task(&body, query.task_id) {
+            Ok(task) if query.counts(&task) => Ok(task),
+            Ok(_) => Err(error(Reason::TaskNotFound)),
+            Err(problem) => {
+                debug!(error = %problem, "invalid response of the task API");
+                Err(error(Reason::InvalidResponse))
             }
-        })
+        }
+    }
+}
+
+impl Query<'_> {
+    fn counts(&self, task: &Task) -> bool {
+        let only = self.only_cluster;
+        only.is_none_or(|only| task.cluster_id.as_deref() == Some(only))
     }
 }
 

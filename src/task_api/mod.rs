@@ -17,4 +17,4 @@ mod waits;
 mod xml;
 
 pub use body::{BodyError, parse_task};
-pub use client::{ClientOptions, TaskApi, no_credentials};
+pub use client::{ClientOptions, Query, TaskApi, no_credentials};

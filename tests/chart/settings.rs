@@ -46,6 +46,8 @@ pub fn everything() -> Value {
         "region": "cn-hangzhou",
         "endpointFor": { "cn-beijing": "https://cs.example.com/proxy" },
         "allowedClusterIds": ["c1", "c2"],
+        "allowedRegions": ["cn-hangzhou"],
+        "access": { "rules": [{ "namespaces": ["*"], "clusterIds": ["c1"] }] },
         "secretCredentials": { "enabled": true, "namespaces": ["team-a"] },
         "serviceAccount": { "annotations": { "example.com/owner": "platform" } },
         "log": { "filter": "debug" },

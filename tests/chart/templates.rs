@@ -131,6 +131,15 @@ fn each_value_sets_its_flag() {
         ),
         (json!({ "concurrency": 1_000_000 }), "--concurrency=1000000"),
         (json!({ "maxCalls": 7 }), "--max-calls=7"),
+        (json!({ "minPollInterval": "5s" }), "--min-poll-interval=5s"),
+        (
+            json!({ "allowedRegions": ["cn-a", "cn-b"] }),
+            "--allowed-region=cn-b",
+        ),
+        (
+            json!({ "access": { "rules": [] } }),
+            "--access-file=/etc/scaleouttask-controller/access.yaml",
+        ),
         (json!({ "network": "vpc" }), "--network=vpc"),
         (json!({ "requestTimeout": "3s" }), "--request-timeout=3s"),
         (
@@ -258,6 +267,33 @@ fn objects_that_others_manage_can_be_left_out() {
     let objects = rendered(&values);
     assert_eq!(kinds(&objects), ["Deployment scaleouttask-controller"]);
     assert_eq!(pod(&objects)["spec"]["serviceAccountName"], "theirs");
+}
+
+/// The program reads what the chart writes, and other rules roll the pods.
+#[test]
+fn access_rules_reach_the_program_and_a_change_rolls_the_pods() {
+    let values = |cluster: &str| {
+        json!({ "access": { "rules": [{
+            "namespaces": ["team-a", "team-a-*"], "clusterIds": [cluster], "regions": ["cn-hangzhou"],
+            "credentials": ["controller"], "minPollInterval": "15s",
+        }] } })
+    };
+    let checksum =
+        |objects: &[Value]| pod(objects)["metadata"]["annotations"]["checksum/access"].clone();
+    let (one, two) = (rendered(&values("c1")), rendered(&values("c2")));
+    assert!(checksum(&one).is_string());
+    assert_ne!(checksum(&one), checksum(&two));
+    assert!(checksum(&rendered(&json!({}))).is_null());
+    let map = find(&one, "ConfigMap", &format!("{RELEASE}-access"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), map["data"]["access.yaml"].as_str().unwrap()).unwrap();
+    let rules = scaleouttask_controller::access_file::read(file.path()).unwrap();
+    let rule = rules.rule("team-a-x").unwrap();
+    assert!(rule.cluster_ids.as_ref().unwrap().contains("c1"));
+    assert!(rules.rule("other").is_none());
+    let mounts = container(&one)["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "access");
+    assert_eq!(mount.unwrap()["mountPath"], "/etc/scaleouttask-controller");
 }
 
 #[test]

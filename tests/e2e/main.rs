@@ -1,6 +1,7 @@
 //! The controller as a separate process, with a real etcd and kube-apiserver and a simulated task API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod access;
 mod bad_responses;
 mod connections;
 mod credentials;

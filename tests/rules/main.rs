@@ -2,6 +2,7 @@
 //! next poll, and what never happens in any history.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod access;
 mod clusters;
 mod conditions;
 mod endings;

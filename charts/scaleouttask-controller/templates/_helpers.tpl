@@ -147,6 +147,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $args = append $args (printf "--concurrency=%d" (int64 .concurrency)) }}
 {{- $args = append $args (printf "--max-calls=%d" (int64 .maxCalls)) }}
 {{- $args = append $args (printf "--request-timeout=%s" .requestTimeout) }}
+{{- $args = append $args (printf "--min-poll-interval=%s" .minPollInterval) }}
+{{- range .allowedRegions }}{{ $args = append $args (printf "--allowed-region=%s" .) }}{{ end }}
+{{- if not (kindIs "invalid" .access.rules) }}
+{{- $args = append $args "--access-file=/etc/scaleouttask-controller/access.yaml" }}
+{{- end }}
 {{- range .allowedClusterIds }}{{ $args = append $args (printf "--allowed-cluster-id=%s" .) }}{{ end }}
 {{- if .secretCredentials.enabled }}{{ $args = append $args "--secret-credentials" }}{{ end }}
 {{- $args = append $args "--leader-elect" }}
