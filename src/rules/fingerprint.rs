@@ -1,7 +1,7 @@
 //! Whether two statuses say the same of a task, without keeping either.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     sync::LazyLock,
 };
 
@@ -27,6 +27,20 @@ impl Fingerprint {
         let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
         status.hash_task(&mut hasher);
         Self(hasher.finish128().as_u128())
+    }
+}
+
+/// 64 bits that stand for a cluster's ID. Comparable within one process only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterMark(u64);
+
+impl ClusterMark {
+    /// Of that cluster.
+    #[must_use]
+    pub fn of(cluster_id: &str) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
+        hasher.write(cluster_id.as_bytes());
+        Self(hasher.finish128().h1)
     }
 }
 

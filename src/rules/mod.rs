@@ -28,7 +28,7 @@ pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
 pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
 pub use duration::{DurationError, parse_duration};
 pub use event_note::EventNote;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{ClusterMark, Fingerprint};
 pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe};

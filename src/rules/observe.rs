@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Abnormal, Denial, EventNote, Object, ObjectStatus, Policy, PollError, PollResult, Ready,
-    Reason, Summary, Task, TaskChange,
+    Abnormal, ClusterMark, Denial, EventNote, Object, ObjectStatus, Policy, PollError, PollResult,
+    Ready, Reason, Summary, Task, TaskChange,
     backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
     messages,
     task_status::{is_final, task_status},
@@ -165,6 +165,8 @@ pub fn observe(case: &Case<'_>) -> Verdict {
         Some(Next::Rest)
     } else if let Some(denial) = case.policy.denial(object) {
         Some(decision.not_allowed(denial))
+    } else if decision.shows_foreign_task() && decision.own_task().is_none() {
+        Some(decision.narrowed())
     } else if object.is_finished() {
         Some(decision.finished())
     } else {
@@ -237,6 +239,29 @@ impl<'a> Decision<'a> {
             self.show(&messages::not_allowed(denial));
         }
         Next::Rest
+    }
+
+    /// Whether what is shown is of a cluster that is no longer expected or allowed.
+    fn shows_foreign_task(&self) -> bool {
+        let status = &self.object.status;
+        let is = |id: &str| status.cluster == Some(ClusterMark::of(id));
+        let expected = self.object.spec.cluster_id();
+        let allowed = &self.case.policy.allowed_cluster_ids;
+        status.was_read()
+            && (expected.is_some_and(|id| !is(id))
+                || !allowed.is_empty() && !allowed.iter().any(|id| is(id)))
+    }
+
+    /// The spec or the operator's rules became narrower: what is shown goes, as if the last answer had come
+    /// now.
+    fn narrowed(&mut self) -> Next {
+        self.echo();
+        if self.object.is_suspended() || self.blocked().is_some() {
+            self.status.set_task(&ScaleOutTaskStatus::default());
+            self.task = TaskChange::Clear;
+            return self.decide_without_call().unwrap_or(Next::Rest);
+        }
+        self.mismatched()
     }
 
     /// What follows where no call may be made; none where one may. The answer to a call that was

@@ -6,7 +6,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Conditions, Fingerprint, TaskState};
+use super::{ClusterMark, Conditions, Fingerprint, TaskState};
 use crate::api::ScaleOutTaskStatus;
 
 /// What is kept of a status: what something is decided on.
@@ -24,6 +24,8 @@ pub struct ObjectStatus {
     pub state: TaskState,
     /// Stands for all that is shown of the task.
     pub task: Fingerprint,
+    /// Stands for the task's cluster, where one is shown.
+    pub cluster: Option<ClusterMark>,
 }
 
 impl Default for ObjectStatus {
@@ -38,6 +40,7 @@ impl From<ScaleOutTaskStatus> for ObjectStatus {
             observed_generation: status.observed_generation,
             state: state_of(&status),
             task: Fingerprint::of(&status),
+            cluster: cluster_of(&status),
             conditions: status.conditions.into(),
             finished_at: status.finished_at.map(|time| time.0),
             last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
@@ -50,6 +53,7 @@ impl ObjectStatus {
     pub(super) fn set_task(&mut self, task: &ScaleOutTaskStatus) {
         self.state = state_of(task);
         self.task = Fingerprint::of(task);
+        self.cluster = cluster_of(task);
     }
 
     /// Whether the task was ever read, and is shown.
@@ -57,6 +61,10 @@ impl ObjectStatus {
     pub fn was_read(&self) -> bool {
         self.state != TaskState::Pending
     }
+}
+
+fn cluster_of(status: &ScaleOutTaskStatus) -> Option<ClusterMark> {
+    status.cluster_id.as_deref().map(ClusterMark::of)
 }
 
 fn state_of(status: &ScaleOutTaskStatus) -> TaskState {

@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::document::{path, read};
 
 /// The pages whose links are followed; all decisions are, too.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "docs/architecture.md",
     "docs/reference.md",
 ];

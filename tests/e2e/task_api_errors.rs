@@ -260,4 +260,15 @@ async fn only_tasks_of_allowed_clusters_are_shown() {
     let theirs = world.until_reason("theirs", "ClusterMismatch").await;
     assert_eq!(ready(&theirs), ("ClusterMismatch", "False", "Stalled"));
     assert_eq!(theirs.status.state, None);
+
+    // What was shown goes once it is no longer allowed, though its task has ended.
+    world.stop();
+    world.start_with(
+        &["--credentials", "none", "--allowed-cluster-id", "c-also"],
+        &[],
+    );
+    let ours = world.until_reason("ours", "ClusterMismatch").await;
+    assert_eq!(ours.status.state, None);
+    assert_eq!(ours.status.cluster_id, None);
+    assert_eq!(ours.status.finished_at, None);
 }

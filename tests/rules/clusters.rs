@@ -154,3 +154,101 @@ fn foreign(state: &str) -> Task {
         ..task(state)
     }
 }
+
+/// An object that shows a task of that cluster in this state.
+fn showing(cluster: &str, state: &str) -> Story {
+    let mut story = Story::plain();
+    story.called(1, describes(of_cluster(cluster, state)));
+    assert_eq!(story.status().cluster_id.as_deref(), Some(cluster));
+    story
+}
+
+fn of_cluster(cluster: &str, state: &str) -> Task {
+    Task {
+        cluster_id: Some(cluster.into()),
+        ..task(state)
+    }
+}
+
+fn check_cleared(story: &Story) {
+    let status = story.status();
+    assert_eq!(status.cluster_id, None);
+    assert_eq!(status.state, None);
+    assert_eq!(status.finished_at, None);
+}
+
+#[test]
+fn what_was_shown_goes_when_the_expected_or_allowed_cluster_becomes_another() {
+    let narrow: [fn(&mut Story); 3] = [
+        |story| story.edit(|spec| spec.cluster_id = Some("c-2".into())),
+        |story| story.policy.allowed_cluster_ids = vec!["c-2".into()],
+        |story| {
+            story.edit(|spec| spec.cluster_id = Some("c-2".into()));
+            story.request("now");
+        },
+    ];
+    for (number, narrow) in narrow.into_iter().enumerate() {
+        for state in ["running", "paused", "success", "fail", "canceled"] {
+            let mut story = showing("c-1", state);
+            narrow(&mut story);
+            story.restart();
+            let verdict = story.seen(10);
+            let name = format!("{number} {state}");
+            assert_eq!(story.shows(), "False Stalled ClusterMismatch", "{name}");
+            check_cleared(&story);
+            next_call(&verdict);
+            // The next answer decides: it is still the other cluster's, or by now the right one's.
+            let mut other = story.clone();
+            other.called(20, describes(of_cluster("c-1", state)));
+            assert_eq!(other.shows(), "False Stalled ClusterMismatch", "{name}");
+            story.called(20, describes(of_cluster("c-2", "success")));
+            assert_eq!(story.shows(), "True - TaskSucceeded", "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_was_shown_goes_on_suspended_and_troubled_objects_too() {
+    let mut suspended = showing("c-1", "running");
+    suspended.edit(|spec| {
+        spec.suspend = Some(true);
+        spec.cluster_id = Some("c-2".into());
+    });
+    assert_eq!(suspended.seen(10).next, Some(Next::Rest));
+    assert!(
+        suspended.shows().ends_with("- Suspended"),
+        "{}",
+        suspended.shows()
+    );
+    check_cleared(&suspended);
+
+    let mut troubled = showing("c-1", "running");
+    troubled.called(2, poll_error(Reason::AccessDenied));
+    troubled.edit(|spec| spec.cluster_id = Some("c-2".into()));
+    troubled.call_ends(3, 10, None, Err(poll_error(Reason::AccessDenied)));
+    assert_eq!(troubled.shows(), "False Stalled ClusterMismatch");
+    check_cleared(&troubled);
+}
+
+#[test]
+fn an_answer_of_the_right_cluster_replaces_what_was_shown_of_another() {
+    let mut story = showing("c-1", "running");
+    story.edit(|spec| spec.cluster_id = Some("c-2".into()));
+    story.called(10, describes(of_cluster("c-2", "running")));
+    assert_eq!(story.shows(), "False Reconciling TaskRunning");
+    assert_eq!(story.status().cluster_id.as_deref(), Some("c-2"));
+}
+
+#[test]
+fn what_is_shown_stays_where_the_cluster_is_still_the_right_one() {
+    for state in ["running", "success"] {
+        let mut story = showing("c-1", state);
+        let before = story.shows();
+        story.edit(|spec| spec.cluster_id = Some("c-1".into()));
+        story.policy.allowed_cluster_ids = vec!["c-0".into(), "c-1".into()];
+        story.restart();
+        story.seen(10);
+        assert_eq!(story.shows(), before);
+        assert_eq!(story.status().cluster_id.as_deref(), Some("c-1"));
+    }
+}

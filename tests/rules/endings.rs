@@ -62,7 +62,6 @@ fn a_changed_spec_costs_a_finished_object_one_write() {
         let before = story.status().clone();
         story.edit(|spec| {
             spec.suspend = Some(true);
-            spec.cluster_id = Some("c-other".into());
             spec.poll_interval = Some("1m".into());
         });
         let verdict = story.seen(10);

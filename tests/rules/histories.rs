@@ -73,12 +73,23 @@ impl Step {
         else {
             return None;
         };
-        let cluster = task.cluster_id.as_ref();
+        self.is_foreign(task.cluster_id.as_ref()).then_some(task)
+    }
+
+    pub fn is_foreign(&self, cluster: Option<&String>) -> bool {
         let expected = self.before.object.spec.cluster_id.as_ref();
         let allowed = &self.before.policy.allowed_cluster_ids;
         let unexpected = expected.is_some() && cluster != expected;
         let forbidden = !allowed.is_empty() && cluster.is_none_or(|id| !allowed.contains(id));
-        (unexpected || forbidden).then_some(task)
+        unexpected || forbidden
+    }
+
+    /// Whether what was shown before is of such a cluster, and no answer of the right one came now.
+    pub fn narrows(&self) -> bool {
+        let before = &self.before.object.status;
+        let is_right = matches!(&self.input, Occasion::Polled { result: Ok(task), .. }
+            if !self.is_foreign(task.cluster_id.as_ref()));
+        before.state.is_some() && self.is_foreign(before.cluster_id.as_ref()) && !is_right
     }
 
     pub fn poll_error(&self) -> Option<&PollError> {

@@ -256,7 +256,7 @@ fn stays_finished(step: &Step) -> Result<(), TestCaseError> {
     let Some(reason) = final_reason(before) else {
         return Ok(());
     };
-    if step.after.reason() == Some(reason) || step.handled_request().is_some() {
+    if step.after.reason() == Some(reason) || step.handled_request().is_some() || step.narrows() {
         return Ok(());
     }
     prop_assert_eq!(reason, Reason::TimedOut);
@@ -350,6 +350,7 @@ fn delays_are_limited(step: &Step) -> Result<(), TestCaseError> {
     let interval = step.after.poll_interval(&step.before.policy);
     let slowly = Duration::from_secs(270)..=Duration::from_secs(330);
     let (least, most) = match (&step.input, step.foreign_task(), step.poll_error()) {
+        _ if step.narrows() => slowly.into_inner(),
         (Occasion::Seen | Occasion::Waited, ..) => (Duration::ZERO, interval),
         (_, Some(_), _) => slowly.into_inner(),
         (_, _, Some(error)) if shown_as_stall(step, error) => slowly.into_inner(),
@@ -399,6 +400,9 @@ fn requests_are_served(step: &Step) -> Result<(), TestCaseError> {
 }
 
 fn hides_foreign_tasks(step: &Step) -> Result<(), TestCaseError> {
+    let status = &step.verdict.status;
+    let is_shown = status.state.is_some() && !step.before.object.deleting;
+    prop_assert!(!is_shown || !step.is_foreign(status.cluster_id.as_ref()));
     let Some(task) = step.foreign_task() else {
         return Ok(());
     };
@@ -450,7 +454,7 @@ fn knows_what_was_answered(step: &Step) -> Result<(), TestCaseError> {
 }
 
 fn keeps_what_is_known(step: &Step) -> Result<(), TestCaseError> {
-    if step.poll_error().is_none() {
+    if step.poll_error().is_none() || step.narrows() {
         return Ok(());
     }
     let before = &step.before.object.status;
