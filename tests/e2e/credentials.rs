@@ -7,6 +7,8 @@ use testbed::world::{World, eventually};
 
 const KEY: (&str, &str) = ("LTAI5tExample", "an-example-of-a-secret");
 const TOKEN: &str = "an-example-of-a-token";
+/// The ID of a key that goes with [`TOKEN`].
+const TEMPORARY: &str = "LTAI5tTemporary";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_from_the_environment_signs_calls_that_the_api_accepts() {
@@ -232,6 +234,14 @@ fn sources(uri: &str, token_file: &str) -> Vec<Source> {
             "STS.",
         ),
     ];
+    // A temporary key of its own, which the API takes with its token only.
+    let temporary = |file: HomeFile| (file.0, file.1.replace(KEY.0, TEMPORARY));
+    let sts_token = format!(r#""mode":"StsToken","sts_token":"{TOKEN}""#);
+    let sts = format!("type = sts\nsecurity_token = {TOKEN}");
+    let rows = rows.into_iter().chain([
+        ("CLI, StsToken", temporary(cli(&sts_token)), TEMPORARY),
+        ("file, sts", temporary(ini(sdk, &sts)), TEMPORARY),
+    ]);
     let mut sources: Vec<Source> = rows
         .into_iter()
         .map(|(what, file, signed_by)| Source {
@@ -265,7 +275,9 @@ fn put(home: &Path, (name, content): &HomeFile) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_source_mode_and_type_signs_calls_that_the_api_accepts() {
     let script = format!(
-        "{{credentials: [{{accessKeyId: {}, accessKeySecret: {}}}], sts: {{}}, metadata: {{role: node}}}}",
+        "{{credentials: [{{accessKeyId: {0}, accessKeySecret: {1}}},
+            {{accessKeyId: {TEMPORARY}, accessKeySecret: {1}, securityToken: {TOKEN}}}],
+            sts: {{}}, metadata: {{role: node}}}}",
         KEY.0, KEY.1
     );
     let mut world = World::with_script("sources", script.parse().unwrap()).await;
@@ -299,7 +311,7 @@ async fn each_source_mode_and_type_signs_calls_that_the_api_accepts() {
         world.until_reason(&name, "TaskSucceeded").await;
         let log = world.log();
         assert!(
-            !log.contains(KEY.1) && !log.contains("an-oidc-token"),
+            !log.contains(KEY.1) && !log.contains("an-oidc-token") && !log.contains(TOKEN),
             "{}",
             source.what
         );
