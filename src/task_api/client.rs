@@ -16,6 +16,7 @@ use super::{
     connection_error::ConnectionError,
     credentials::{Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
+    response_body::{ReadError, read},
     sign::{self, nonce, sign},
     waits::Waits,
 };
@@ -138,7 +139,7 @@ impl TaskApi {
             return Err(refused(response).await);
         }
         let request_id = request_id(response.headers());
-        let body = read(response, BODY_MAX).await?;
+        let body = body_of(response).await?;
         let error = |reason| PollError {
             request_id,
             ..PollError::new(reason)
@@ -188,7 +189,7 @@ async fn refused(response: Response) -> PollError {
     let by_status = status == StatusCode::TOO_MANY_REQUESTS
         || !status.is_client_error()
         || waits.is_throttled();
-    let body = match read(response, BODY_MAX).await {
+    let body = match body_of(response).await {
         Ok(body) => body,
         // The missing part may have held the error code that decides.
         Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
@@ -221,20 +222,11 @@ fn is_request_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Reads a body of at most `max` bytes. It counts what arrives, as `Content-Length` may be wrong.
-async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, PollError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| unreachable(&error))?
-    {
-        if body.len() + chunk.len() > max {
-            return Err(PollError::new(Reason::InvalidResponse));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+async fn body_of(response: Response) -> Result<Vec<u8>, PollError> {
+    read(response, BODY_MAX).await.map_err(|error| match error {
+        ReadError::TooLarge => PollError::new(Reason::InvalidResponse),
+        ReadError::Failed(error) => unreachable(&error),
+    })
 }
 
 /// Says why, but never in the error's own text, which may hold a URL with a token.

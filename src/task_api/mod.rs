@@ -10,6 +10,7 @@ mod connection_error;
 pub mod credentials;
 pub mod endpoint;
 mod lenient;
+mod response_body;
 pub mod sign;
 mod task_result;
 pub mod vendor;

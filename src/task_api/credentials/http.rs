@@ -1,14 +1,20 @@
 //! HTTP for credentials, with limits on time and size. Its errors hold no text of a response and no URL.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqsign_core::HttpSend;
 use reqwest::{Client, ClientBuilder, Request, StatusCode, Url, redirect};
 
-use super::CredentialsError;
 use crate::task_api::{
-    classify::is_plain_word, connection_error::ConnectionError, endpoint::is_loopback, waits::Waits,
+    classify::is_plain_word,
+    connection_error::ConnectionError,
+    endpoint::is_loopback,
+    response_body::{ReadError, read},
+    waits::Waits,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +32,8 @@ pub(super) enum CallError {
     Unreachable(ConnectionError),
     #[error("an answer that can't be read")]
     InvalidResponse,
+    #[error("no HTTPS client can be set up")]
+    NoClient,
     #[error("HTTP {status}")]
     Status {
         status: StatusCode,
@@ -55,6 +63,8 @@ impl From<CallError> for reqsign_core::Error {
 }
 
 /// The HTTP clients for credentials.
+/// Each is made when it is first used: it reads the system's certificates, and most sources need one or
+/// none.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     /// For STS.
@@ -65,30 +75,29 @@ pub(super) struct Clients {
     pub local: Http,
 }
 
-impl Clients {
-    pub fn new() -> Result<Self, CredentialsError> {
-        let build = |builder: ClientBuilder| {
-            let client = builder.build();
-            client.map(Http).map_err(|_| CredentialsError::NoHttpClient)
-        };
-        let builder = || {
-            Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(REQUEST_TIMEOUT)
-                .redirect(redirect::Policy::none())
-        };
-        Ok(Self {
-            proxied: build(builder())?,
-            direct: build(builder().no_proxy())?,
-            local: build(
-                builder()
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            proxied: Http::new(proxied),
+            direct: Http::new(|| proxied().no_proxy()),
+            local: Http::new(|| {
+                proxied()
                     .no_proxy()
                     .connect_timeout(LOCAL_CONNECT_TIMEOUT)
-                    .timeout(LOCAL_REQUEST_TIMEOUT),
-            )?,
-        })
+                    .timeout(LOCAL_REQUEST_TIMEOUT)
+            }),
+        }
     }
+}
 
+fn proxied() -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(redirect::Policy::none())
+}
+
+impl Clients {
     /// The client for an STS at that URL.
     pub fn for_sts(&self, url: &Url) -> &Http {
         if is_loopback(url) {
@@ -101,19 +110,37 @@ impl Clients {
 
 /// One client.
 #[derive(Clone, Debug)]
-pub(super) struct Http(Client);
+pub(super) struct Http {
+    builder: fn() -> ClientBuilder,
+    client: Arc<OnceLock<Client>>,
+}
 
 impl Http {
+    fn new(builder: fn() -> ClientBuilder) -> Self {
+        let client = Arc::default();
+        Self { builder, client }
+    }
+
+    fn client(&self) -> Result<&Client, CallError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = (self.builder)().build().map_err(|_| CallError::NoClient)?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
     /// The body of a successful response.
-    pub async fn send(&self, request: Request) -> Result<Bytes, CallError> {
-        let response = self
-            .0
-            .execute(request)
-            .await
-            .map_err(|error| unreachable(&error))?;
+    pub async fn send(&self, request: Request) -> Result<Vec<u8>, CallError> {
+        let response = self.client()?.execute(request).await;
+        let response = response.map_err(|error| unreachable(&error))?;
         let status = response.status();
         let waits = Waits::of(response.headers(), SystemTime::now());
-        let body = read(response).await?;
+        let body = read(response, MAX_RESPONSE)
+            .await
+            .map_err(|error| match error {
+                ReadError::TooLarge => CallError::InvalidResponse,
+                ReadError::Failed(error) => unreachable(&error),
+            })?;
         if status.is_success() {
             return Ok(body);
         }
@@ -134,27 +161,12 @@ impl HttpSend for Http {
         // Can fail: the provider builds the URL from what the operator configured.
         let request = Request::try_from(request);
         let request = request.map_err(|_| CallError::Unreachable(ConnectionError::Other))?;
-        Ok(http::Response::new(self.send(request).await?))
+        Ok(http::Response::new(self.send(request).await?.into()))
     }
 }
 
 fn unreachable(error: &reqwest::Error) -> CallError {
     CallError::Unreachable(ConnectionError::of(error))
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Bytes, CallError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| unreachable(&error))?
-    {
-        if body.len() + chunk.len() > MAX_RESPONSE {
-            return Err(CallError::InvalidResponse);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }
 
 /// The error code of a response, if it is a plain word, which is safe to show.

@@ -22,7 +22,7 @@ use super::{
     plan::{Issuer, Plan},
     source::{Chosen, CredentialSource, Environment, is_there},
     sts::{Role, assume_role, assume_role_with_oidc},
-    sts_endpoint::{StsSettings, Wrong, sts_endpoint},
+    sts_endpoint::{StsSettings, sts_endpoint},
     uri::{check_metadata, check_uri},
 };
 use crate::{rules::Reason, task_api::classify};
@@ -49,13 +49,13 @@ pub(super) struct Provider {
 
 impl Provider {
     /// Chooses the source by `environment` and by which files there are.
-    pub(super) fn new(environment: Environment) -> Result<Self, CredentialsError> {
-        Ok(Self {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self {
             chosen: Chosen::from(&environment, is_there),
             environment: Arc::new(environment),
-            clients: Clients::new()?,
+            clients: Clients::default(),
             has_worked: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The source that was chosen.
@@ -222,16 +222,11 @@ fn oidc(environment: &Environment) -> Result<Plan, CredentialsError> {
         policy: None,
         external_id: None,
     };
-    let sts = sts_endpoint(&StsSettings::default(), environment);
     Ok(Plan::AssumeRoleWithOidc {
         provider_arn: require(environment, PROVIDER_ARN)?.to_owned(),
         token_file: require(environment, TOKEN_FILE)?.into(),
         role,
-        sts: sts.map_err(|wrong| match wrong {
-            Wrong::Variable(name, problem) | Wrong::Profile(name, problem) => {
-                CredentialsError::Variable(name, problem)
-            }
-        })?,
+        sts: sts_endpoint(&StsSettings::default(), environment)?,
     })
 }
 
@@ -284,6 +279,7 @@ pub(super) fn classify(by: Issuer, error: Option<&CallError>) -> CredentialsErro
         Some(CallError::Unreachable(cause)) => {
             return CredentialsError::Unreachable { by, cause: *cause };
         }
+        Some(CallError::NoClient) => return CredentialsError::NoHttpClient,
         Some(CallError::InvalidResponse) | None => return CredentialsError::InvalidResponse(by),
         Some(CallError::Status {
             status,

@@ -11,7 +11,7 @@ use super::{
     provider::classify,
     source::Environment,
     sts::{Role, assume_role},
-    sts_endpoint::{StsSettings, Wrong, sts_endpoint},
+    sts_endpoint::{StsSettings, sts_endpoint},
 };
 
 /// Assumes roles at the STS that the process's environment says.
@@ -25,17 +25,13 @@ impl Roles {
     /// With `allow_insecure`, STS may be plain http to another machine.
     ///
     /// # Errors
-    /// If the environment's settings for STS can't be used, or the HTTP client can't be set up.
+    /// If the environment's settings for STS can't be used.
     pub fn new(allow_insecure: bool) -> Result<Self, CredentialsError> {
         let environment = Environment::of_process(None, allow_insecure);
-        let sts = sts_endpoint(&StsSettings::default(), &environment);
-        let sts = sts.map_err(|wrong| match wrong {
-            Wrong::Variable(name, problem) | Wrong::Profile(name, problem) => {
-                CredentialsError::Variable(name, problem)
-            }
-        })?;
-        let clients = Clients::new()?;
-        Ok(Self { clients, sts })
+        Ok(Self {
+            clients: Clients::default(),
+            sts: sts_endpoint(&StsSettings::default(), &environment)?,
+        })
     }
 
     /// Credentials of the role, assumed with `base` when they are first asked for, and renewed before they

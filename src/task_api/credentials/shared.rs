@@ -83,13 +83,12 @@ impl SharedCredentials {
     /// machine. No service is asked yet: if no source is configured, [`get`](Self::get) reports it.
     ///
     /// # Errors
-    /// If the source has a file that can't be used, or the HTTP client can't be set up. Blocks while it
-    /// reads the file.
+    /// If the source has a file that can't be used. Blocks while it reads the file.
     pub fn configured(
         directory: Option<PathBuf>,
         allow_insecure: bool,
     ) -> Result<Self, CredentialsError> {
-        let provider = Provider::new(Environment::of_process(directory, allow_insecure))?;
+        let provider = Provider::new(Environment::of_process(directory, allow_insecure));
         provider.check()?;
         Ok(Self::from_provider(provider, Timestamp::now))
     }

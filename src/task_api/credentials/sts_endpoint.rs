@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::{error::ValueProblem, source::Environment};
+use super::{CredentialsError, error::ValueProblem, source::Environment};
 use crate::task_api::endpoint::{Region, is_loopback};
 
 const ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
@@ -27,6 +27,14 @@ pub(super) enum Wrong {
     Variable(&'static str, ValueProblem),
     /// A key of the profile.
     Profile(&'static str, ValueProblem),
+}
+
+/// Where no profile has a say, each setting is a variable's.
+impl From<Wrong> for CredentialsError {
+    fn from(wrong: Wrong) -> Self {
+        let (Wrong::Variable(name, problem) | Wrong::Profile(name, problem)) = wrong;
+        Self::Variable(name, problem)
+    }
 }
 
 /// The endpoint of STS: the one that the environment names, else the profile; else by the profile's

@@ -15,6 +15,18 @@ use super::{
 };
 
 const KEYS: Keys = Keys {
+    kind: "mode",
+    kinds: MODES,
+    kinds_for_people: &["External", "CloudSSO", "OAuth"],
+    of_other_kinds: &[
+        "sts_token",
+        "ram_role_arn",
+        "ram_role_name",
+        "source_profile",
+        "oidc_token_file",
+        "credentials_uri",
+        "process_command",
+    ],
     security_token: "sts_token",
     role_arn: "ram_role_arn",
     session_name: "ram_session_name",
@@ -113,8 +125,7 @@ impl Profiles {
         })?;
         let keys = &KEYS;
         let profile = Profile { name, values, keys };
-        let mode = mode(&profile)?;
-        match mode {
+        match profile.kind()? {
             "AK" => Ok(Plan::Ready(profile.key()?)),
             "StsToken" => Ok(Plan::Ready(profile.temporary_key()?)),
             "RamRoleArn" => profile.assume(Plan::Ready(profile.base_key()?), environment),
@@ -137,55 +148,6 @@ fn uri(profile: &Profile, environment: &Environment) -> Result<Plan, FileProblem
     let uri = profile.require(KEY)?;
     check_uri(uri, environment.allow_insecure).map_err(|problem| profile.value(KEY, problem))?;
     Ok(Plan::Uri(uri.to_owned()))
-}
-
-/// The profile's mode as the CLI writes it. Without one, a profile that has no more than a key can only
-/// mean that.
-fn mode(profile: &Profile) -> Result<&'static str, FileProblem> {
-    let Some(mode) = profile.get("mode") else {
-        let others = [
-            "sts_token",
-            "ram_role_arn",
-            "ram_role_name",
-            "source_profile",
-            "oidc_token_file",
-            "credentials_uri",
-            "process_command",
-        ];
-        let is_key_alone = others.iter().all(|key| profile.get(key).is_none());
-        return if is_key_alone {
-            Ok("AK")
-        } else {
-            Err(FileProblem::NoMode {
-                profile: shown(profile.name),
-                key: "mode",
-                modes: MODES,
-            })
-        };
-    };
-    let known = MODES.iter().find(|known| known.eq_ignore_ascii_case(mode));
-    known.copied().ok_or_else(|| {
-        let needs_person = ["External", "CloudSSO", "OAuth"];
-        let (profile, modes) = (shown(profile.name), MODES);
-        if needs_person
-            .iter()
-            .any(|one| one.eq_ignore_ascii_case(mode))
-        {
-            let mode = format!("mode {}", shown(mode));
-            FileProblem::NeedsPerson {
-                profile,
-                mode,
-                modes,
-            }
-        } else {
-            let mode = format!("mode {}", shown(mode));
-            FileProblem::UnknownMode {
-                profile,
-                mode,
-                modes,
-            }
-        }
-    })
 }
 
 /// Texts, and numbers and truth values as text.

@@ -12,6 +12,15 @@ use super::{
 };
 
 const KEYS: Keys = Keys {
+    kind: "type",
+    kinds: TYPES,
+    kinds_for_people: &[],
+    of_other_kinds: &[
+        "security_token",
+        "role_arn",
+        "role_name",
+        "private_key_file",
+    ],
     security_token: "security_token",
     role_arn: "role_arn",
     session_name: "role_session_name",
@@ -104,7 +113,7 @@ fn is_comment(rest: &str) -> bool {
 }
 
 fn plan(profile: &Profile, environment: &Environment) -> Result<Plan, FileProblem> {
-    match kind(profile)? {
+    match profile.kind()? {
         "access_key" => Ok(Plan::Ready(profile.key()?)),
         "sts" => Ok(Plan::Ready(profile.temporary_key()?)),
         "ram_role_arn" => profile.assume(Plan::Ready(profile.base_key()?), environment),
@@ -118,32 +127,4 @@ fn plan(profile: &Profile, environment: &Environment) -> Result<Plan, FileProble
             profile.assume_with_token(file, environment)
         }
     }
-}
-
-/// The profile's type. Without one, a profile that has no more than a key can only mean that.
-fn kind(profile: &Profile) -> Result<&'static str, FileProblem> {
-    let Some(kind) = profile.get("type") else {
-        let others = [
-            "security_token",
-            "role_arn",
-            "role_name",
-            "private_key_file",
-        ];
-        let is_key_alone = others.iter().all(|key| profile.get(key).is_none());
-        return if is_key_alone {
-            Ok("access_key")
-        } else {
-            Err(FileProblem::NoMode {
-                profile: shown(profile.name),
-                key: "type",
-                modes: TYPES,
-            })
-        };
-    };
-    let known = TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind));
-    known.copied().ok_or_else(|| FileProblem::UnknownMode {
-        profile: shown(profile.name),
-        mode: format!("type {}", shown(kind)),
-        modes: TYPES,
-    })
 }

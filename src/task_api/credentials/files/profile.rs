@@ -24,6 +24,14 @@ pub(super) struct Profile<'a> {
 
 /// What the forms call what both have.
 pub(super) struct Keys {
+    /// What says what kind of profile it is.
+    pub kind: &'static str,
+    /// The kinds that are supported, as the vendor's tools write them. The first is a key alone.
+    pub kinds: &'static [&'static str],
+    /// Kinds that need a person to log in.
+    pub kinds_for_people: &'static [&'static str],
+    /// What a profile with a key alone doesn't have.
+    pub of_other_kinds: &'static [&'static str],
     pub security_token: &'static str,
     pub role_arn: &'static str,
     pub session_name: &'static str,
@@ -41,6 +49,41 @@ impl<'a> Profile<'a> {
         self.get(key).ok_or_else(|| FileProblem::MissingKey {
             profile: shown(self.name),
             key,
+        })
+    }
+
+    /// Its mode or type, as the vendor's tools write it. Without one, a profile that has no more than a key can
+    /// only mean that.
+    pub fn kind(&self) -> Result<&'static str, FileProblem> {
+        let (keys, profile, modes) = (self.keys, shown(self.name), self.keys.kinds);
+        let Some(kind) = self.get(keys.kind) else {
+            let mut others = keys.of_other_kinds.iter();
+            return match modes {
+                [key_alone, ..] if others.all(|key| self.get(key).is_none()) => Ok(key_alone),
+                _ => Err(FileProblem::NoMode {
+                    profile,
+                    key: keys.kind,
+                    modes,
+                }),
+            };
+        };
+        let is = |known: &&&'static str| known.eq_ignore_ascii_case(kind);
+        if let Some(known) = modes.iter().find(is) {
+            return Ok(known);
+        }
+        let mode = format!("{} {}", keys.kind, shown(kind));
+        Err(if keys.kinds_for_people.iter().any(|one| is(&one)) {
+            FileProblem::NeedsPerson {
+                profile,
+                mode,
+                modes,
+            }
+        } else {
+            FileProblem::UnknownMode {
+                profile,
+                mode,
+                modes,
+            }
         })
     }
 

@@ -105,7 +105,7 @@ fn provider(variables: &[(&str, &str)]) -> Provider {
     let variables = variables
         .iter()
         .map(|(name, value)| (format!("ALIBABA_CLOUD_{name}"), (*value).to_owned()));
-    Provider::new(Environment::new(variables, None)).unwrap()
+    Provider::new(Environment::new(variables, None))
 }
 
 fn rrsa(token_file: &Path, sts: &str) -> Provider {
@@ -451,7 +451,7 @@ async fn key_in_a_directory_is_read_again_when_its_files_change() {
         ..Environment::default()
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let provider = Provider::new(environment).unwrap();
+    let provider = Provider::new(environment);
     let shared = SharedCredentials::from_provider(provider, Timestamp::now);
     let id = async || shared.get().await.unwrap().access_key_id.clone();
     assert_eq!(id().await, "first");
@@ -486,8 +486,7 @@ async fn refused_key_of_a_file_is_read_again_at_once() {
         ..Environment::default()
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let shared =
-        SharedCredentials::from_provider(Provider::new(environment).unwrap(), Timestamp::now);
+    let shared = SharedCredentials::from_provider(Provider::new(environment), Timestamp::now);
     let first = shared.get().await.unwrap();
     assert!(shared.refused(&first).await.is_none());
     write("accessKeyId", "second");
