@@ -204,7 +204,7 @@ pub struct RunArgs {
     )]
     leader_elect: bool,
 
-    /// Name of the Lease [default: scaleouttask-controller, plus a hash of --selector if set]
+    /// Name of the Lease [default: scaleouttask-controller, plus a hash of --selector and --namespace if set]
     #[arg(long, env = "SCALEOUTTASK_LEASE_NAME", value_parser = lease_name)]
     lease_name: Option<String>,
 
@@ -249,7 +249,7 @@ impl RunArgs {
         namespaces.dedup();
         let lease_name = self.lease_name;
         let lease = self.leader_elect.then(|| LeaseSettings {
-            name: lease_name.unwrap_or_else(|| default_lease_name(&self.selector)),
+            name: lease_name.unwrap_or_else(|| default_lease_name(&namespaces, &self.selector)),
             namespace: self.lease_namespace,
         });
         if self.credentials == CredentialsMode::None && self.credentials_directory.is_some() {
@@ -372,19 +372,22 @@ fn namespace(text: &str) -> Result<String, String> {
     Err("must be 1 to 63 lower-case letters, digits and inner dashes".to_owned())
 }
 
-/// The default name of the Lease. It differs between shards and is the same for all replicas of one.
-fn default_lease_name(selector: &Selector) -> String {
+/// The default name of the Lease. It differs between controllers of different objects, and is the same for all
+/// replicas of one. `namespaces` are sorted.
+fn default_lease_name(namespaces: &[String], selector: &Selector) -> String {
     const NAME: &str = "scaleouttask-controller";
-    if selector.is_empty() {
+    let mut scope = selector.sorted().to_owned();
+    if !namespaces.is_empty() {
+        // No selector has a line break.
+        scope = format!("{scope}\n{}", namespaces.join(","));
+    }
+    if scope.is_empty() {
         return NAME.to_owned();
     }
     // FNV-1a. Unlike the hashes of Rust's standard library, it never changes.
-    let hash = selector
-        .sorted()
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+    let hash = scope.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     format!("{NAME}-{hash:08x}")
 }
 
@@ -506,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn each_shard_has_its_own_lease() {
+    fn controllers_of_different_objects_have_different_leases() {
         let name = |args: &[&str]| {
             let all: Vec<&str> = ["--leader-elect"].iter().chain(args).copied().collect();
             settings(&all).unwrap().lease.unwrap().name
@@ -518,6 +521,24 @@ mod tests {
         assert_eq!(two, name(&["--selector", "b in (x,y),a=1"]));
         assert_ne!(web, name(&["--selector", "team=db"]));
         assert_ne!(web, name(&[]));
+        let both = name(&["--namespace", "a", "--namespace", "b"]);
+        assert_eq!(both, name(&["--namespace", "b,a"]));
+        let others: &[&[&str]] = &[
+            &["--namespace", "a"],
+            &["--namespace", "b"],
+            &["--selector", "a,b"],
+            &[
+                "--namespace",
+                "a",
+                "--namespace",
+                "b",
+                "--selector",
+                "team=web",
+            ],
+        ];
+        for other in others {
+            assert_ne!(both, name(other), "{other:?}");
+        }
         assert_eq!(name(&["--selector", "a", "--lease-name", "b.c"]), "b.c");
     }
 

@@ -14,11 +14,12 @@ use tracing::{debug_span, info, warn};
 
 use super::{
     clock::Clock,
+    deviations::DeviationLog,
     events::Publisher,
     fence::Fence,
     jobs::{Ended, Jobs},
     poller::Poller,
-    watch,
+    watch::{self, Watched},
     writer::Writer,
 };
 use crate::{
@@ -54,12 +55,15 @@ pub struct Engine {
     /// The counts that the metrics show; none before the first input.
     shown_counts: Option<ObjectCounts>,
     events_dropped: u64,
+    deviations: DeviationLog,
     /// Calls of the task API, and reads of Secrets.
     calls: Jobs,
     /// Writes, deletions and Events.
     writes: Jobs,
-    /// Watches whose first list isn't done.
+    /// Watches whose first list isn't done, and that haven't failed.
     unlisted: HashSet<usize>,
+    /// Whether one list is done.
+    is_listed: bool,
 }
 
 impl Engine {
@@ -76,6 +80,8 @@ impl Engine {
         let metrics = poller.metrics.clone();
         Self {
             unlisted: (0..scope.watches()).collect(),
+            is_listed: false,
+            deviations: DeviationLog::new(client.clone(), metrics.clone()),
             writer: Writer {
                 client: client.clone(),
                 fence: fence.clone(),
@@ -104,7 +110,7 @@ impl Engine {
 
     /// Runs until `shutdown` ends; then calls are dropped, and what is known is written.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let mut watched = Box::pin(watch::watch(&self.client, &self.scope));
+        let mut watched = Box::pin(watch::watch(&self.client, &self.scope, &self.metrics));
         let mut shutdown = Box::pin(shutdown);
         loop {
             self.health.beat(Part::Engine);
@@ -112,7 +118,7 @@ impl Engine {
             tokio::select! {
                 () = &mut shutdown => break,
                 until = self.fence.changed() => self.take(Input::LeadsUntil(until)),
-                Some(input) = watched.next() => self.take(input),
+                Some(watched) = watched.next() => self.watched(watched),
                 ended = self.calls.next() => self.end(ended),
                 ended = self.writes.next() => self.end(ended),
                 () = sleep_until(wake.into()) => self.take(Input::Tick),
@@ -127,6 +133,28 @@ impl Engine {
         let due = self.scheduler.next_wake();
         due.and_then(|at| self.clock.instant(at))
             .map_or(heartbeat, |at| at.min(heartbeat))
+    }
+
+    fn watched(&mut self, watched: Watched) {
+        match watched {
+            Ok(input) => {
+                if let Input::ListingDone(watch) = input {
+                    self.is_listed = true;
+                    self.listed(watch);
+                }
+                self.take(input);
+            }
+            Err(watch) => self.listed(watch),
+        }
+    }
+
+    /// Nothing more is to be waited for from that watch. One that fails holds up no other, but not all may.
+    fn listed(&mut self, watch: usize) {
+        self.unlisted.remove(&watch);
+        if self.unlisted.is_empty() && self.is_listed && !self.health.is_synced() {
+            info!("all ScaleOutTasks that can be listed are known");
+            self.health.set_synced();
+        }
     }
 
     /// A job ended. What was begun in another term is nothing to this one.
@@ -148,13 +176,6 @@ impl Engine {
     /// One turn: hands an input to the scheduler and carries out what it asks for.
     fn take(&mut self, input: Input) {
         let began = Instant::now();
-        if let Input::ListingDone(watch) = input
-            && self.unlisted.remove(&watch)
-            && self.unlisted.is_empty()
-        {
-            info!("all ScaleOutTasks are known");
-            self.health.set_synced();
-        }
         let effects = self.scheduler.handle(input, self.clock.now());
         self.follow_term();
         for effect in effects {
@@ -164,6 +185,8 @@ impl Engine {
                 Effect::Write(write) => self.write(*write),
                 Effect::Delete(deletion) => self.delete(deletion),
                 Effect::Record(record) => self.record(&record),
+                Effect::TellAltered(key) => self.deviations.altered(&key),
+                Effect::TellForeign(key) => self.deviations.foreign(key),
                 Effect::Publish(publication) => self.publish(*publication),
             }
         }
@@ -270,6 +293,8 @@ impl Engine {
     fn show(&mut self) {
         let (in_flight, waiting) = self.scheduler.calls();
         self.metrics.calls(in_flight, waiting);
+        self.metrics.writes_failing(self.scheduler.writes_failing());
+        self.deviations.show();
         let counts = self.scheduler.counts();
         // Most inputs change no count.
         if self.scheduler.leads() && self.shown_counts.as_ref() != Some(counts) {

@@ -2,6 +2,7 @@
 //! the scheduler returns.
 
 mod clock;
+mod deviations;
 mod engine;
 mod events;
 mod fence;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use http::{HeaderValue, header::USER_AGENT};
-use kube::{Client, Config};
+use kube::Client;
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
@@ -37,7 +38,8 @@ use self::{
 };
 use crate::{
     admin::{self, Health},
-    scheduler::Scheduler,
+    metrics::Metrics,
+    scheduler::{Config, Scheduler},
     settings::{CredentialsMode, LeaseSettings, Settings},
     task_api::{
         ClientOptions, TaskApi,
@@ -93,7 +95,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let poller = Poller {
         task_api: task_api(&settings)?,
         secrets: Secrets::new(client.clone(), roles(&settings)?),
-        metrics: Arc::default(),
+        metrics: Arc::new(metrics(&settings)),
     };
     let health = Arc::new(Health::default());
     let server = tokio::spawn(admin::serve(
@@ -137,6 +139,19 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     Ok(())
 }
 
+fn metrics(settings: &Settings) -> Metrics {
+    let Config {
+        policy, endpoints, ..
+    } = &settings.scheduler;
+    let mut regions = policy.named_regions();
+    regions.extend(endpoints.regions().map(ToString::to_string));
+    let lease = settings.lease.as_ref();
+    Metrics::new(
+        regions,
+        lease.map(|lease| lease.name.clone()).unwrap_or_default(),
+    )
+}
+
 fn lease_name(lease: LeaseSettings, own_namespace: String) -> LeaseName {
     // The random number makes it unique for each start of a container in the same pod.
     let host = host_name();
@@ -163,7 +178,7 @@ async fn wait_for_release(candidate: JoinHandle<()>) {
 
 /// Connects to the cluster that kubectl would use. Also returns the current namespace.
 async fn connect() -> Result<(Client, String), StartError> {
-    let inferred = Config::infer().await;
+    let inferred = kube::Config::infer().await;
     let mut config = inferred.map_err(|error| StartError::Cluster(first_line(&error)))?;
     // As Go's clients do: no proxy for loopback.
     if config.cluster_url.host().is_some_and(is_loopback_host) {

@@ -83,9 +83,6 @@ impl State {
     /// Somebody refused that key, or a session of the role. A refusal of what the Secret held before says
     /// nothing of what it holds now.
     fn note_refused(&mut self, refused: &Arc<Credentials>) {
-        if let Some((_, shared)) = &self.role {
-            shared.invalidate(refused);
-        }
         if let Some(read) = &mut self.read
             && let Ok(content) = &read.result
         {
@@ -223,9 +220,14 @@ impl Secrets {
         secret: &ObjectKey,
         refused: &Arc<Credentials>,
     ) -> Option<Arc<Credentials>> {
-        self.slot(secret).lock().await.note_refused(refused);
+        let slot = self.slot(secret);
+        slot.lock().await.note_refused(refused);
         let now = self.get(secret).await.ok()?.credentials;
-        (!now.is_same_as(refused)).then_some(now)
+        if !now.is_same_as(refused) {
+            return Some(now);
+        }
+        let role = slot.lock().await.role.clone();
+        role?.1.refused(refused).await
     }
 
     fn slot(&self, secret: &ObjectKey) -> Slot {

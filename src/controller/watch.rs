@@ -1,6 +1,6 @@
 //! Watching the objects: one watch for each namespace, or one for all.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::{
@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::wire::PartialTask;
 use crate::{
+    metrics::Metrics,
     rules::{Object, ObjectKey},
     scheduler::Input,
     settings::Scope,
@@ -31,50 +32,57 @@ const WATCH_SECONDS: u32 = 40;
 /// Pages of a list where the API server can't stream one: small, for objects may be large.
 const PAGE_SIZE: u32 = 50;
 
-/// All watches together, as inputs of the scheduler. Never ends; what fails is logged and retried.
-pub fn watch(client: &Client, scope: &Scope) -> impl Stream<Item = Input> + Send + use<> {
-    let apis: Vec<Api<PartialTask>> = if scope.namespaces.is_empty() {
-        vec![Api::all(client.clone())]
+/// What a watch brings for the scheduler, or the number of a watch that doesn't work for now.
+pub type Watched = Result<Input, usize>;
+
+/// All watches together. Never ends; what fails is logged and retried, and stops no other.
+pub fn watch(
+    client: &Client,
+    scope: &Scope,
+    metrics: &Arc<Metrics>,
+) -> impl Stream<Item = Watched> + Send + use<> {
+    let namespaces: Vec<Option<String>> = if scope.namespaces.is_empty() {
+        vec![None]
     } else {
-        let each = scope.namespaces.iter();
-        each.map(|name| Api::namespaced(client.clone(), name))
-            .collect()
+        scope.namespaces.iter().cloned().map(Some).collect()
     };
-    let selector = scope.selector.as_str();
-    stream::select_all(
-        apis.into_iter()
-            .enumerate()
-            .map(|(id, api)| watch_one(id, api, selector).boxed()),
-    )
+    let watches = namespaces.into_iter().enumerate().map(|(id, namespace)| {
+        let api = match &namespace {
+            Some(name) => Api::namespaced(client.clone(), name),
+            None => Api::all(client.clone()),
+        };
+        let log = WatchLog::new(namespace, metrics.clone());
+        watch_one(id, api, scope.selector.as_str(), log).boxed()
+    });
+    stream::select_all(watches)
 }
 
 fn watch_one(
     id: usize,
     api: Api<PartialTask>,
     selector: &str,
-) -> impl Stream<Item = Input> + Send + use<> {
+    mut log: WatchLog,
+) -> impl Stream<Item = Watched> + Send + use<> {
     let config = watcher::Config::default()
         .labels(selector)
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
-    let mut log = WatchLog::default();
     Listing::watch(api, config)
         .backoff(Patience::default())
-        .filter_map(move |result| {
-            let input = match result {
+        .map(move |result| {
+            match result {
                 Ok(event) => {
                     // `Init` only announces another attempt.
                     if !matches!(event, watcher::Event::Init) {
                         log.works();
                     }
-                    Some(input_of(id, event))
+                    Ok(input_of(id, event))
                 }
                 Err(error) => {
                     log.fails(&error);
-                    None
+                    Err(id)
                 }
-            };
-            async { input }
+            }
         })
 }
 
@@ -243,14 +251,38 @@ impl Backoff for Patience {
     fn reset(&mut self) {}
 }
 
-/// Logs what is wrong once, not at every attempt.
-#[derive(Default)]
+/// Logs what is wrong once, not at every attempt, and shows it as a metric.
 struct WatchLog {
+    /// The namespace; none for all.
+    namespace: Option<String>,
+    metrics: Arc<Metrics>,
     logged: Option<String>,
+    is_up: Option<bool>,
 }
 
 impl WatchLog {
+    fn new(namespace: Option<String>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            namespace,
+            metrics,
+            logged: None,
+            is_up: None,
+        }
+    }
+
+    fn show(&mut self, is_up: bool) {
+        if self.is_up != Some(is_up) {
+            self.is_up = Some(is_up);
+            self.metrics.watches(self.namespace.as_deref(), is_up);
+        }
+    }
+
     fn fails(&mut self, error: &watcher::Error) {
+        // The version is compacted away: the watcher lists anew.
+        if status_code(error) == Some(410) {
+            return;
+        }
+        self.show(false);
         let text = error.to_string();
         if self.logged.as_ref() == Some(&text) {
             return;
@@ -259,17 +291,23 @@ impl WatchLog {
             Some(404) => "apply crds/scaleouttasks.yaml",
             Some(401) => "check the kubeconfig's or service account's credentials",
             Some(403) => "grant list and watch on scaleouttasks.scaleout.dev",
-            // The version is compacted away: the watcher lists anew.
-            Some(410) => return,
             _ => "is the API server up?",
         };
-        warn!(error = text, hint, "can't watch ScaleOutTasks; retrying");
+        let namespace = self.namespace.as_deref();
+        warn!(
+            namespace,
+            error = text,
+            hint,
+            "can't watch ScaleOutTasks; retrying"
+        );
         self.logged = Some(text);
     }
 
     fn works(&mut self) {
+        self.show(true);
         if self.logged.take().is_some() {
-            info!("watching ScaleOutTasks again");
+            let namespace = self.namespace.as_deref();
+            info!(namespace, "watching ScaleOutTasks again");
         }
     }
 }

@@ -94,6 +94,19 @@ impl AccessRule {
 }
 
 impl Policy {
+    /// The regions that the operator names.
+    #[must_use]
+    pub fn named_regions(&self) -> BTreeSet<String> {
+        let rules = self.access.iter().flat_map(|access| &access.0);
+        let of_rules = rules.flat_map(|rule| rule.regions.iter().flatten());
+        self.default_region
+            .iter()
+            .chain(&self.allowed_regions)
+            .chain(of_rules)
+            .cloned()
+            .collect()
+    }
+
     /// Why the operator doesn't let that object ask; none where it may.
     #[must_use]
     pub fn denial(&self, object: &Object) -> Option<Denial> {

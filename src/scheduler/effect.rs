@@ -28,6 +28,10 @@ pub enum Effect {
     Delete(Deletion),
     /// Log and count a change of reason that is written. Its Event comes by itself.
     Record(Box<Record>),
+    /// Say that the API server keeps another status of that object than was written.
+    TellAltered(ObjectKey),
+    /// Say that somebody else changed the status of that object.
+    TellForeign(ObjectKey),
     /// Publish an Event, and answer with [`Input::EventEnded`](super::Input::EventEnded).
     Publish(Box<Publication>),
 }

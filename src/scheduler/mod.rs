@@ -7,6 +7,7 @@
 mod call_queues;
 mod decisions;
 mod deletions;
+mod deviations;
 mod effect;
 mod election;
 mod event_queue;
@@ -32,6 +33,7 @@ use std::{
 
 use self::{
     call_queues::CallQueues,
+    deviations::Deviations,
     event_queue::EventQueue,
     object_counts::Row,
     object_ids::ObjectIds,
@@ -103,6 +105,9 @@ pub struct Scheduler {
     /// Namespaces whose calls wait until fewer of their answers do.
     congested: BTreeSet<Arc<str>>,
     counts: ObjectCounts,
+    deviations: Deviations,
+    /// Objects whose status couldn't be written at the last try.
+    writes_failing: usize,
     leads: bool,
     leads_until: Duration,
     /// Counts the times at which this replica began or ceased to lead.
@@ -139,6 +144,8 @@ impl Scheduler {
             answers: Shares::new(slots.answers, fairness),
             congested: BTreeSet::new(),
             counts: ObjectCounts::default(),
+            deviations: Deviations::default(),
+            writes_failing: 0,
             leads: false,
             leads_until: Duration::ZERO,
             term: 0,
@@ -228,6 +235,12 @@ impl Scheduler {
         &self.counts
     }
 
+    /// How many objects have a status that couldn't be written at the last try.
+    #[must_use]
+    pub fn writes_failing(&self) -> usize {
+        self.writes_failing
+    }
+
     /// How many calls are under way, and how many wait for their turn.
     #[must_use]
     pub fn calls(&self) -> (usize, usize) {
@@ -250,6 +263,7 @@ impl Scheduler {
         }
         self.calls.rebase(by);
         self.events.rebase(by);
+        self.deviations.rebase(by);
         self.timers = mem::take(&mut self.timers)
             .into_iter()
             .map(|(at, id, timer)| (earlier(at), id, timer))
@@ -314,6 +328,8 @@ impl Scheduler {
         self.deletions = WorkQueue::new(slots.deletions, fairness);
         self.answers = Shares::new(slots.answers, fairness);
         self.congested.clear();
+        self.deviations = Deviations::default();
+        self.writes_failing = 0;
         self.events.abandon();
         for mut tracked in mem::take(&mut self.objects).into_values() {
             self.last_id += 1;

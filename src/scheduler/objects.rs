@@ -1,15 +1,16 @@
 //! Which objects there are, as the watches show.
 
-use super::{ObjectId, Row, Scheduler, Timer, Tracked, input::Now, tracked::Overdue};
+use super::{Effect, ObjectId, Row, Scheduler, Timer, Tracked, input::Now, tracked::Overdue};
 use crate::rules::Object;
 
 impl Scheduler {
-    pub(super) fn apply(&mut self, watch: usize, object: Object, listed: bool, now: Now) {
+    pub(super) fn apply(&mut self, watch: usize, mut object: Object, listed: bool, now: Now) {
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
         let known = self.ids.get(&object.key);
         let id = match known.and_then(|id| Some((id, self.objects.get_mut(&id)?))) {
             Some((id, tracked)) if tracked.object.uid == object.uid => {
                 tracked.listing = listing;
+                self.deviations.restore(id, &mut object.status);
                 // A listing that began before the last write may show what was before it. Else a
                 // list is always right, also where it goes back: the cluster's data may have been
                 // restored.
@@ -19,6 +20,15 @@ impl Scheduler {
                         .resource_version
                         .is_older_than(&tracked.object.resource_version)
                 {
+                    // What a list showed may be older than what was written.
+                    tracked.is_written &= !listed;
+                    let is_foreign = self.leads
+                        && tracked.was_written_by_us()
+                        && tracked.object.status != object.status;
+                    if is_foreign && self.deviations.changed_by_another(id, now.monotonic) {
+                        let key = tracked.object.key.clone();
+                        self.effects.push(Effect::TellForeign(key));
+                    }
                     tracked.replace(object, &mut self.counts);
                 }
                 id
@@ -68,6 +78,7 @@ impl Scheduler {
             return;
         };
         self.ids.remove(&tracked.object.key);
+        self.deviations.forget(id);
         self.counts.replace(Some(Row::of(&tracked.object)), None);
         for (at, timer) in tracked.timers() {
             self.timers.remove(&(at, id, timer));
@@ -95,7 +106,8 @@ impl Scheduler {
     }
 
     /// Takes the object that a write returned, unless the watch was faster.
-    pub(super) fn accept(&mut self, id: ObjectId, object: Object) {
+    pub(super) fn accept(&mut self, id: ObjectId, mut object: Object) {
+        self.deviations.restore(id, &mut object.status);
         if let Some(tracked) = self.objects.get_mut(&id)
             && tracked.object.uid == object.uid
             && !object

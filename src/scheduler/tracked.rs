@@ -8,7 +8,9 @@ use super::{
     fair_queue::Place,
     object_counts::{ObjectCounts, Row},
 };
-use crate::rules::{EventNote, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Occasion};
+use crate::rules::{
+    EventNote, Fingerprint, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Occasion,
+};
 
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +152,11 @@ pub enum WriteStage {
     /// The same after it failed.
     QueuedAgain(Place<()>),
     /// It is under way; this follows if it succeeds.
-    UnderWay { memory: Memory, next: Option<Next> },
+    UnderWay {
+        task: Fingerprint,
+        memory: Memory,
+        next: Option<Next>,
+    },
     /// It failed, and is retried then.
     BackingOff { until: Duration },
 }
@@ -202,6 +208,8 @@ pub struct Tracked {
     pub listing: u32,
     /// The listing during which its status was last written.
     pub written_in: Option<u32>,
+    /// Whether its status is one that was written in this term, for all that is known.
+    pub is_written: bool,
     pub memory: Memory,
     pub decided_on: DecidedOn,
     pub planned: Option<(Duration, Planned)>,
@@ -227,6 +235,7 @@ impl Tracked {
             watch,
             listing,
             written_in: None,
+            is_written: false,
             memory: Memory::default(),
             decided_on: DecidedOn::nothing(),
             planned: None,
@@ -272,6 +281,11 @@ impl Tracked {
     /// The end was decided here: the watch that shows it brings nothing new.
     pub fn note_end(&mut self) {
         self.decided_on.finished = self.object.is_finished();
+    }
+
+    /// Whether what its status shows was written by this replica, and nothing else of it is about to be.
+    pub fn was_written_by_us(&self) -> bool {
+        self.is_written && self.write.is_none()
     }
 
     /// Takes a newer version of the object.

@@ -52,6 +52,9 @@ impl Scheduler {
         self.leave_write_queue(id);
         let tracked = self.objects.get_mut(&id)?;
         let write = tracked.write.take()?;
+        if write.attempts > 0 {
+            self.writes_failing -= 1;
+        }
         if write.holds_answer {
             let namespace = tracked.object.key.namespace.clone();
             self.free_answer(&namespace);
@@ -205,6 +208,7 @@ impl Scheduler {
             return;
         };
         write.stage = WriteStage::UnderWay {
+            task: verdict.status.task,
             memory: verdict.memory,
             next: verdict.next,
         };
@@ -241,12 +245,19 @@ impl Scheduler {
         let stage = write.stage;
         match result {
             WriteResult::Written(object) => {
+                tracked.is_written = true;
                 let write = self.end_write(id);
                 if let Some(note) = write.as_ref().and_then(|write| write.note.clone()) {
                     self.record(id, note, now);
                 }
+                if let WriteStage::UnderWay { task, .. } = stage
+                    && self.deviations.written(id, task, object.status.task)
+                {
+                    let key = object.key.clone();
+                    self.effects.push(Effect::TellAltered(key));
+                }
                 self.accept(id, *object);
-                if let WriteStage::UnderWay { memory, next } = stage {
+                if let WriteStage::UnderWay { memory, next, .. } = stage {
                     self.settle(id, memory, next, now);
                 }
                 // It may have been the echo of a poll request, and no more.
@@ -272,12 +283,15 @@ impl Scheduler {
             // The watch shows it; but one that began with a list may have missed it.
             WriteResult::Gone if write.attempts >= GONE_AFTER => self.forget(id),
             WriteResult::Gone | WriteResult::Failed => {
+                // It may have landed all the same.
+                tracked.is_written = false;
                 write.reopen();
                 self.retry_later(id, WriteFailure::Transient, now);
             }
             WriteResult::Refused => {
                 write.reopen();
-                if !write.refused {
+                if !write.refused && write.attempts > 0 {
+                    self.writes_failing -= 1;
                     write.attempts = 0;
                 }
                 write.refused = true;
@@ -295,6 +309,7 @@ impl Scheduler {
             return;
         };
         let at = now.monotonic + write_retry_delay(write.attempts, failure, seed);
+        self.writes_failing += usize::from(write.attempts == 0);
         write.attempts = write.attempts.saturating_add(1);
         write.stage = WriteStage::BackingOff { until: at };
         self.timers.insert((at, id, Timer::Retry));

@@ -14,7 +14,7 @@ use super::{
     body::{parse_error, parse_task},
     classify::classify,
     connection_error::ConnectionError,
-    credentials::{Credentials, CredentialsError, Issuer, SharedCredentials},
+    credentials::{CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
     response_body::{ReadError, read},
     sign::{self, nonce, sign},
@@ -98,14 +98,24 @@ impl TaskApi {
             return self.ask(url, query, None).await;
         };
         let credentials = shared.get().await.map_err(|error| no_credentials(&error))?;
-        let result = self.ask(url.clone(), query, Some(&credentials)).await;
-        let is_refused = matches!(&result, Err(error)
-            if error.reason == Reason::CredentialsInvalid);
-        if is_refused && let Some(newer) = shared.refused(&credentials).await {
+        let mut result = self.ask(url.clone(), query, Some(&credentials)).await;
+        if accepts_credentials(&result) == Some(false)
+            && let Some(newer) = shared.refused(&credentials).await
+        {
             // Rotated since it was read: that is no error.
-            return self.ask(url, query, Some(&newer)).await;
+            result = self.ask(url, query, Some(&newer)).await;
+        }
+        if let Some(accepted) = accepts_credentials(&result) {
+            shared.note_answer(query.region.as_str(), accepted);
         }
         result
+    }
+
+    /// The shared credentials' source, and whether they can be had and are taken, once that is known.
+    #[must_use]
+    pub fn credentials_up(&self) -> Option<(CredentialSource, bool)> {
+        let shared = self.credentials.as_ref()?;
+        shared.source().zip(shared.are_up())
     }
 
     /// One call, signed with these credentials.
@@ -152,6 +162,18 @@ impl TaskApi {
                 Err(error(Reason::InvalidResponse))
             }
         }
+    }
+}
+
+/// Whether the answer says that the credentials are valid; none where it doesn't tell.
+fn accepts_credentials(result: &PollResult) -> Option<bool> {
+    match result {
+        Ok(_) => Some(true),
+        Err(error) => match error.reason {
+            Reason::TaskNotFound | Reason::AccessDenied => Some(true),
+            Reason::CredentialsInvalid => Some(false),
+            _ => None,
+        },
     }
 }
 

@@ -134,6 +134,11 @@ impl Default for Endpoints {
 }
 
 impl Endpoints {
+    /// The regions with an endpoint of their own.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.for_region.keys()
+    }
+
     /// Checks `template`, which may hold `{region}` in its host, and the endpoints of single regions.
     /// Plain http to another machine is refused unless `allow_insecure`.
     ///

@@ -34,6 +34,8 @@ impl Replica {
             "--credentials",
             "none",
             "--leader-elect",
+            "--lease-name",
+            LEASE,
             "--lease-namespace",
             &world.namespace,
             // A late answer must not become a timeout.
@@ -49,7 +51,9 @@ impl Replica {
 
     async fn leads(&self) -> bool {
         let metrics = self.controller.admin("/metrics").await.1;
-        metrics.contains("\nscaleouttask_leader 1\n")
+        metrics
+            .lines()
+            .any(|line| line.starts_with("scaleouttask_leader{") && line.ends_with(" 1"))
     }
 
     async fn until_leading(&self) {

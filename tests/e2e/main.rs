@@ -9,6 +9,7 @@ mod fairness;
 mod kubectl;
 mod leaders;
 mod lifecycle;
+mod mistakes;
 mod pipeline;
 mod process;
 mod promises;

@@ -28,7 +28,7 @@ async fn health_and_metrics_show_the_objects() {
         r#"scaleouttask_tasks{state="success"} 1"#,
         r#"scaleouttask_reconciliations_total{outcome="written"} 1"#,
         "scaleouttask_reconcile_duration_seconds_count 1",
-        "scaleouttask_leader 1",
+        r#"scaleouttask_leader{lease=""} 1"#,
         "scaleouttask_poll_lag_seconds_count 1",
         "scaleouttask_build_info{version=",
     ];

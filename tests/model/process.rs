@@ -127,8 +127,11 @@ impl Process {
                     let created = Input::EventEnded(publication.id, EventResult::Created);
                     effects.extend(self.scheduler.handle(created, now));
                 }
-                // No world here has Secrets.
-                Effect::Identify { .. } | Effect::Record(_) => {}
+                // No world here has Secrets, nor anything to tell but by its state.
+                Effect::Identify { .. }
+                | Effect::Record(_)
+                | Effect::TellAltered(_)
+                | Effect::TellForeign(_) => {}
             }
         }
         if self.scheduler.leads() && self.is_past_its_time() {

@@ -4,6 +4,7 @@
 mod accounts;
 mod crossings;
 mod deletions;
+mod deviations;
 mod elections;
 mod events;
 mod fairness;

@@ -181,6 +181,9 @@ impl World {
                 Effect::Identify { object, secret } => self.identifications.push((object, secret)),
                 Effect::Delete(deletion) => self.deletions.push(deletion),
                 Effect::Record(_) => {}
+                Effect::TellAltered(key) | Effect::TellForeign(key) => {
+                    panic!("{key} is as this replica alone wrote it")
+                }
                 Effect::Publish(publication) => self.events.push(publication.id),
             }
         }
@@ -668,6 +671,7 @@ impl World {
             let reason = object.reason().expect(&says);
             assert!(self.expected(object).contains(&reason), "{says}");
         }
+        assert_eq!(self.scheduler.writes_failing(), 0);
         let counted: i64 = self.scheduler.counts().by_state().map(|(_, n)| n).sum();
         assert_eq!(usize::try_from(counted).unwrap(), self.stored.len());
     }

@@ -1,6 +1,7 @@
 //! Credentials for the task API. One source of the vendor's chain is chosen by what is configured.
 //! All callers share a cache of its credentials.
 
+mod acceptance;
 mod error;
 mod files;
 mod http;

@@ -14,6 +14,7 @@ use futures::future::{BoxFuture, Shared};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::acceptance::Acceptance;
 use super::provider::Provider;
 use super::source::Environment;
 use super::{CredentialSource, Credentials, CredentialsError};
@@ -27,8 +28,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The limit for one read, which may take several calls.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// Credentials that were read less than this ago are not dropped when the API refuses them.
+/// Credentials that were read less than this ago are not read again when the API refuses them.
 const FRESH: Duration = Duration::from_mins(1);
+/// Reads come no closer than this, however short-lived what they bring is.
+const READ_PERIOD: Duration = Duration::from_secs(1);
 
 type ReadResult = Result<Arc<Credentials>, CredentialsError>;
 type SharedRead = Shared<BoxFuture<'static, ReadResult>>;
@@ -45,6 +48,7 @@ struct Inner {
     clock: Clock,
     source: Option<CredentialSource>,
     state: Mutex<State>,
+    acceptance: Mutex<Acceptance>,
 }
 
 #[derive(Default)]
@@ -55,6 +59,8 @@ struct State {
     pause: Option<Pause>,
     /// Failed reads in a row.
     failures: u32,
+    /// Why the last read failed, if it did.
+    failed: Option<CredentialsError>,
 }
 
 struct Current {
@@ -119,6 +125,7 @@ impl SharedCredentials {
             clock: Box::new(clock),
             source,
             state: Mutex::default(),
+            acceptance: Mutex::default(),
         }))
     }
 
@@ -158,33 +165,23 @@ impl SharedCredentials {
         read.await
     }
 
-    /// Drops credentials that the API refused, unless newer ones have replaced them.
+    /// Reports that the API refused these credentials. Returns others if the source has them by now.
     ///
-    /// Fresh credentials are kept: another read would return the same, and they may be valid for
-    /// other calls. So refusals of one object or region cause no hot loop, and don't block others.
-    pub fn invalidate(&self, refused: &Arc<Credentials>) {
-        self.state().current.take_if(|current| {
-            Arc::ptr_eq(&current.credentials, refused) && current.read_at.elapsed() >= FRESH
-        });
-    }
-
-    /// Reports that the API refused these credentials. Returns others if their file holds them by now.
+    /// They stay until it has: they may be valid elsewhere, and what one region or object is refused costs no
+    /// other. Fresh ones aren't read again, as that would bring the same.
     pub async fn refused(&self, refused: &Arc<Credentials>) -> Option<Arc<Credentials>> {
-        // Those of a role are read anew in their time. A key of a file stays until its file has another.
-        if !self.has_file() || refused.expires_at.is_some() {
-            self.invalidate(refused);
-            return None;
-        }
         let read = {
             let mut state = self.state();
-            let current = state.current.as_ref();
-            let newer = current.filter(|current| !current.credentials.is_same_as(refused));
-            if let Some(newer) = newer {
-                return Some(Arc::clone(&newer.credentials));
+            let current = state.current.as_ref()?;
+            if !current.credentials.is_same_as(refused) {
+                return Some(Arc::clone(&current.credentials));
             }
+            // A key in a file costs nothing to read.
+            let is_in_file = self.has_file() && refused.expires_at.is_none();
+            let is_fresh = current.read_at.elapsed() < FRESH && !is_in_file;
             match &state.read {
                 Some(read) => read.clone(),
-                None if state.pausing().is_some() => return None,
+                None if is_fresh || state.pausing().is_some() => return None,
                 None => self.start(&mut state),
             }
         };
@@ -197,6 +194,24 @@ impl SharedCredentials {
     pub fn has_credentials(&self) -> bool {
         let now = (self.0.clock)();
         self.state().valid(now).is_some()
+    }
+
+    /// Notes whether a region took the credentials.
+    pub fn note_answer(&self, region: &str, accepted: bool) {
+        self.acceptance().note(region, accepted);
+    }
+
+    /// Whether they can be read, and are taken by at least one region. None where that isn't known, or where
+    /// none are configured.
+    #[must_use]
+    pub fn are_up(&self) -> Option<bool> {
+        let state = self.state();
+        match &state.failed {
+            Some(CredentialsError::NotConfigured) => None,
+            Some(_) => Some(false),
+            None if state.current.is_none() => None,
+            None => Some(!self.acceptance().is_refused()),
+        }
     }
 
     fn has_file(&self) -> bool {
@@ -237,7 +252,8 @@ impl SharedCredentials {
             Ok(credentials) => {
                 let credentials = self.replacing(&state, credentials);
                 state.failures = 0;
-                state.pause = None;
+                state.failed = None;
+                state.pause = self.rest(&credentials, now);
                 state.current = Some(Current {
                     refresh_at: refresh_at(&credentials, now),
                     credentials: Arc::clone(&credentials),
@@ -253,6 +269,7 @@ impl SharedCredentials {
                     tracing::warn!(%error, "can't read credentials");
                 }
                 state.failures = state.failures.saturating_add(1);
+                state.failed = Some(error.clone());
                 let wait = error.wait().unwrap_or_default();
                 state.pause = Some(Pause {
                     until: Instant::now() + pause(state.failures).max(wait),
@@ -290,6 +307,21 @@ impl SharedCredentials {
             }
             _ => Ok(credentials),
         }
+    }
+
+    /// The pause after a read that brought credentials which expire before the next may come.
+    fn rest(&self, credentials: &Credentials, now: Timestamp) -> Option<Pause> {
+        let source = self.0.source?;
+        let is_short = credentials.expires_at? <= now + READ_PERIOD;
+        is_short.then(|| Pause {
+            until: Instant::now() + READ_PERIOD,
+            error: CredentialsError::Expired(source),
+        })
+    }
+
+    fn acceptance(&self) -> MutexGuard<'_, Acceptance> {
+        let acceptance = &self.0.acceptance;
+        acceptance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -425,11 +457,10 @@ mod tests {
         assert!((9 + 91..=9 + 183 + 2).contains(&total), "{total}");
         let got = shared.get().await.unwrap();
         advance(FRESH).await;
-        shared.invalidate(&got);
+        assert!(shared.refused(&got).await.is_none());
         // The next failure starts again with the first pause.
-        assert_eq!(id(&shared).await, Err(ERROR));
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(id(&shared).await, Err(ERROR));
+        assert!(shared.refused(&got).await.is_none());
         assert_eq!(count(&calls), 11);
     }
 
@@ -495,12 +526,69 @@ mod tests {
         let (shared, calls) = scripted(|_| Ok(None));
         let old = shared.get().await.unwrap();
         advance(HOUR).await;
-        shared.invalidate(&old);
-        assert_eq!(id(&shared).await.unwrap(), "1");
-        // A late refusal of the old credentials doesn't drop the new ones.
-        shared.invalidate(&old);
+        let newer = shared.refused(&old).await.unwrap();
+        assert_eq!(newer.access_key_id, "1");
+        // A late refusal of the old credentials causes no read: there are newer ones.
+        let newer = shared.refused(&old).await.unwrap();
+        assert_eq!(newer.access_key_id, "1");
         assert_eq!(id(&shared).await.unwrap(), "1");
         assert_eq!(count(&calls), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_are_still_used_elsewhere_while_their_source_is_down() {
+        let (shared, calls) = scripted(|n| if n == 0 { Ok(Some(HOUR)) } else { Err(ERROR) });
+        let key = shared.get().await.unwrap();
+        shared.note_answer("cn-hangzhou", true);
+        for _ in 0..40 {
+            advance(Duration::from_mins(1)).await;
+            shared.note_answer("cn-odd", false);
+            assert!(shared.refused(&key).await.is_none());
+            assert_eq!(id(&shared).await.unwrap(), "0");
+        }
+        assert_eq!(count(&calls), 41);
+        assert_eq!(shared.are_up(), Some(false), "they can't be renewed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_are_up_unless_they_cannot_be_read_or_no_region_takes_them() {
+        let (shared, _) = scripted(|n| if n == 1 { Err(ERROR) } else { Ok(None) });
+        assert_eq!(shared.are_up(), None);
+        let key = shared.get().await.unwrap();
+        assert_eq!(shared.are_up(), Some(true));
+        shared.note_answer("cn-hangzhou", true);
+        shared.note_answer("cn-odd", false);
+        assert_eq!(shared.are_up(), Some(true));
+        shared.note_answer("cn-hangzhou", false);
+        assert_eq!(shared.are_up(), Some(false));
+        shared.note_answer("cn-hangzhou", true);
+        advance(FRESH).await;
+        assert!(shared.refused(&key).await.is_none());
+        assert_eq!(shared.are_up(), Some(false));
+        advance(LONG).await;
+        assert!(shared.refused(&key).await.is_some());
+        assert_eq!(shared.are_up(), Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_up_or_down_where_nothing_is_configured() {
+        let (shared, _) = scripted(|_| Err(CredentialsError::NotConfigured));
+        assert!(shared.get().await.is_err());
+        assert_eq!(shared.are_up(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_hardly_live_cause_no_hot_loop() {
+        let (shared, calls) = scripted(|_| Ok(Some(Duration::from_millis(200))));
+        let start = Instant::now();
+        let mut served = 0;
+        while start.elapsed() < Duration::from_mins(10) {
+            served += u32::from(shared.get().await.is_ok());
+            sleep(Duration::from_millis(100)).await;
+        }
+        // Reads of a second, a second apart.
+        assert!((280..=300).contains(&count(&calls)), "{}", count(&calls));
+        assert!(served >= 500, "{served}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -509,7 +597,7 @@ mod tests {
         let start = Instant::now();
         while start.elapsed() < HOUR {
             let refused = shared.get().await.unwrap();
-            shared.invalidate(&refused);
+            let _newer = shared.refused(&refused).await;
             sleep(Duration::from_millis(100)).await;
         }
         assert!((50..=60).contains(&count(&calls)), "{}", count(&calls));

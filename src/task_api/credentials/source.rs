@@ -121,6 +121,21 @@ impl CredentialSource {
         )
     }
 
+    /// Its label in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Environment => "environment",
+            Self::Oidc => "oidc",
+            Self::CliProfile => "cli_profile",
+            Self::CredentialsFile => "credentials_file",
+            Self::EcsRamRole => "ecs_ram_role",
+            Self::CredentialsUri => "credentials_uri",
+            Self::SecretRole => "secret_role",
+        }
+    }
+
     /// The service that is most likely slow where it takes too long.
     pub(super) fn issuer(self) -> Option<Issuer> {
         match self {

@@ -232,7 +232,7 @@ impl Stage {
     pub fn end(mut self) {
         let log = self.world.log();
         assert_eq!(self.count_calls_of_staying(), self.calls_of_staying);
-        assert_eq!(log.matches("all ScaleOutTasks are known").count(), 1);
+        assert_eq!(log.matches("that can be listed are known").count(), 1);
         for bug in ["panicked", "please report it"] {
             let reported = log.lines().find(|line| line.contains(bug));
             assert_eq!(reported, None);

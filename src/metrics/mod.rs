@@ -1,10 +1,8 @@
 //! The metrics. Their names and labels are part of the contract. No label has a value per object.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+mod regions;
+
+use std::{collections::BTreeSet, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -18,6 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use self::regions::RegionLabels;
 use crate::{
     rules::Reason,
     scheduler::{EventResult, ObjectCounts},
@@ -30,9 +29,6 @@ const SECONDS: [f64; 12] = [
 
 /// The same for turns of the loop, which are short.
 const TURN_SECONDS: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
-
-/// How many regions have their own label. The vendor has fewer.
-const MAX_REGIONS: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -60,6 +56,21 @@ struct StateLabel {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseLabel {
+    lease: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabel {
+    namespace: String,
+}
+
 /// Makes histograms with the buckets of [`SECONDS`].
 #[derive(Clone, Debug)]
 struct Seconds;
@@ -83,17 +94,32 @@ pub struct Metrics {
     finished: Family<ReasonLabel, Counter>,
     by_reason: Family<ReasonLabel, Gauge>,
     by_state: Family<StateLabel, Gauge>,
-    leader: Gauge,
+    leader: Family<LeaseLabel, Gauge>,
+    /// The Lease that this replica works under; empty without one.
+    lease: String,
+    watch_up: Family<NamespaceLabel, Gauge>,
+    credentials_up: Family<SourceLabel, Gauge>,
     calls_in_flight: Gauge,
     calls_waiting: Gauge,
     events: Family<OutcomeLabel, Counter>,
     turn_seconds: Histogram,
-    /// The regions that have their own label.
-    regions: Mutex<BTreeSet<String>>,
+    writes_failing: Gauge,
+    crd_outdated: Gauge,
+    foreign_changes: Counter,
+    regions: RegionLabels,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(BTreeSet::new(), String::new())
+    }
+}
+
+impl Metrics {
+    /// Metrics of a process that works under that Lease, empty without one. `regions` are those that the operator
+    /// named.
+    #[must_use]
+    pub fn new(regions: BTreeSet<String>, lease: String) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("scaleouttask"),
             requests: Family::default(),
@@ -105,14 +131,21 @@ impl Default for Metrics {
             finished: Family::default(),
             by_reason: Family::default(),
             by_state: Family::default(),
-            leader: Gauge::default(),
+            leader: Family::default(),
+            lease,
+            watch_up: Family::default(),
+            credentials_up: Family::default(),
             calls_in_flight: Gauge::default(),
             calls_waiting: Gauge::default(),
             events: Family::default(),
             turn_seconds: Histogram::new(TURN_SECONDS),
-            regions: Mutex::default(),
+            writes_failing: Gauge::default(),
+            crd_outdated: Gauge::default(),
+            foreign_changes: Counter::default(),
+            regions: RegionLabels::new(regions),
         };
         metrics.register();
+        metrics.leads(false);
         // Start at zero, so that the first finished object counts as an increase.
         for reason in Reason::ALL.into_iter().filter(|reason| reason.is_final()) {
             let reason = reason.as_str();
@@ -120,9 +153,7 @@ impl Default for Metrics {
         }
         metrics
     }
-}
 
-impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -151,6 +182,31 @@ impl Metrics {
             self.reconcile_seconds.clone(),
         );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
+        registry.register(
+            "watch_up",
+            "Whether the objects of the namespace can be listed and watched; * stands for all",
+            self.watch_up.clone(),
+        );
+        registry.register(
+            "credentials_up",
+            "Whether the controller's own credentials can be read, and a region takes them",
+            self.credentials_up.clone(),
+        );
+        registry.register(
+            "status_writes_failing",
+            "Objects whose status could not be written at the last try",
+            self.writes_failing.clone(),
+        );
+        registry.register(
+            "crd_outdated",
+            "Whether the API server dropped a part of a status within the last hour",
+            self.crd_outdated.clone(),
+        );
+        registry.register(
+            "foreign_status_changes",
+            "Statuses written by this replica that somebody else changed",
+            self.foreign_changes.clone(),
+        );
         registry.register(
             "calls_in_flight",
             "Calls of the task API in flight",
@@ -196,7 +252,7 @@ impl Metrics {
 
     /// Counts a call of the task API.
     pub fn called(&self, region: &str, outcome: &'static str, took: Duration) {
-        let region = self.region_label(region);
+        let region = self.regions.label(region);
         self.requests
             .get_or_create(&RegionOutcomeLabels {
                 region: region.clone(),
@@ -206,18 +262,6 @@ impl Metrics {
         self.request_seconds
             .get_or_create(&RegionLabel { region })
             .observe(took.as_secs_f64());
-    }
-
-    /// Users choose regions, so only the first [`MAX_REGIONS`] get their own label.
-    fn region_label(&self, region: &str) -> String {
-        let mut known = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(region) {
-            if known.len() >= MAX_REGIONS {
-                return "other".to_owned();
-            }
-            known.insert(region.to_owned());
-        }
-        region.to_owned()
     }
 
     /// Counts a decision about an object: `unchanged`, or an outcome of [`Self::wrote`].
@@ -230,11 +274,43 @@ impl Metrics {
 
     /// Sets whether this replica leads. A standby counts no objects.
     pub fn leads(&self, leads: bool) {
-        self.leader.set(leads.into());
+        let lease = self.lease.clone();
+        self.leader
+            .get_or_create(&LeaseLabel { lease })
+            .set(leads.into());
         if !leads {
             self.by_reason.clear();
             self.by_state.clear();
         }
+    }
+
+    /// Sets whether the objects of a namespace can be watched; none for all namespaces.
+    pub fn watches(&self, namespace: Option<&str>, up: bool) {
+        let namespace = namespace.unwrap_or("*").to_owned();
+        let label = NamespaceLabel { namespace };
+        self.watch_up.get_or_create(&label).set(up.into());
+    }
+
+    /// Sets whether the controller's own credentials work.
+    pub fn credentials(&self, source: &'static str, up: bool) {
+        let label = SourceLabel { source };
+        self.credentials_up.get_or_create(&label).set(up.into());
+    }
+
+    /// Sets how many objects have a status that couldn't be written at the last try.
+    pub fn writes_failing(&self, count: usize) {
+        self.writes_failing
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets whether the API server dropped a part of a status lately.
+    pub fn crd_outdated(&self, is_outdated: bool) {
+        self.crd_outdated.set(is_outdated.into());
+    }
+
+    /// Counts a status that somebody else changed.
+    pub fn changed_by_another(&self) {
+        self.foreign_changes.inc();
     }
 
     /// Records how late a due poll started.
