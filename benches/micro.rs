@@ -59,6 +59,7 @@ fn decide(criterion: &mut Criterion) {
             memory: Memory::default(),
             occasion,
             now,
+            trusts_clock: true,
             seed: 1,
         })
     };
@@ -165,6 +166,7 @@ impl World {
         Now {
             wall: self.start + passed,
             monotonic: self.monotonic,
+            is_confirmed: true,
         }
     }
 

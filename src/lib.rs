@@ -9,6 +9,7 @@ pub mod admin;
 pub mod api;
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod controller;
 pub mod logging;
 pub mod metrics;

@@ -13,7 +13,6 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{debug_span, info, warn};
 
 use super::{
-    clock::Clock,
     deviations::DeviationLog,
     events::Publisher,
     fence::Fence,
@@ -24,6 +23,7 @@ use super::{
 };
 use crate::{
     admin::{Health, Part},
+    clock::Clock,
     metrics::Metrics,
     rules::{ObjectKey, PollError, Reason, Severity},
     scheduler::{
@@ -295,6 +295,7 @@ impl Engine {
         self.metrics.calls(in_flight, waiting);
         self.metrics.writes_failing(self.scheduler.writes_failing());
         self.deviations.show();
+        self.metrics.clock_skew(self.clock.skew());
         let counts = self.scheduler.counts();
         // Most inputs change no count.
         if self.scheduler.leads() && self.shown_counts.as_ref() != Some(counts) {

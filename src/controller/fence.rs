@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use tokio::{sync::watch, time::sleep_until};
 
-use super::clock::Clock;
+use crate::clock::Clock;
 
 /// Until when this replica leads. All writers check it. Clones share the time.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn the_fence_closes_by_itself_when_its_time_is_over() {
         let clock = Clock::start();
-        let (keeper, mut fence) = Fence::closed(clock);
+        let (keeper, mut fence) = Fence::closed(clock.clone());
         assert_eq!(fence.guard(async {}).await, None);
         let until = clock.elapsed() + Duration::from_millis(200);
         keeper.lead_until(until);
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_the_end_follows_each_renewal() {
         let clock = Clock::start();
-        let (keeper, fence) = Fence::closed(clock);
+        let (keeper, fence) = Fence::closed(clock.clone());
         keeper.lead_until(Duration::MAX);
         let ended = tokio::spawn(async move { fence.wait_closed().await });
         tokio::task::yield_now().await;

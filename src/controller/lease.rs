@@ -11,9 +11,10 @@ use kube::{Api, Client, api::PostParams};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{clock::Clock, fence::FenceKeeper};
+use super::fence::FenceKeeper;
 use crate::{
     admin::{Health, Part},
+    clock::Clock,
     scheduler::{Election, LEASE_DURATION, LeaseRecord, LeaseStep},
 };
 

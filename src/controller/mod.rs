@@ -1,7 +1,6 @@
 //! The shell: it passes what happens to the scheduler as inputs, and carries out the effects that
 //! the scheduler returns.
 
-mod clock;
 mod deviations;
 mod engine;
 mod events;
@@ -29,7 +28,6 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
 
 use self::{
-    clock::Clock,
     engine::Engine,
     fence::Fence,
     lease::{Candidate, LeaseName},
@@ -38,6 +36,7 @@ use self::{
 };
 use crate::{
     admin::{self, Health},
+    clock::Clock,
     metrics::Metrics,
     scheduler::{Config, Scheduler},
     settings::{CredentialsMode, LeaseSettings, Settings},
@@ -92,10 +91,12 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving /livez, /readyz and /metrics");
     }
+    let clock = Clock::start();
     let poller = Poller {
-        task_api: task_api(&settings)?,
+        task_api: task_api(&settings, &clock)?,
         secrets: Secrets::new(client.clone(), roles(&settings)?),
         metrics: Arc::new(metrics(&settings)),
+        clock: clock.clone(),
     };
     let health = Arc::new(Health::default());
     let server = tokio::spawn(admin::serve(
@@ -104,8 +105,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         poller.metrics.clone(),
     ));
 
-    let clock = Clock::start();
-    let (keeper, fence) = Fence::closed(clock);
+    let (keeper, fence) = Fence::closed(clock.clone());
     let scheduler = Scheduler::new(settings.scheduler);
     let (cluster, beats) = (client.clone(), health.clone());
     let engine = Engine::new(
@@ -114,7 +114,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         poller,
         scheduler,
         health,
-        clock,
+        clock.clone(),
         fence,
     );
     if let Some(lease) = settings.lease {
@@ -222,7 +222,7 @@ fn roles(settings: &Settings) -> Result<Option<Roles>, StartError> {
     roles.map_err(|error| StartError::Credentials(error.to_string()))
 }
 
-fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
+fn task_api(settings: &Settings, clock: &Clock) -> Result<TaskApi, StartError> {
     let credentials = match settings.credentials {
         CredentialsMode::None => None,
         CredentialsMode::Default => {
@@ -241,6 +241,7 @@ fn task_api(settings: &Settings) -> Result<TaskApi, StartError> {
         endpoints: settings.scheduler.endpoints.clone(),
         request_timeout: settings.request_timeout,
         credentials,
+        clock: clock.clone(),
     })
     .map_err(|error| StartError::Https(error.into()))
 }

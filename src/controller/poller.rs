@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use k8s_openapi::jiff::Timestamp;
 use tracing::debug;
 
 use super::secrets::Secrets;
 use crate::{
+    clock::Clock,
     metrics::Metrics,
     rules::{ObjectKey, PollError, PollResult, Reason},
     scheduler::{Call, Input, ObjectId},
@@ -21,20 +21,21 @@ pub struct Poller {
     pub secrets: Secrets,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Poller {
     /// Makes the call.
     pub async fn poll(self: Arc<Self>, call: Call) -> Input {
-        let started_at = Timestamp::now();
-        let clock = Instant::now();
+        let began = Instant::now();
         self.metrics.lagged(call.lag);
         let result = self.describe(&call).await;
         let outcome = match &result {
             Ok(_) => "success",
             Err(error) => error.reason.as_str(),
         };
-        let took = clock.elapsed();
+        let took = began.elapsed();
         self.metrics.called(&call.region, outcome, took);
         if call.secret.is_none()
             && let Some((source, is_up)) = self.task_api.credentials_up()
@@ -46,7 +47,8 @@ impl Poller {
             object: call.object,
             queue: call.queue,
             result,
-            started_at,
+            // Only now it may be known that the clock was off when it began.
+            started_at: self.clock.now().wall - took,
             poll_request: call.poll_request,
         }
     }

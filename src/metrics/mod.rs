@@ -2,7 +2,9 @@
 
 mod regions;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::AtomicU64, time::Duration};
+
+use k8s_openapi::jiff::SignedDuration;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -106,6 +108,7 @@ pub struct Metrics {
     writes_failing: Gauge,
     crd_outdated: Gauge,
     foreign_changes: Counter,
+    clock_skew: Gauge<f64, AtomicU64>,
     regions: RegionLabels,
 }
 
@@ -142,6 +145,7 @@ impl Metrics {
             writes_failing: Gauge::default(),
             crd_outdated: Gauge::default(),
             foreign_changes: Counter::default(),
+            clock_skew: Gauge::default(),
             regions: RegionLabels::new(regions),
         };
         metrics.register();
@@ -206,6 +210,11 @@ impl Metrics {
             "foreign_status_changes",
             "Statuses written by this replica that somebody else changed",
             self.foreign_changes.clone(),
+        );
+        registry.register(
+            "clock_skew_seconds",
+            "How far this machine's clock is ahead of the task API's; 0 up to a minute",
+            self.clock_skew.clone(),
         );
         registry.register(
             "calls_in_flight",
@@ -311,6 +320,11 @@ impl Metrics {
     /// Counts a status that somebody else changed.
     pub fn changed_by_another(&self) {
         self.foreign_changes.inc();
+    }
+
+    /// Sets how far this machine's clock is ahead.
+    pub fn clock_skew(&self, skew: SignedDuration) {
+        self.clock_skew.set(skew.as_secs_f64());
     }
 
     /// Records how late a due poll started.

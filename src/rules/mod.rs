@@ -31,7 +31,9 @@ pub use event_note::EventNote;
 pub use fingerprint::{ClusterMark, Fingerprint};
 pub use identity::{ResourceVersion, Uid};
 pub use object::{Object, ObjectKey, Policy};
-pub use observe::{Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe};
+pub use observe::{
+    CLOCK_WAIT, Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
+};
 pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;

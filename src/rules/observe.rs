@@ -25,6 +25,9 @@ const MISSING_SECRET_SLOW_RETRY: Duration = Duration::from_mins(1);
 /// How long a new object may be without an answer before it shows [`Reason::Pending`].
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a new leader waits for an answer that confirms its calendar, before that ends or deletes anything.
+pub const CLOCK_WAIT: Duration = Duration::from_secs(15);
+
 /// Why an object is looked at.
 #[expect(
     clippy::large_enum_variant,
@@ -131,6 +134,8 @@ pub struct Case<'a> {
     pub occasion: &'a Occasion,
     /// The time by the calendar.
     pub now: Timestamp,
+    /// Whether that may end or delete something: it is confirmed, or nobody did within [`CLOCK_WAIT`].
+    pub trusts_clock: bool,
     /// Scatters delays.
     pub seed: u64,
 }
@@ -485,7 +490,8 @@ impl<'a> Decision<'a> {
         }
         match (self.object.spec.ttl(), self.status.finished_at) {
             (Some(ttl), Some(finished_at)) => {
-                Next::Delete(ttl.saturating_sub(elapsed(finished_at, self.case.now)))
+                let left = ttl.saturating_sub(elapsed(finished_at, self.case.now));
+                Next::Delete(left.max(self.clock_wait()))
             }
             _ => Next::Rest,
         }
@@ -550,15 +556,22 @@ impl<'a> Decision<'a> {
     }
 
     fn expired_at(&self, time: Timestamp) -> bool {
-        self.object
-            .deadline()
-            .is_some_and(|deadline| deadline <= time)
+        let deadline = self.object.deadline();
+        self.case.trusts_clock && deadline.is_some_and(|deadline| deadline <= time)
+    }
+
+    /// What ends by the calendar isn't before that.
+    fn clock_wait(&self) -> Duration {
+        if self.case.trusts_clock {
+            Duration::ZERO
+        } else {
+            CLOCK_WAIT
+        }
     }
 
     fn until_deadline(&self) -> Option<Duration> {
-        self.object
-            .deadline()
-            .map(|deadline| elapsed(self.case.now, deadline))
+        let left = |deadline| elapsed(self.case.now, deadline).max(self.clock_wait());
+        self.object.deadline().map(left)
     }
 
     /// A call after `after`, or at the deadline if that comes first.

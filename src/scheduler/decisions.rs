@@ -12,7 +12,7 @@ use super::{
     input::Now,
     tracked::{Change, Overdue, WritePriority, WriteStage},
 };
-use crate::rules::{Case, Memory, Next, ObjectKey, Occasion, SLOW_RETRY, Verdict};
+use crate::rules::{CLOCK_WAIT, Case, Memory, Next, ObjectKey, Occasion, SLOW_RETRY, Verdict};
 
 /// What made the rules panic may be gone by then.
 pub(super) const AFTER_PANIC: Next = Next::Call {
@@ -175,6 +175,8 @@ impl Scheduler {
             memory: tracked.memory,
             occasion,
             now: now.wall,
+            trusts_clock: now.is_confirmed
+                || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT,
             seed: self.seed(id, now),
         };
         let verdict = catch_unwind(AssertUnwindSafe(|| (self.observe)(&case)));

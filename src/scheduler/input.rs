@@ -14,6 +14,8 @@ pub struct Now {
     pub wall: Timestamp,
     /// Since any fixed moment, never backwards: for what is waited for.
     pub monotonic: Duration,
+    /// Whether the task API has confirmed the calendar since the process began.
+    pub is_confirmed: bool,
 }
 
 /// Something that happened.

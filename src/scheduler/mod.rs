@@ -31,6 +31,8 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
 use self::{
     call_queues::CallQueues,
     deviations::Deviations,
@@ -38,7 +40,7 @@ use self::{
     object_counts::Row,
     object_ids::ObjectIds,
     shares::Shares,
-    tracked::{PollState, Timer, Tracked, WritePriority},
+    tracked::{Planned, PollState, Timer, Tracked, WritePriority},
     work_queue::WorkQueue,
 };
 pub use self::{
@@ -65,6 +67,9 @@ pub type NoteId = u64;
 
 /// Timers that fire in one turn. More would hold up what else happens.
 const TIMERS_A_TURN: usize = 1000;
+
+/// A calendar that moves by less against the monotonic clock is only slewed.
+const CALENDAR_STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// What the scheduler decides by.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +115,10 @@ pub struct Scheduler {
     writes_failing: usize,
     leads: bool,
     leads_until: Duration,
+    /// When this replica began to lead.
+    led_since: Duration,
+    /// What the calendar said when the monotonic clock was at zero, by the last input.
+    calendar_zero: Option<Timestamp>,
     /// Counts the times at which this replica began or ceased to lead.
     term: u64,
     stopping: bool,
@@ -148,6 +157,8 @@ impl Scheduler {
             writes_failing: 0,
             leads: false,
             leads_until: Duration::ZERO,
+            led_since: Duration::ZERO,
+            calendar_zero: None,
             term: 0,
             stopping: false,
             effects: Vec::new(),
@@ -168,6 +179,7 @@ impl Scheduler {
             (true, false) => self.stand_by(),
             _ => {}
         }
+        self.follow_calendar(now);
         self.take_in(input, now);
         if self.leads {
             self.do_what_is_due(now);
@@ -261,6 +273,8 @@ impl Scheduler {
         if self.leads_until < Duration::MAX {
             self.leads_until = earlier(self.leads_until);
         }
+        self.led_since = earlier(self.led_since);
+        self.calendar_zero = None;
         self.calls.rebase(by);
         self.events.rebase(by);
         self.deviations.rebase(by);
@@ -307,9 +321,31 @@ impl Scheduler {
         }
     }
 
+    /// Where the calendar was set, what ends by it is decided anew.
+    fn follow_calendar(&mut self, now: Now) {
+        let Ok(zero) = now.wall.checked_sub(now.monotonic) else {
+            return;
+        };
+        let before = self.calendar_zero.replace(zero);
+        if before.is_none_or(|before| zero.duration_since(before).abs() <= CALENDAR_STEP) {
+            return;
+        }
+        let by_calendar = |planned| matches!(planned, Planned::Wait | Planned::Delete);
+        for (id, tracked) in &mut self.objects {
+            if let Some((at, planned)) = tracked.planned
+                && by_calendar(planned)
+            {
+                tracked.planned = Some((now.monotonic, planned));
+                self.timers.remove(&(at, *id, Timer::Planned));
+                self.timers.insert((now.monotonic, *id, Timer::Planned));
+            }
+        }
+    }
+
     /// Everything is looked at as after a restart, some in each turn.
     fn take_the_lead(&mut self, now: Now) {
         self.leads = true;
+        self.led_since = now.monotonic;
         self.term += 1;
         let first_look = |id: &ObjectId| (now.monotonic, *id, Timer::FirstLook);
         self.timers.extend(self.objects.keys().map(first_look));

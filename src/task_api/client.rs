@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
     Client, ClientBuilder, Method, Request, Response, StatusCode, Url,
-    header::{ACCEPT, HeaderMap, HeaderValue},
+    header::{ACCEPT, DATE, HeaderMap, HeaderValue},
     redirect,
 };
 use tracing::debug;
@@ -20,7 +20,10 @@ use super::{
     sign::{self, nonce, sign},
     waits::Waits,
 };
-use crate::rules::{PollError, PollResult, Reason, Service, Task};
+use crate::{
+    clock::Clock,
+    rules::{PollError, PollResult, Reason, Service, Task},
+};
 
 const ACTION: &str = "DescribeTaskInfo";
 const VERSION: &str = "2015-12-15";
@@ -36,6 +39,8 @@ pub struct ClientOptions {
     pub request_timeout: Duration,
     /// The credentials that sign calls. Without them, calls are unsigned.
     pub credentials: Option<SharedCredentials>,
+    /// Is told what time it is by the API's answers.
+    pub clock: Clock,
 }
 
 /// What is asked.
@@ -59,6 +64,7 @@ pub struct TaskApi {
     direct: Client,
     endpoints: Endpoints,
     credentials: Option<SharedCredentials>,
+    clock: Clock,
 }
 
 impl TaskApi {
@@ -73,6 +79,7 @@ impl TaskApi {
             direct: builder().no_proxy().build()?,
             endpoints: options.endpoints.clone(),
             credentials: options.credentials.clone(),
+            clock: options.clock.clone(),
         })
     }
 
@@ -144,6 +151,9 @@ impl TaskApi {
             .execute(request)
             .await
             .map_err(|error| unreachable(&error))?;
+        if let Some(date) = date(response.headers()) {
+            self.clock.heard(date);
+        }
         let status = response.status();
         if status != StatusCode::OK {
             return Err(refused(response).await);
@@ -231,6 +241,12 @@ async fn refused(response: Response) -> PollError {
         "task API refused the call"
     );
     error
+}
+
+/// When the answer was made, by the clock of who made it.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
 }
 
 /// What the vendor's support asks for.

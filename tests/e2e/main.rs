@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_responses;
+mod clocks;
 mod connections;
 mod credentials;
 mod fairness;

@@ -115,6 +115,7 @@ pub fn decide(
         memory,
         occasion,
         now,
+        trusts_clock: true,
         seed,
     });
     let patch = StatusPatch {

@@ -54,6 +54,7 @@ impl Stage {
             now: Now {
                 wall: Timestamp::UNIX_EPOCH,
                 monotonic: Duration::from_secs(100),
+                is_confirmed: true,
             },
             events: Vec::new(),
             stored: BTreeMap::new(),

@@ -17,8 +17,15 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Limited};
-use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Response,
+    body::Incoming,
+    header::{DATE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -175,6 +182,12 @@ impl Simulator {
         lock(&self.shared).limiter = limit.map(Limiter::new);
     }
 
+    /// Sets its clock, as answers show it in `Date`, so many seconds ahead of this machine's. Signatures are still
+    /// checked by this machine's.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        lock(&self.shared).ahead = SignedDuration::from_secs(seconds);
+    }
+
     /// Adds or replaces an access key. From then on, requests must be signed.
     pub fn set_credentials(&self, credentials: Credentials) {
         lock(&self.shared).keys.add(credentials);
@@ -305,9 +318,20 @@ async fn respond(
             let (status, state) = (reply.status.as_u16(), state.as_deref());
             info!(task_id, region, status, state, fault, "answered");
             ticket.answered(status);
-            Ok(reply.into_response(ticket))
+            let mut response = reply.into_response(ticket);
+            if let Some(date) = shifted_date(shared) {
+                response.headers_mut().insert(DATE, date);
+            }
+            Ok(response)
         }
     }
+}
+
+/// What `Date` says where the clock is set otherwise; the server adds the right one by itself.
+fn shifted_date(shared: &Shared) -> Option<HeaderValue> {
+    let ahead = lock(shared).ahead;
+    let date = (Timestamp::now() + ahead).strftime("%a, %d %b %Y %H:%M:%S GMT");
+    (!ahead.is_zero()).then(|| date.to_string().parse().ok())?
 }
 
 /// Decides about a request to the task API, to STS if its parameters are those of an exchange, or to the

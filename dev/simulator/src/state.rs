@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     fault::{Fault, Faults, Scope},
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) metadata: Metadata,
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) record: Record,
+    /// How far its clock is ahead.
+    pub(crate) ahead: SignedDuration,
 }
 
 pub(crate) type Shared = Arc<Mutex<State>>;
@@ -57,6 +59,7 @@ impl State {
             metadata: script.metadata.unwrap_or_default(),
             exchanges: Vec::new(),
             record: Record::default(),
+            ahead: SignedDuration::ZERO,
         };
         state.faults.set(Scope::AllTasks, script.faults, now);
         state.faults.set(Scope::Sts, sts.faults, now);
