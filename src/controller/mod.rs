@@ -6,6 +6,7 @@ mod engine;
 mod events;
 mod fence;
 mod jobs;
+mod kept_secrets;
 mod lease;
 mod poller;
 mod secrets;

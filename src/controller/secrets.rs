@@ -1,7 +1,6 @@
 //! Credentials from the Secrets that objects refer to. They are read by name and cached for a minute.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +13,7 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::kept_secrets::KeptSecrets;
 use crate::{
     rules::{ObjectKey, PollError, Reason, Service},
     task_api::{
@@ -26,10 +26,12 @@ use crate::{
 const CACHED_FOR: Duration = Duration::from_mins(1);
 /// Refused credentials are read again unless they were read less than this ago.
 const FRESH: Duration = Duration::from_secs(1);
-/// How many Secrets are read at the same time.
-const CONCURRENCY: usize = 64;
+/// How many Secrets are read at the same time. Each may have a megabyte of other values.
+const CONCURRENCY: usize = 8;
 /// The longest key ID that is accepted. The vendor's are shorter.
 const KEY_ID_MAX: usize = 128;
+/// The longest ARN of a role: it is part of the account's name.
+const ARN_MAX: usize = 256;
 /// The longest value that is accepted of any other key, in bytes.
 const VALUE_MAX: usize = 4096;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,19 +120,12 @@ impl Read {
     }
 }
 
-/// The Secrets that were used, and when.
-#[derive(Default)]
-struct Slots {
-    by_name: HashMap<ObjectKey, (Instant, Slot)>,
-    evicted_at: Option<Instant>,
-}
-
 /// A cache of Secrets by name. Clones share it.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
     roles: Option<Roles>,
-    slots: Arc<Mutex<Slots>>,
+    slots: Arc<Mutex<KeptSecrets<Slot>>>,
     /// Limits how many are read at the same time.
     readers: Arc<Semaphore>,
 }
@@ -232,26 +227,10 @@ impl Secrets {
 
     fn slot(&self, secret: &ObjectKey) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        // Evict the Secrets that were not used for a while.
-        if slots
-            .evicted_at
-            .is_none_or(|at| now.duration_since(at) >= CACHED_FOR)
-        {
-            slots.evicted_at = Some(now);
-            let by_name = &mut slots.by_name;
-            by_name.retain(|_, (used_at, slot)| {
-                let has_role = slot.try_lock().is_ok_and(|state| state.role.is_some());
-                let kept_for = if has_role { ROLE_KEPT_FOR } else { CACHED_FOR };
-                now.duration_since(*used_at) < kept_for
-            });
-        }
-        let by_name = &mut slots.by_name;
-        let (used_at, slot) = by_name
-            .entry(secret.clone())
-            .or_insert_with(|| (now, Slot::default()));
-        *used_at = now;
-        slot.clone()
+        slots.use_now(secret, |slot| {
+            let has_role = slot.try_lock().is_ok_and(|state| state.role.is_some());
+            if has_role { ROLE_KEPT_FOR } else { CACHED_FOR }
+        })
     }
 
     async fn read(&self, key: &ObjectKey) -> Result<Content, PollError> {
@@ -323,7 +302,7 @@ fn content_of(name: &str, secret: &Secret) -> Result<Content, PollError> {
     };
     let external_id = value("externalId", VALUE_MAX)?;
     let session_name = value("roleSessionName", VALUE_MAX)?;
-    let arn = value("roleArn", VALUE_MAX)?;
+    let arn = value("roleArn", ARN_MAX)?;
     if arn.is_none() && (external_id.is_some() || session_name.is_some()) {
         return Err(missing(format!(
             "Secret {name} of spec.credentialsSecretRef has externalId or roleSessionName and no roleArn: \

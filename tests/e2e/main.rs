@@ -10,6 +10,7 @@ mod fairness;
 mod kubectl;
 mod leaders;
 mod lifecycle;
+mod memory;
 mod mistakes;
 mod pipeline;
 mod process;

@@ -23,7 +23,7 @@ const KEYS: &str = "{credentials: [
     {accessKeyId: LTAI-two, accessKeySecret: second-secret, securityToken: a-token}]}";
 
 /// Grants what the chart grants in a namespace that uses Secrets.
-async fn grant_secrets(world: &World) {
+pub async fn grant_secrets(world: &World) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
         "metadata": { "name": "read-secrets" },

@@ -10,7 +10,10 @@ use std::{
 
 use controlplane::{Process, Signal};
 
-use crate::world::PATIENCE;
+use crate::{
+    harness::{Usage, find, usage},
+    world::PATIENCE,
+};
 
 /// The controller's program that was built for this test.
 ///
@@ -56,6 +59,12 @@ impl Controller {
     /// Its admin port.
     pub fn admin_port(&self) -> u16 {
         self.admin_port
+    }
+
+    /// Its use of processor and memory so far.
+    pub fn usage(&self) -> Usage {
+        let address = format!("127.0.0.1:{}", self.admin_port);
+        usage(find(&program().to_string_lossy(), &address).unwrap()).unwrap()
     }
 
     /// Sends it a signal.

@@ -14,7 +14,7 @@ pub use cluster::{Cluster, Spec, Writes};
 pub use controller::{Controller, Launch};
 pub use document::replace_section;
 pub use machine::machine;
-pub use process::{Usage, own_usage};
+pub use process::{Usage, find, own_usage, usage};
 pub use program::program;
 pub use statistics::{gaps, mean, most_within, number, percentile, seconds};
 pub use table::Table;

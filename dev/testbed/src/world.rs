@@ -41,6 +41,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     WholeObject,
     controller::Controller,
+    harness::Usage,
     render::{granted, render},
     witness::{PromiseCheck, Witness},
 };
@@ -355,6 +356,11 @@ impl World {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kubectl {args:?}: {error}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The controller's use of processor and memory so far.
+    pub fn usage(&self) -> Usage {
+        self.controller.as_ref().unwrap().usage()
     }
 
     /// The controller's admin port.

@@ -18,6 +18,7 @@ pub struct Usage {
     pub peak: f64,
 }
 
+/// The usage of that process.
 pub fn usage(pid: u32) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -1,0 +1,158 @@
+//! Memory under what tenants choose: it stays below the chart's limit.
+
+use std::fmt::Write as _;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use simulator::Task;
+use testbed::world::{World, eventually};
+use tokio::sync::Mutex;
+
+use crate::secrets::grant_secrets;
+
+/// MiB that the chart gives a pod. The program that tests run is larger than the one in the image.
+const LIMIT: f64 = 128.0;
+/// Large answers, all asked for at once.
+const ANSWERS: usize = 16;
+/// Each of these tests fills memory of its own, the API server's too: one at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Checks the most memory that the controller had so far.
+fn check_peak(world: &World, what: &str) {
+    let peak = world.usage().peak;
+    println!("{what}: {peak:.1} MiB at most");
+    assert!(peak < LIMIT, "{what}: {peak:.1} MiB");
+}
+
+fn names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("o-{number}"))
+}
+
+async fn until_all(world: &World, count: usize, metric: &str) {
+    let line = format!("{metric} {count}\n");
+    eventually(&line, || async {
+        world.admin("/metrics").await.1.contains(&line)
+    })
+    .await;
+}
+
+/// Nearly 1.4 MiB of what whoever makes an object may put into its metadata.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_metadata_comes_one_object_at_a_time() {
+    let _turn = TURN.lock().await;
+    let mut world = World::new("metadata").await;
+    let owner = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "uid": "00000000-0000-0000-0000-000000000000",
+        "name": "n".repeat(1180 << 10),
+    });
+    let metadata = json!({ "metadata": {
+        "annotations": { "note": "a".repeat(240 << 10) }, "ownerReferences": [owner],
+    } });
+    let (api, params) = (world.api(), PatchParams::default());
+    for name in names(40) {
+        world.simulator.set_task(Task::in_state(&name, "running"));
+        world.create(&name, json!({ "taskId": name })).await;
+        api.patch_metadata(&name, &params, &Patch::Merge(&metadata))
+            .await
+            .unwrap();
+    }
+    world.start();
+    until_all(&world, 40, r#"tasks_by_reason{reason="TaskRunning"}"#).await;
+    check_peak(&world, "40 objects of 1.4 MiB");
+    world.stop();
+    world.start();
+    until_all(&world, 40, r#"tasks_by_reason{reason="TaskRunning"}"#).await;
+    check_peak(&world, "the same at a restart");
+}
+
+/// A megabyte in a value, which counts no more than 4 KiB, and beside the values that count.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_secrets_are_read_a_few_at_a_time_and_not_kept() {
+    let _turn = TURN.lock().await;
+    let mut world = World::new("tokens").await;
+    grant_secrets(&world).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    for (number, name) in names(64).enumerate() {
+        world.simulator.set_task(Task::in_state(&name, "running"));
+        let large = if number % 2 == 0 {
+            "securityToken"
+        } else {
+            "unused"
+        };
+        let secret = json!({
+            "metadata": { "name": name },
+            "stringData": { "accessKeyId": name, "accessKeySecret": "s", large: "t".repeat(1_000_000) },
+        });
+        let secret: Secret = serde_json::from_value(secret).unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+    }
+    world.start_with(&["--credentials", "none", "--secret-credentials"], &[]);
+    for name in names(64) {
+        let spec = json!({ "taskId": name, "credentialsSecretRef": { "name": name } });
+        world.create(&name, spec).await;
+    }
+    until_all(&world, 32, r#"tasks_by_reason{reason="TaskRunning"}"#).await;
+    until_all(
+        &world,
+        32,
+        r#"tasks_by_reason{reason="CredentialsInvalid"}"#,
+    )
+    .await;
+    check_peak(&world, "64 Secrets of 1 MB");
+}
+
+/// As many entries as fit into the largest body that is read, in both forms.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_are_cut_before_they_are_kept() {
+    let _turn = TURN.lock().await;
+    let mut world = World::new("answers").await;
+    let mut xml = String::from("<task_id>o-0</task_id><state>running</state>");
+    // As many elements as are read.
+    for number in 0..13_300 {
+        let entry = format!("<data>i-{number:014}</data><status>s</status>");
+        write!(xml, "<task_result>{entry}</task_result>").unwrap();
+    }
+    assert!((900_000..1 << 20).contains(&xml.len()), "{}", xml.len());
+    let entries = vec![json!({ "data": "i", "status": "s" }); 40_000];
+    let body = json!({ "state": "running", "task_result": entries }).to_string();
+    assert!((900_000..1 << 20).contains(&body.len()), "{}", body.len());
+    for (number, name) in names(ANSWERS).enumerate() {
+        let body = if number % 2 == 0 {
+            body.clone()
+        } else {
+            xml.replace("o-0", &name)
+        };
+        let task = json!({ "id": name, "body": body }).to_string();
+        world.add_task(&task);
+    }
+    world.start();
+    let (api, params) = (world.api(), PostParams::default());
+    let create = |name: String| {
+        let (api, params) = (api.clone(), params.clone());
+        async move {
+            let object = json!({
+                "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
+                "metadata": { "name": name }, "spec": { "taskId": name },
+            });
+            let object = serde_json::from_value(object).unwrap();
+            api.create(&params, &object).await.unwrap();
+        }
+    };
+    stream::iter(names(ANSWERS))
+        .for_each_concurrent(ANSWERS, create)
+        .await;
+    until_all(&world, ANSWERS, r#"tasks_by_reason{reason="TaskRunning"}"#).await;
+    eventually("each is asked about three times", || async {
+        world.simulator.total_requests() > ANSWERS * 3
+    })
+    .await;
+    check_peak(&world, "16 answers of 1 MiB at a time");
+}
