@@ -10,6 +10,7 @@ use std::{
 };
 
 use controlplane::{StderrProgress, tools};
+use scaleouttask_controller::rules::Reason;
 use serde_json::{Value, json};
 use testbed::{
     render::{read, text},
@@ -72,6 +73,47 @@ fn each_alert_fires_and_clears() {
     }
     assert_eq!(fire, names());
     assert_eq!(clear, names());
+}
+
+/// One that were forgotten there would make the share of those in trouble smaller for ever.
+#[test]
+fn whoever_is_not_tracked_is_left_out_of_every_share() {
+    let ended = Reason::ALL.into_iter().filter(|reason| reason.is_final());
+    let untracked: BTreeSet<&str> = ended
+        .chain([Reason::NotAllowed, Reason::Suspended])
+        .map(Reason::as_str)
+        .collect();
+    let rules = read(ALERTS);
+    let lists: Vec<BTreeSet<&str>> = rules
+        .split(r#"reason!~""#)
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().split('|').collect())
+        .collect();
+    assert_eq!(lists, vec![untracked; 3]);
+}
+
+/// Expressions to copy are tested as the alerts are.
+#[test]
+fn each_expression_of_the_runbooks_is_in_the_tests() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tests: Value = serde_saphyr::from_str(&read(TESTS)).unwrap();
+    let tested: BTreeSet<String> = tests["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|test| test["promql_expr_test"].as_array().into_iter().flatten())
+        .map(|check| words(check["expr"].as_str().unwrap()))
+        .collect();
+    let mut copied = 0;
+    for name in names() {
+        let page = read(&format!("docs/runbooks/{name}.md"));
+        for rest in page.split("```promql\n").skip(1) {
+            let expression = words(rest.split("```").next().unwrap());
+            assert!(tested.contains(&expression), "{name}: {expression}");
+            copied += 1;
+        }
+    }
+    assert!(copied > 0);
 }
 
 #[test]
@@ -150,11 +192,14 @@ fn add(series: &mut Series, scrapes: usize, metrics: &str) {
     }
 }
 
-/// The labels that a scrape adds.
+/// The labels that a scrape adds. Where the metric has one of them, that is renamed.
 fn scraped(name: &str) -> String {
     let target = r#"namespace="scaleout-system",job="scaleout-system/tracker",pod="tracker-1""#;
     match name.split_once('{') {
-        Some((name, labels)) => format!("{name}{{{target},{labels}"),
+        Some((name, labels)) => {
+            let labels = labels.replace("namespace=", "exported_namespace=");
+            format!("{name}{{{target},{labels}")
+        }
         None => format!("{name}{{{target}}}"),
     }
 }
