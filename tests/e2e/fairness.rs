@@ -17,14 +17,14 @@ use testbed::{
 use tokio::sync::Mutex;
 
 /// Each of these tests keeps the machine busy and measures times: one at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub static TURN: Mutex<()> = Mutex::const_new(());
 /// Bounds the calls of all queues together.
 const MAX_CALLS: &[&str] = &["--max-calls", "32"];
 /// How much longer others may wait.
 const DELAY: Duration = Duration::from_secs(1);
 
 /// Adds objects of running tasks to a namespace; tasks and objects are named alike.
-async fn fill(world: &World, namespace: &str, prefix: &str, count: usize, poll_interval: &str) {
+pub async fn fill(world: &World, namespace: &str, prefix: &str, count: usize, poll_interval: &str) {
     let objects = (0..count).map(|number| {
         let name = format!("{prefix}-{number}");
         world.simulator.set_task(Task::in_state(&name, "running"));
@@ -46,7 +46,7 @@ async fn until_polled(world: &World, prefix: &str, count: usize) {
     .await;
 }
 
-fn names(prefix: &str, count: usize) -> Vec<String> {
+pub fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count)
         .map(|number| format!("{prefix}-{number}"))
         .collect()

@@ -7,6 +7,7 @@ mod clocks;
 mod connections;
 mod credentials;
 mod fairness;
+mod floods;
 mod kubectl;
 mod leaders;
 mod lifecycle;

@@ -52,7 +52,56 @@ impl Rule {
         client: &Client,
         namespace: &str,
     ) -> Result<Self> {
-        let name = format!("refuse-events-{namespace}");
+        let what = json!({
+            "apiGroups": ["events.k8s.io"], "apiVersions": ["v1"],
+            "resources": ["events"], "operations": ["CREATE"],
+        });
+        let rule = Self::refuse(plane, client, namespace, "events", what).await?;
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+        let event = probe_event(namespace)?;
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        until("the API server refuses Events", async || {
+            let created = events.create(&dry_run, &event).await;
+            matches!(created, Err(kube::Error::Api(status)) if status.code == 403)
+        })
+        .await?;
+        Ok(rule)
+    }
+
+    /// Has the API server refuse all deletions of objects of a namespace, and waits until it does.
+    pub async fn refuse_deletions(
+        plane: &ControlPlane,
+        client: &Client,
+        namespace: &str,
+    ) -> Result<Self> {
+        let what = json!({
+            "apiGroups": ["scaleout.dev"], "apiVersions": ["v1alpha1"],
+            "resources": ["scaleouttasks"], "operations": ["DELETE"],
+        });
+        let rule = Self::refuse(plane, client, namespace, "deletions", what).await?;
+        let objects: Api<ScaleOutTask> = Api::namespaced(client.clone(), namespace);
+        objects.create(&PostParams::default(), &probe()).await?;
+        let dry_run = DeleteParams::default().dry_run();
+        until("the API server refuses deletions", async || {
+            let deleted = objects.delete("probe", &dry_run).await;
+            matches!(deleted, Err(kube::Error::Api(status)) if status.code == 403)
+        })
+        .await?;
+        Ok(rule)
+    }
+
+    /// Has the API server refuse requests of that kind in a namespace.
+    async fn refuse(
+        plane: &ControlPlane,
+        client: &Client,
+        namespace: &str,
+        kind: &str,
+        what: Value,
+    ) -> Result<Self> {
+        let name = format!("refuse-{kind}-{namespace}");
         let rule = Self::removed_by(
             plane,
             &[
@@ -60,16 +109,14 @@ impl Rule {
                 &format!("validatingadmissionpolicy/{name}"),
             ],
         );
+        let message = format!("no {kind} here");
         let policy = json!({
             "metadata": { "name": name },
             "spec": {
                 "failurePolicy": "Fail",
-                "matchConstraints": { "resourceRules": [{
-                    "apiGroups": ["events.k8s.io"], "apiVersions": ["v1"],
-                    "resources": ["events"], "operations": ["CREATE"],
-                }]},
+                "matchConstraints": { "resourceRules": [what] },
                 "validations": [{
-                    "expression": "false", "message": "no Events here", "reason": "Forbidden",
+                    "expression": "false", "message": message, "reason": "Forbidden",
                 }],
             },
         });
@@ -82,17 +129,6 @@ impl Rule {
             },
         });
         create::<ValidatingAdmissionPolicyBinding>(client, binding).await?;
-        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
-        let event = probe_event(namespace)?;
-        let dry_run = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        until("the API server refuses Events", async || {
-            let created = events.create(&dry_run, &event).await;
-            matches!(created, Err(kube::Error::Api(status)) if status.code == 403)
-        })
-        .await?;
         Ok(rule)
     }
 
@@ -125,15 +161,7 @@ impl Rule {
         });
         create::<ValidatingWebhookConfiguration>(client, webhook).await?;
         let objects: Api<ScaleOutTask> = Api::namespaced(client.clone(), namespace);
-        let probe = ScaleOutTask::new(
-            "probe",
-            ScaleOutTaskSpec {
-                task_id: "probe".to_owned(),
-                suspend: Some(true),
-                ..ScaleOutTaskSpec::default()
-            },
-        );
-        objects.create(&PostParams::default(), &probe).await?;
+        objects.create(&PostParams::default(), &probe()).await?;
         let dry_run = PatchParams {
             dry_run: true,
             ..PatchParams::default()
@@ -156,6 +184,16 @@ impl Rule {
             .args(names);
         Self { removal }
     }
+}
+
+/// An object that nobody is called about.
+fn probe() -> ScaleOutTask {
+    let spec = ScaleOutTaskSpec {
+        task_id: "probe".to_owned(),
+        suspend: Some(true),
+        ..ScaleOutTaskSpec::default()
+    };
+    ScaleOutTask::new("probe", spec)
 }
 
 /// The one namespace, by the label that every namespace has.

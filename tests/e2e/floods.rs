@@ -1,0 +1,161 @@
+//! What one namespace floods the controller with: others' new objects show their status and have their Event as
+//! soon as without it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::PostParams};
+use scaleouttask_controller::api::{ScaleOutTaskSpec, SecretReference};
+use serde_json::json;
+use simulator::Task;
+use testbed::{
+    admission::Rule,
+    harness::percentile,
+    newcomers::{TASK, Wait, newcomers},
+    objects::{Edits, create_all},
+    world::{World, eventually},
+};
+
+use crate::{
+    fairness::{TURN, fill, names},
+    secrets::grant_secrets,
+};
+
+/// What a busy machine adds to a wait by itself.
+const NOISE: f64 = 0.1;
+
+/// A world with a second, calm namespace, in which new objects come while the first floods the controller.
+struct Flood {
+    world: World,
+    calm: String,
+    before: Vec<f64>,
+}
+
+impl Flood {
+    async fn start(name: &str, args: &[&str]) -> Self {
+        let mut world = World::new(name).await;
+        let calm = world.add_namespace("calm").await;
+        world.simulator.set_task(Task::in_state(TASK, "running"));
+        let common = ["--credentials", "none", "--namespace", &calm];
+        let fast = ["--requests-per-second", "1000"];
+        world.start_with(&[&common[..], &fast, args].concat(), &[]);
+        let mut flood = Self {
+            world,
+            calm,
+            before: Vec::new(),
+        };
+        flood.before = flood.waits("before").await;
+        flood
+    }
+
+    /// From the creation of each new object in the calm namespace to its Event, in seconds.
+    async fn waits(&self, prefix: &str) -> Vec<f64> {
+        let pause = Duration::from_millis(500);
+        let waits = newcomers(&self.world.client, &self.calm, prefix, 12, pause).await;
+        let whole = |wait: &Wait| (wait.status + wait.event).as_secs_f64();
+        waits.unwrap().iter().map(whole).collect()
+    }
+
+    /// Checks that they wait no longer than twice as long as without the flood.
+    async fn check(&self, what: &str) {
+        let during = self.waits("during").await;
+        let [alone, beside] = [&self.before, &during].map(|waits| percentile(waits, 50));
+        println!(
+            "{what}: a new object of another namespace has its Event after {beside:.3} s, alone {alone:.3} s"
+        );
+        assert!(
+            beside <= 2.0 * alone + NOISE,
+            "{what}: {beside} s, {alone} s alone"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_of_one_namespace_delay_no_other() {
+    let _turn = TURN.lock().await;
+    let flood = Flood::start("edits", &[]).await;
+    fill(&flood.world, &flood.world.namespace, "edited", 100, "1h").await;
+    // Each is a write of `observedGeneration`, and a call.
+    let edits = Edits::start(
+        flood.world.api(),
+        names("edited", 100),
+        60,
+        |round| json!({ "spec": { "timeout": format!("{}h", round + 1) } }),
+    );
+    eventually("all are edited", || async { edits.made() >= 100 }).await;
+    flood.check("60 edits a second").await;
+    assert!(edits.made() > 300, "{}", edits.made());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_deletions_of_one_namespace_delay_no_other() {
+    const ENDED: usize = 200;
+    let _turn = TURN.lock().await;
+    let flood = Flood::start("deletions", &[]).await;
+    let world = &flood.world;
+    let rule = Rule::refuse_deletions(world.plane, &world.client, &world.namespace).await;
+    let _rule = rule.unwrap();
+    let objects = (0..ENDED).map(|number| {
+        let name = format!("ended-{number}");
+        world.add_task(&format!("{{id: {name}}}"));
+        let spec = ScaleOutTaskSpec {
+            task_id: name.clone(),
+            ttl_seconds_after_finished: Some(0),
+            ..ScaleOutTaskSpec::default()
+        };
+        (name, spec)
+    });
+    create_all(&world.api(), objects).await.unwrap();
+    let refused = || {
+        let verbs = world.audited_verbs("scaleouttasks");
+        verbs.iter().filter(|verb| *verb == "delete").count()
+    };
+    eventually("each deletion was refused", || async { refused() >= ENDED }).await;
+    flood.check("200 objects that can't be deleted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_one_namespace_delay_no_other() {
+    const SECRETS: usize = 150;
+    let _turn = TURN.lock().await;
+    let flood = Flood::start("flood-of-secrets", &["--secret-credentials"]).await;
+    let world = &flood.world;
+    grant_secrets(world).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    // A third is missing, a third has a megabyte beside its key.
+    for number in 0..SECRETS / 3 * 2 {
+        let large = "t".repeat(if number % 2 == 0 { 1_000_000 } else { 1 });
+        let secret = json!({
+            "metadata": { "name": format!("s-{number}") },
+            "stringData": { "accessKeyId": "k", "accessKeySecret": "s", "other": large },
+        });
+        let secret = serde_json::from_value(secret).unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+    }
+    let objects = (0..SECRETS).map(|number| {
+        let spec = ScaleOutTaskSpec {
+            task_id: format!("none-{number}"),
+            credentials_secret_ref: Some(SecretReference {
+                name: format!("s-{number}"),
+            }),
+            ..ScaleOutTaskSpec::default()
+        };
+        (format!("o-{number}"), spec)
+    });
+    create_all(&world.api(), objects).await.unwrap();
+    let edits = Edits::start(
+        world.api(),
+        names("o", SECRETS),
+        40,
+        |round| json!({ "metadata": { "annotations": { "scaleout.dev/poll-requested-at": round.to_string() } } }),
+    );
+    eventually("Secrets are read", || async {
+        world.audited_verbs("secrets").len() >= SECRETS
+    })
+    .await;
+    flood.check("150 Secrets, missing or of a megabyte").await;
+    assert!(edits.made() > 100, "{}", edits.made());
+}
