@@ -41,12 +41,12 @@ fn exit_code(done: Result<(), Error>) -> ExitCode {
 /// Builds the image of `program`, and its list of parts. Returns the archive's path.
 pub fn build(program: &str) -> Result<PathBuf, Error> {
     let binary = Binary::build(program)?;
-    let image = oci::Image::new(program, &binary.version, binary.bytes()?)?;
+    let sbom = sbom::of(program)?;
+    let image = oci::Image::new(program, &binary.version, binary.bytes()?, sbom.clone())?;
     let directory = binary.target_directory.join(DIRECTORY);
     fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;
     let archive = directory.join(format!("{program}.tar"));
     save(&archive, &image.archive)?;
-    let sbom = sbom::of(program)?;
     save(&directory.join(format!("{program}.cdx.json")), &sbom)?;
     println!("image {}", image.name);
     println!("manifest {}", image.digest);

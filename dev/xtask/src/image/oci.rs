@@ -1,4 +1,5 @@
-//! Writes an OCI image with one layer as an archive. The same program gives the same bytes.
+//! Writes an OCI image with one layer as an archive, and the list of its parts beside it as an artifact that refers
+//! to the image. The same program gives the same bytes.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
@@ -14,6 +15,9 @@ use super::error::Error;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// What an artifact has in place of a configuration.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+const SBOM: &str = "application/vnd.cyclonedx+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An unprivileged user. A number, because the image has no file of user names.
@@ -58,7 +62,13 @@ impl Blob {
 }
 
 impl Image {
-    pub fn new(program: &str, version: &str, binary: Vec<u8>) -> Result<Self, Error> {
+    /// `sbom` is the list of parts.
+    pub fn new(
+        program: &str,
+        version: &str,
+        binary: Vec<u8>,
+        sbom: Vec<u8>,
+    ) -> Result<Self, Error> {
         let name = format!("{program}:{version}");
         let program_size = binary.len();
         let files = tar(&[
@@ -81,7 +91,12 @@ impl Image {
             "io.containerd.image.name": format!("docker.io/library/{name}"),
             "org.opencontainers.image.ref.name": version,
         });
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] });
+        let (empty, sbom) = (Blob::new(b"{}".to_vec()), Blob::new(sbom));
+        let artifact = Blob::json(&artifact(&manifest, &empty, &sbom));
+        let mut attached = artifact.descriptor(MANIFEST);
+        attached["artifactType"] = SBOM.into();
+        let manifests = [entry, attached];
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
         let layout = json!({ "imageLayoutVersion": "1.0.0" });
         let mut files = vec![
             (
@@ -95,7 +110,7 @@ impl Image {
                 index.to_string().into_bytes(),
             ),
         ];
-        for blob in [manifest, config, layer] {
+        for blob in [manifest, config, layer, artifact, empty, sbom] {
             files.push((format!("blobs/sha256/{}", blob.digest), 0o644, blob.bytes));
         }
         Ok(Self {
@@ -105,6 +120,19 @@ impl Image {
             archive: tar(&files)?,
         })
     }
+}
+
+/// The manifest of the list of parts, which registries show among the image's referrers.
+fn artifact(image: &Blob, empty: &Blob, sbom: &Blob) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": SBOM,
+        "config": empty.descriptor(EMPTY),
+        "layers": [sbom.descriptor(SBOM)],
+        "subject": image.descriptor(MANIFEST),
+        "annotations": { "org.opencontainers.image.created": CREATED },
+    })
 }
 
 /// The configuration of the image. It has the digest of the uncompressed layer.
@@ -175,7 +203,13 @@ mod tests {
     use super::*;
 
     fn image(binary: &[u8]) -> Image {
-        Image::new("program", "1.2.3", binary.to_vec()).unwrap()
+        Image::new(
+            "program",
+            "1.2.3",
+            binary.to_vec(),
+            b"{\"parts\":[]}".to_vec(),
+        )
+        .unwrap()
     }
 
     fn files(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -211,6 +245,19 @@ mod tests {
         let (one, two) = (image(b"one"), image(b"two"));
         assert_eq!(one.archive, image(b"one").archive);
         assert_ne!(one.digest, two.digest);
+    }
+
+    #[test]
+    fn the_list_of_parts_refers_to_the_image() {
+        let image = image(b"program");
+        let files = files(&image.archive);
+        let entry = &json(&files, "index.json")["manifests"][1];
+        assert_eq!(entry["artifactType"], SBOM);
+        let artifact = json(&files, &blob(&files, entry));
+        assert_eq!(artifact["subject"]["digest"], image.digest);
+        assert_eq!(files[&blob(&files, &artifact["config"])].1, b"{}");
+        let parts = blob(&files, &artifact["layers"][0]);
+        assert_eq!(files[&parts].1, b"{\"parts\":[]}");
     }
 
     #[test]
