@@ -8,6 +8,8 @@ use testbed::{
     world::{World, eventually, ready},
 };
 
+use crate::secrets::grant_secrets;
+
 fn write_rules(directory: &Path, rules: &str) -> String {
     let path = directory.join("access.yaml");
     fs::write(&path, rules).unwrap();
@@ -134,4 +136,53 @@ async fn a_file_of_rules_that_cannot_be_used_ends_the_start() {
     world.start_with(&["--credentials", "none", "--access-file", "/nowhere"], &[]);
     assert_eq!(world.wait(), 1);
     assert!(world.log().contains("/nowhere"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_edit_poll_request_or_secret_gets_round_a_rule() {
+    let keys = "{credentials: [{accessKeyId: LTAI-own, accessKeySecret: s}]}";
+    let mut world = World::with_script("round", keys.parse().unwrap()).await;
+    world.add_task("{id: T-own, clusterId: c1}");
+    world.add_task("{id: T-theirs, clusterId: c2, instances: [{id: i-secret}]}");
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "rules: [{namespaces: ['*'], clusterIds: [c1], regions: [cn-hangzhou], credentials: [controller]}]";
+    let file = write_rules(directory.path(), rules);
+    let key = [
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI-own"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s"),
+    ];
+    world.start_with(&["--access-file", &file, "--secret-credentials"], &key);
+    grant_secrets(&world).await;
+    let spec = |task: &str| json!({ "taskId": task, "clusterId": "c1" });
+    world.create("finished", spec("T-own")).await;
+    world.until_reason("finished", "TaskSucceeded").await;
+    let with_secret = json!({ "taskId": "T-theirs", "clusterId": "c1",
+        "credentialsSecretRef": { "name": "keys" } });
+    world.create("secret", with_secret).await;
+    let elsewhere = json!({ "taskId": "T-theirs", "clusterId": "c1", "region": "cn-beijing" });
+    world.create("elsewhere", elsewhere).await;
+    for name in ["secret", "elsewhere"] {
+        world.until_reason(name, "NotAllowed").await;
+    }
+    let ask_now = json!({ "metadata": { "annotations": {
+        "scaleout.dev/poll-requested-at": "now" } } });
+    let calls = world.simulator.total_requests();
+    for name in ["secret", "elsewhere"] {
+        world.patch(name, ask_now.clone()).await.unwrap();
+    }
+    // A finished object that is edited to name another cluster loses what it shows, poll request or not.
+    let edit = json!({ "metadata": ask_now["metadata"], "spec": { "clusterId": "c2" } });
+    world.patch("finished", edit).await.unwrap();
+    let finished = world.until_reason("finished", "NotAllowed").await;
+    assert_eq!(finished.status.cluster_id, None);
+    assert_eq!(finished.status.finished_at, None);
+    // Edited back, it is asked about again.
+    world
+        .patch("finished", json!({ "spec": { "clusterId": "c1" } }))
+        .await
+        .unwrap();
+    world.until_reason("finished", "TaskSucceeded").await;
+    assert_eq!(world.simulator.total_requests(), calls + 1);
+    assert_eq!(world.simulator.requests("T-theirs"), 0);
+    assert!(world.audited_verbs("secrets").is_empty());
 }

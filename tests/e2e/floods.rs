@@ -13,12 +13,13 @@ use testbed::{
     harness::percentile,
     newcomers::{TASK, Wait, newcomers},
     objects::{Edits, create_all},
+    polls::Window,
     world::{World, eventually},
 };
 
 use crate::{
     fairness::{TURN, fill, names},
-    secrets::grant_secrets,
+    secrets::{grant_secrets, grant_secrets_in, put_secret_in},
 };
 
 /// What a busy machine adds to a wait by itself.
@@ -112,6 +113,75 @@ async fn refused_deletions_of_one_namespace_delay_no_other() {
     };
     eventually("each deletion was refused", || async { refused() >= ENDED }).await;
     flood.check("200 objects that can't be deleted").await;
+}
+
+/// Who knows the ID of another's access key, but not its secret, spends nothing of that account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_with_anothers_key_id_delays_nobody() {
+    let _turn = TURN.lock().await;
+    let keys = "{credentials: [{accessKeyId: LTAI-victim, accessKeySecret: right}]}";
+    let mut world = World::with_script("stolen", keys.parse().unwrap()).await;
+    let victim = world.add_namespace("victim").await;
+    let rights = [&world.namespace, &victim].map(String::clone);
+    for namespace in &rights {
+        grant_secrets_in(&world, namespace).await;
+        let secret = if *namespace == victim {
+            "right"
+        } else {
+            "wrong"
+        };
+        put_secret_in(&world, namespace, "keys", secret).await;
+    }
+    let with_secret = |name: String| {
+        let spec = ScaleOutTaskSpec {
+            task_id: name.clone(),
+            credentials_secret_ref: Some(SecretReference {
+                name: "keys".to_owned(),
+            }),
+            poll_interval: Some("2s".to_owned()),
+            ..ScaleOutTaskSpec::default()
+        };
+        (name, spec)
+    };
+    for name in names("victim", 6) {
+        world.simulator.set_task(Task::in_state(&name, "running"));
+    }
+    let args = [
+        "--credentials",
+        "none",
+        "--secret-credentials",
+        "--namespace",
+        &victim,
+    ];
+    world.start_with(&args, &[]);
+    let api = world.api_in(&victim);
+    create_all(&api, names("victim", 6).into_iter().map(with_secret))
+        .await
+        .unwrap();
+    Window::pass(Duration::from_secs(4)).await;
+    let alone = Window::pass(Duration::from_secs(8)).await;
+    create_all(
+        &world.api(),
+        names("thief", 30).into_iter().map(with_secret),
+    )
+    .await
+    .unwrap();
+    let _edits = Edits::start(
+        world.api(),
+        names("thief", 30),
+        30,
+        |round| json!({ "metadata": { "annotations": { "scaleout.dev/poll-requested-at": round.to_string() } } }),
+    );
+    Window::pass(Duration::from_secs(4)).await;
+    let beside = Window::pass(Duration::from_secs(8)).await;
+    let log = world.simulator.request_log();
+    let [alone, beside] = [alone, beside].map(|window| window.rate(&log, "victim-"));
+    println!(
+        "the victim's calls: {alone:.1}/s alone, {beside:.1}/s beside {} of the thief's",
+        log.len()
+    );
+    assert!(log.iter().any(|call| call.task_id.starts_with("thief-")));
+    assert!(beside >= 0.8 * alone, "{beside} of {alone} a second");
 }
 
 #[tokio::test(flavor = "multi_thread")]

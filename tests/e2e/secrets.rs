@@ -24,6 +24,11 @@ const KEYS: &str = "{credentials: [
 
 /// Grants what the chart grants in a namespace that uses Secrets.
 pub async fn grant_secrets(world: &World) {
+    grant_secrets_in(world, &world.namespace).await;
+}
+
+/// The same in another namespace.
+pub async fn grant_secrets_in(world: &World, namespace: &str) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
         "metadata": { "name": "read-secrets" },
@@ -36,8 +41,8 @@ pub async fn grant_secrets(world: &World) {
         "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": GROUP }],
     });
     let apply = PatchParams::apply("tests").force();
-    let roles: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
-    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), &world.namespace);
+    let roles: Api<Role> = Api::namespaced(world.client.clone(), namespace);
+    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), namespace);
     roles
         .patch("read-secrets", &apply, &Patch::Apply(&role))
         .await
@@ -49,7 +54,17 @@ pub async fn grant_secrets(world: &World) {
 }
 
 async fn put_secret(world: &World, name: &str, data: Value) {
-    let api: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    put(world, &world.namespace, name, data).await;
+}
+
+/// The victim's key ID, with that secret.
+pub async fn put_secret_in(world: &World, namespace: &str, name: &str, secret: &str) {
+    let data = json!({ "accessKeyId": "LTAI-victim", "accessKeySecret": secret });
+    put(world, namespace, name, data).await;
+}
+
+async fn put(world: &World, namespace: &str, name: &str, data: Value) {
+    let api: Api<Secret> = Api::namespaced(world.client.clone(), namespace);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data,
     });
