@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
+use simulator::{Fault, Script, Simulator};
 use testbed::world::{World, eventually};
 
 const KEY: (&str, &str) = ("LTAI5tExample", "an-example-of-a-secret");
@@ -498,4 +499,36 @@ fn check_all_signed(world: &World, access_key_id: &str) {
         assert_eq!(request.access_key_id.as_deref(), Some(access_key_id));
         assert_eq!(request.answered, Some(200));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_down_where_no_region_takes_them_and_one_alone_says_nothing() {
+    let script = format!(
+        "{{credentials: [{{accessKeyId: {}, accessKeySecret: {}}}]}}",
+        KEY.0, KEY.1
+    );
+    let mut world = World::with_script("up", script.parse().unwrap()).await;
+    world.add_task("{id: T-1, duration: 1h}");
+    let odd = Simulator::start(Script::default()).unwrap();
+    odd.set_fault_for_all(Fault::error(403, "InvalidAccessKeyId.NotFound"));
+    let endpoint = format!("--endpoint-for=cn-odd={}", odd.url());
+    let env = [
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY.0),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", KEY.1),
+    ];
+    world.start_with(&[&endpoint], &env);
+    world.create("good", json!({ "taskId": "T-1" })).await;
+    world.until_reason("good", "TaskRunning").await;
+    let elsewhere = json!({ "taskId": "T-1", "region": "cn-odd" });
+    world.create("odd", elsewhere).await;
+    world.until_reason("odd", "CredentialsInvalid").await;
+    let up = |value: u8| format!("scaleouttask_credentials_up{{source=\"environment\"}} {value}\n");
+    let (_, metrics) = world.admin("/metrics").await;
+    assert!(metrics.contains(&up(1)), "{metrics}");
+    world.simulator.revoke(KEY.0);
+    world.until_reason("good", "CredentialsInvalid").await;
+    eventually("they are down", || async {
+        world.admin("/metrics").await.1.contains(&up(0))
+    })
+    .await;
 }
