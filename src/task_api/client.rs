@@ -16,7 +16,7 @@ use super::{
     connection_error::ConnectionError,
     credentials::{CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
-    response_body::{ReadError, read},
+    response_body::{ReadError, ResponseBody, read},
     sign::{self, nonce, sign},
     waits::Waits,
 };
@@ -63,6 +63,7 @@ pub struct TaskApi {
     /// must not leave this machine.
     direct: Client,
     endpoints: Endpoints,
+    request_timeout: Duration,
     credentials: Option<SharedCredentials>,
     clock: Clock,
 }
@@ -78,6 +79,7 @@ impl TaskApi {
             http: builder().build()?,
             direct: builder().no_proxy().build()?,
             endpoints: options.endpoints.clone(),
+            request_timeout: options.request_timeout,
             credentials: options.credentials.clone(),
             clock: options.clock.clone(),
         })
@@ -156,15 +158,15 @@ impl TaskApi {
         }
         let status = response.status();
         if status != StatusCode::OK {
-            return Err(refused(response).await);
+            return Err(self.refused(response).await);
         }
         let request_id = request_id(response.headers());
-        let body = body_of(response).await?;
+        let body = self.body_of(response).await?;
         let error = |reason| PollError {
             request_id,
             ..PollError::new(reason)
         };
-        match parse_task(&body, query.task_id) {
+        match parse_task(&body.bytes, query.task_id) {
             Ok(task) if query.counts(&task) => Ok(task),
             Ok(_) => Err(error(Reason::TaskNotFound)),
             Err(problem) => {
@@ -172,6 +174,48 @@ impl TaskApi {
                 Err(error(Reason::InvalidResponse))
             }
         }
+    }
+
+    /// The error for a response with a status other than 200.
+    async fn refused(&self, response: Response) -> PollError {
+        let status = response.status();
+        let in_header = request_id(response.headers());
+        let waits = Waits::of(response.headers(), SystemTime::now());
+        let by_status = status == StatusCode::TOO_MANY_REQUESTS
+            || !status.is_client_error()
+            || waits.is_throttled();
+        let body = match self.body_of(response).await {
+            Ok(body) => body.bytes,
+            // The missing part may have held the error code that decides.
+            Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
+                return error;
+            }
+            Err(_) => Vec::new(),
+        };
+        let (code, in_body) = parse_error(&body);
+        let error = PollError {
+            request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
+            ..classify(status, code.as_deref(), waits)
+        };
+        debug!(
+            status = status.as_u16(),
+            code = error.code,
+            request_id = error.request_id,
+            "task API refused the call"
+        );
+        error
+    }
+
+    async fn body_of(&self, response: Response) -> Result<ResponseBody, PollError> {
+        let body = read(response, BODY_MAX, self.request_timeout).await;
+        body.map_err(|error| match error {
+            ReadError::TooLarge => PollError::new(Reason::InvalidResponse),
+            ReadError::Busy => PollError {
+                cause: Some("too many large answers came at a time"),
+                ..PollError::new(Reason::TaskApiUnavailable)
+            },
+            ReadError::Failed(error) => unreachable(&error),
+        })
     }
 }
 
@@ -213,36 +257,6 @@ fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), 
     Ok(())
 }
 
-/// The error for a response with a status other than 200.
-async fn refused(response: Response) -> PollError {
-    let status = response.status();
-    let in_header = request_id(response.headers());
-    let waits = Waits::of(response.headers(), SystemTime::now());
-    let by_status = status == StatusCode::TOO_MANY_REQUESTS
-        || !status.is_client_error()
-        || waits.is_throttled();
-    let body = match body_of(response).await {
-        Ok(body) => body,
-        // The missing part may have held the error code that decides.
-        Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
-            return error;
-        }
-        Err(_) => Vec::new(),
-    };
-    let (code, in_body) = parse_error(&body);
-    let error = PollError {
-        request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
-        ..classify(status, code.as_deref(), waits)
-    };
-    debug!(
-        status = status.as_u16(),
-        code = error.code,
-        request_id = error.request_id,
-        "task API refused the call"
-    );
-    error
-}
-
 /// When the answer was made, by the clock of who made it.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = headers.get(DATE)?.to_str().ok()?;
@@ -258,13 +272,6 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
 fn is_request_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
-}
-
-async fn body_of(response: Response) -> Result<Vec<u8>, PollError> {
-    read(response, BODY_MAX).await.map_err(|error| match error {
-        ReadError::TooLarge => PollError::new(Reason::InvalidResponse),
-        ReadError::Failed(error) => unreachable(&error),
-    })
 }
 
 /// Says why, but never in the error's own text, which may hold a URL with a token.

@@ -135,16 +135,16 @@ impl Http {
         let response = response.map_err(|error| unreachable(&error))?;
         let status = response.status();
         let waits = Waits::of(response.headers(), SystemTime::now());
-        let body = read(response, MAX_RESPONSE)
+        let body = read(response, MAX_RESPONSE, REQUEST_TIMEOUT)
             .await
             .map_err(|error| match error {
-                ReadError::TooLarge => CallError::InvalidResponse,
+                ReadError::TooLarge | ReadError::Busy => CallError::InvalidResponse,
                 ReadError::Failed(error) => unreachable(&error),
             })?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(body.bytes);
         }
-        let code = code_of(&body);
+        let code = code_of(&body.bytes);
         Err(CallError::Status {
             status,
             code,
