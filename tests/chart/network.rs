@@ -79,6 +79,52 @@ fn the_network_policy_follows_the_endpoints_and_allows_helm_test() {
 }
 
 #[test]
+fn the_network_policy_opens_proxies_and_where_credentials_come_from() {
+    let ports = |name: &str, env: Value| -> Vec<u64> {
+        let mut env = env;
+        env["name"] = json!(name);
+        let values = json!({
+            "networkPolicy": { "enabled": true }, "credentials": { "none": true }, "extraEnv": [env],
+        });
+        let objects = rendered(&values);
+        let policy = find(&objects, "NetworkPolicy", RELEASE);
+        let ports = policy["spec"]["egress"][2]["ports"].as_array().unwrap();
+        ports
+            .iter()
+            .map(|port| port["port"].as_u64().unwrap())
+            .collect()
+    };
+    let value = |value: &str| json!({ "value": value });
+    let uri = "ALIBABA_CLOUD_CREDENTIALS_URI";
+    for (name, url, port) in [
+        (uri, "http://169.254.170.2:7002/credentials", 7002),
+        (uri, "http://169.254.170.2/credentials:9", 80),
+        ("ALIBABA_CLOUD_STS_ENDPOINT", "sts.example.com:8443", 8443),
+        (
+            "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
+            "http://10.0.0.9:8080",
+            8080,
+        ),
+        ("HTTPS_PROXY", "http://user:1@proxy.example.com:3128", 3128),
+        ("https_proxy", "proxy.example.com:3128", 3128),
+        ("HTTP_PROXY", "http://proxy.example.com", 80),
+        ("all_proxy", "socks5://proxy.example.com", 1080),
+    ] {
+        assert_eq!(ports(name, value(url)), [443, port], "{name}={url}");
+    }
+    for (name, env) in [
+        ("NO_PROXY", value("10.0.0.1:6443")),
+        ("RUST_LOG", value("http://x:1")),
+        (
+            uri,
+            json!({ "valueFrom": { "fieldRef": { "fieldPath": "status.hostIP" } } }),
+        ),
+    ] {
+        assert_eq!(ports(name, env), [443], "{name}");
+    }
+}
+
+#[test]
 fn plain_http_to_another_machine_must_be_allowed() {
     for (values, name) in [
         (

@@ -164,14 +164,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* The ports of the NetworkPolicy's way to the task API: the given ones, and those that endpoints name. */}}
+{{/* The ports of the NetworkPolicy's way to the task API: the given ones, and those that endpoints name, proxies, and
+where credentials come from. */}}
 {{- define "scaleouttask-controller.taskApiPorts" -}}
 {{- $ports := list }}
 {{- range .Values.networkPolicy.taskApiPorts }}{{ $ports = append $ports (int64 .) }}{{ end }}
-{{- range prepend (values .Values.endpointFor) .Values.endpoint }}
-{{- $port := regexFind ":[0-9]+$" (regexFind "^https?://[^/]+" .) | trimPrefix ":" }}
-{{- if $port }}{{ $ports = append $ports (int64 $port) }}{{ end }}
-{{- if and (not $port) (hasPrefix "http://" .) }}{{ $ports = append $ports (int64 80) }}{{ end }}
+{{- $urls := prepend (values .Values.endpointFor) .Values.endpoint }}
+{{- range .Values.extraEnv }}
+{{- $asked := list "ALIBABA_CLOUD_CREDENTIALS_URI" "ALIBABA_CLOUD_STS_ENDPOINT" "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT" }}
+{{- $isProxy := regexMatch "^(?i)(https?|all)_proxy$" .name }}
+{{- if and .value (or $isProxy (has .name $asked)) }}{{ $urls = append $urls .value }}{{ end }}
+{{- end }}
+{{- range $urls }}
+{{- $port := regexFind ":[0-9]+$" (regexFind "^([a-z0-9]+://)?[^/]+" .) | trimPrefix ":" }}
+{{- if $port }}{{ $ports = append $ports (int64 $port) }}
+{{- else if hasPrefix "http://" . }}{{ $ports = append $ports (int64 80) }}
+{{- else if hasPrefix "socks" . }}{{ $ports = append $ports (int64 1080) }}
+{{- end }}
 {{- end }}
 {{- $ports | uniq | toYaml }}
 {{- end }}
