@@ -1,6 +1,8 @@
 //! The Helm chart: its templates, releases on a real API server, alerts and the dashboard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod admission;
+mod cluster;
 mod credentials;
 mod monitoring;
 mod network;

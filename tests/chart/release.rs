@@ -1,105 +1,17 @@
 //! Releases of the chart on a real API server without a node: which objects it accepts, and how Helm
 //! installs, upgrades and uninstalls them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use controlplane::{ControlPlane, Options, StderrProgress, tools};
+use controlplane::{StderrProgress, tools};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::render::{CHART, NAMESPACE, RELEASE, find, helm, render, text, values_file};
+use testbed::render::{CHART, NAMESPACE, RELEASE, find, helm, render, text};
 
-use crate::settings;
-
-const CRD: &str = "scaleouttasks.scaleout.dev";
-
-/// The test's own control plane, as there is only one CRD in a cluster.
-struct Cluster(ControlPlane);
-
-impl Cluster {
-    fn start() -> Self {
-        Self(ControlPlane::start(&Options::default()).unwrap())
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        text(&self.0.kubectl().args(arguments).output().unwrap())
-    }
-
-    /// Passes objects to kubectl and returns its output. A warning is an error.
-    fn kubectl_with(&self, arguments: &[&str], objects: &[Value]) -> Result<String, String> {
-        let mut command = self.0.kubectl();
-        command.args(arguments).args(["--filename", "-"]);
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
-        let output = with_input(command, &list.to_string());
-        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
-        if warnings.is_empty() {
-            text(&output)
-        } else {
-            Err(warnings)
-        }
-    }
-
-    fn helm(&self, arguments: &[&str], values: &Value) -> Result<String, String> {
-        let mut command = helm();
-        command.env("KUBECONFIG", self.0.kubeconfig());
-        command.args(arguments).args(["--namespace", NAMESPACE]);
-        let file = values_file(values);
-        if !arguments.contains(&"uninstall") {
-            command.arg("--values").arg(file.path());
-        }
-        text(&command.output().unwrap())
-    }
-
-    /// Creates a namespace that accepts only restricted pods, and its service accounts, which no
-    /// controller creates here.
-    fn create_namespace(&self, name: &str) {
-        let level = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
-        let meta = |kind: &str, metadata: Value| json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
-        let objects = [
-            meta("Namespace", json!({ "name": name, "labels": level })),
-            meta(
-                "ServiceAccount",
-                json!({ "name": "default", "namespace": name }),
-            ),
-            meta(
-                "ServiceAccount",
-                json!({ "name": RELEASE, "namespace": name }),
-            ),
-        ];
-        self.kubectl_with(&["create"], &objects).unwrap();
-    }
-
-    fn until_established(&self) {
-        let crd = format!("crd/{CRD}");
-        self.kubectl(&["wait", &crd, "--for=condition=Established"])
-            .unwrap();
-    }
-
-    fn crd(&self) -> Value {
-        let crd = self.kubectl(&["get", "crd", CRD, "--output=json"]);
-        serde_json::from_str(&crd.unwrap()).unwrap()
-    }
-}
-
-fn with_input(mut command: Command, input: &str) -> std::process::Output {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
-}
+use crate::{
+    cluster::{CRD, Cluster},
+    settings,
+};
 
 #[test]
 fn the_api_server_accepts_every_object_with_all_values() {
@@ -150,6 +62,7 @@ fn the_api_server_accepts_every_object_with_all_values() {
         "PodMonitor",
         "PrometheusRule",
         "PodDisruptionBudget",
+        "ValidatingAdmissionPolicy",
     ] {
         assert!(kinds.contains_key(kind), "{kinds:?}");
     }

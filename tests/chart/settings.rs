@@ -59,6 +59,9 @@ pub fn everything() -> Value {
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": { "kubernetes.io/os": "linux" },
         "tolerations": [{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }],
+        "admissionPolicy": {
+            "enabled": true, "namespaceSelector": { "matchLabels": { "tenant": "yes" } },
+        },
         "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] }],
         } } },

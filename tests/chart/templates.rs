@@ -426,9 +426,15 @@ fn names_are_short_enough_for_any_release_name() {
         // Names of Services and names that become values of labels must be shorter.
         let is_role = object["kind"].as_str().unwrap().contains("Role");
         let is_free = is_role
-            || ["CustomResourceDefinition", "ConfigMap", "Pod"]
-                .iter()
-                .any(|kind| object["kind"] == *kind);
+            || [
+                "CustomResourceDefinition",
+                "ConfigMap",
+                "Pod",
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
+            ]
+            .iter()
+            .any(|kind| object["kind"] == *kind);
         let most = if is_free { 253 } else { 63 };
         assert!(name.len() <= most && !name.ends_with('-'), "{name}");
         for (label, value) in object["metadata"]["labels"].as_object().unwrap() {
