@@ -1,6 +1,7 @@
 //! Sets of values that are checked by Helm's lint and the API server.
 
 use serde_json::{Value, json};
+use testbed::render::read;
 
 /// All sets, with their names.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -19,7 +20,16 @@ pub fn all() -> Vec<(&'static str, Value)> {
             json!({ "selector": "team in (web,data),!legacy", "crds": { "install": false } }),
         ),
         ("everything", everything()),
+        ("one team", documented("one-team")),
+        ("shared", documented("shared")),
+        ("team-a", documented("release-team-a")),
+        ("team-b", documented("release-team-b")),
     ]
+}
+
+/// A file of values for tenants.
+fn documented(name: &str) -> Value {
+    serde_saphyr::from_str(&read(&format!("docs/tenants/{name}.yaml"))).unwrap()
 }
 
 pub fn rrsa() -> Value {
@@ -49,6 +59,9 @@ pub fn everything() -> Value {
         "allowedRegions": ["cn-hangzhou"],
         "access": { "rules": [{ "namespaces": ["*"], "clusterIds": ["c1"] }] },
         "secretCredentials": { "enabled": true, "namespaces": ["team-a"] },
+        "admissionPolicy": {
+            "enabled": true, "namespaceSelector": { "matchLabels": { "tenant": "yes" } },
+        },
         "serviceAccount": { "annotations": { "example.com/owner": "platform" } },
         "log": { "filter": "debug" },
         "extraVolumes": [{ "name": "ca", "configMap": { "name": "private-ca" } }],
@@ -59,9 +72,6 @@ pub fn everything() -> Value {
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": { "kubernetes.io/os": "linux" },
         "tolerations": [{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }],
-        "admissionPolicy": {
-            "enabled": true, "namespaceSelector": { "matchLabels": { "tenant": "yes" } },
-        },
         "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] }],
         } } },

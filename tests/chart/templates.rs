@@ -443,24 +443,22 @@ fn names_are_short_enough_for_any_release_name() {
     }
 }
 
-#[test]
-fn the_notes_of_helm_can_be_copied() {
-    let file = values_file(&json!({ "selector": "team=web", "credentials": { "none": true } }));
+/// What Helm prints once it has installed the chart.
+fn notes(values: &Value) -> String {
+    let file = values_file(values);
     let output = helm()
-        .args([
-            "install",
-            RELEASE,
-            CHART,
-            "--namespace",
-            NAMESPACE,
-            "--dry-run=client",
-            "--values",
-        ])
+        .args(["install", RELEASE, CHART, "--namespace", NAMESPACE])
+        .args(["--dry-run=client", "--values"])
         .arg(file.path())
         .output()
         .unwrap();
     let output_text = text(&output).unwrap();
-    let (_, notes) = output_text.split_once("NOTES:").unwrap();
+    output_text.split_once("NOTES:").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_notes_of_helm_can_be_copied() {
+    let notes = notes(&json!({ "selector": "team=web", "credentials": { "none": true } }));
     for part in [
         "kubectl --namespace scaleout-system rollout status deployment/scaleouttask-controller",
         "\"team\": \"web\"",
@@ -478,4 +476,36 @@ fn the_notes_of_helm_can_be_copied() {
         .0;
     let object: Value = serde_saphyr::from_str(manifest).unwrap();
     assert_eq!(object["kind"], "ScaleOutTask");
+}
+
+#[test]
+fn the_notes_of_helm_say_who_may_read_what() {
+    let edit = "Who may edit a namespace may make objects there.\n";
+    let nobody = "Only cluster administrators may make objects";
+    let all = "Who makes one reads any task that these credentials may read: to say less, set access.rules.\n";
+    let ruled =
+        "Who makes one reads what access.rules let that namespace ask; without a rule, nothing.\n";
+    let nothing = "Who makes one reads nothing: access.rules is empty.\n";
+    let rule = json!([{ "namespaces": ["team-a"] }]);
+    let lines = [edit, nobody, all, ruled, nothing];
+    for (aggregates, may_make) in [(true, edit), (false, nobody)] {
+        for (rules, reads) in [
+            (json!(null), all),
+            (rule.clone(), ruled),
+            (json!([]), nothing),
+        ] {
+            let notes = notes(&json!({
+                "rbac": { "aggregateToEdit": aggregates }, "access": { "rules": rules },
+            }));
+            for line in lines {
+                let expected = line == may_make || line == reads;
+                assert_eq!(notes.contains(line), expected, "{line}: {notes}");
+            }
+        }
+    }
+    let notes = notes(&json!({ "allowedClusterIds": ["c1", "c2"] }));
+    assert!(
+        notes.contains("may read, of the clusters c1, c2: "),
+        "{notes}"
+    );
 }

@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::document::{path, read};
 
 /// The pages whose links are followed; all decisions are, too.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "charts/scaleouttask-controller/README.md",
     "docs/architecture.md",
     "docs/reference.md",
+    "docs/tenants.md",
 ];
 const DECISIONS: &str = "docs/decisions";
 
