@@ -3,21 +3,18 @@
 //! It uses the cluster in `KUBECONFIG`, its own two namespaces and its own release name. It leaves only
 //! the CRD behind.
 
-mod cluster;
-mod error;
-
 use std::{
-    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use cluster::{Cluster, RELEASE, SYSTEM, TASKS};
-use error::Error;
+use crate::cluster::{
+    CHART, Cluster, DEMO, Error, Images, LIMIT, NAME, OF_RELEASE, RELEASE, SYSTEM, done,
+    repository, step, text,
+};
 
-const CHART: &str = "charts/scaleouttask-controller";
-/// The name of the Deployment and the Lease of the release.
-const NAME: &str = "scaleout-test-scaleouttask-controller";
+/// The namespace of the tasks and the simulated task API.
+const TASKS: &str = "scaleout-test-tasks";
 
 /// The tasks of the demo, and the reason that each must end with.
 const EXPECTED: [(&str, &str); 3] = [
@@ -26,30 +23,8 @@ const EXPECTED: [(&str, &str); 3] = [
     ("batch-pool", "InstancesFailed"),
 ];
 
-/// How long all tasks together may take.
-const LIMIT: &str = "--timeout=90s";
 /// How long another replica may take to become the leader.
 const TAKEOVER: Duration = Duration::from_secs(20);
-
-/// Where the nodes get the images from.
-pub enum Images {
-    /// They are on every node already.
-    Imported,
-    /// They are built and imported into the containerd of this machine, which is the node.
-    Import,
-    /// They are pulled from a registry, such as `registry.example.com/team`.
-    In(String),
-}
-
-impl Images {
-    /// The prefix of image names.
-    fn prefix(&self) -> String {
-        match self {
-            Self::Imported | Self::Import => String::new(),
-            Self::In(registry) => format!("{}/", registry.trim_end_matches('/')),
-        }
-    }
-}
 
 /// Runs the test.
 pub fn main(images: &Images) -> ExitCode {
@@ -71,25 +46,25 @@ pub fn main(images: &Images) -> ExitCode {
 
 fn run(images: &Images) -> Result<(), Error> {
     let cluster = Cluster::find()?;
-    if matches!(images, Images::Import) {
-        step("Build the images and import them on this node");
-        cluster::import()?;
-    }
+    images.prepare()?;
     cluster.clean()?;
-    let result = test(&cluster, &images.prefix());
+    let result = test(&cluster, images);
     if result.is_err() {
-        cluster.show_state();
+        cluster.show_state(SYSTEM);
+        cluster.show_state(TASKS);
     }
     let cleaned = cluster.clean();
     result.and(cleaned)
 }
 
-fn test(cluster: &Cluster, images: &str) -> Result<(), Error> {
+fn test(cluster: &Cluster, images: &Images) -> Result<(), Error> {
     step("Create namespaces that enforce the restricted Pod Security level");
-    cluster.create_namespaces()?;
+    for namespace in [SYSTEM, TASKS] {
+        cluster.create_namespace(namespace)?;
+    }
 
     step("Start a simulated task API in a pod");
-    let endpoint = start_simulator(cluster, images)?;
+    let endpoint = cluster.start_simulator(TASKS, &repository().join(DEMO), images)?;
 
     step("helm install --wait");
     install(cluster, images, &endpoint, "1s")?;
@@ -133,7 +108,7 @@ fn helm_test(cluster: &Cluster) -> Result<(), Error> {
 fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
                  clusterroles,clusterrolebindings";
-    let label = format!("--selector={}", cluster::OF_RELEASE);
+    let label = format!("--selector={OF_RELEASE}");
     let left = cluster.kubectl(SYSTEM, &["get", kinds, &label, "--output=name"])?;
     if !left.is_empty() {
         return Err(Error::Left(left));
@@ -142,36 +117,18 @@ fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-fn start_simulator(cluster: &Cluster, images: &str) -> Result<String, Error> {
-    let script = repository().join("dev/xtask/demo/simulator.yaml");
-    let script = format!("--from-file=tasks.yaml={}", text(&script));
-    cluster.kubectl(TASKS, &["create", "configmap", "simulator", &script])?;
-    let manifest = repository().join("dev/xtask/cluster/simulator.yaml");
-    cluster.kubectl(TASKS, &["apply", "--filename", &text(&manifest)])?;
-    let image = format!("simulator={images}simulator:0.1.0");
-    cluster.kubectl(TASKS, &["set", "image", "deployment/simulator", &image])?;
-    let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
-    cluster.kubectl(TASKS, &rollout)?;
-    // By address, because not every test cluster has DNS.
-    let address = [
-        "get",
-        "service",
-        "simulator",
-        "--output=jsonpath={.spec.clusterIP}",
-    ];
-    let address = cluster.kubectl(TASKS, &address)?;
-    Ok(format!("http://{address}:8081"))
-}
-
 fn install(
     cluster: &Cluster,
-    images: &str,
+    images: &Images,
     endpoint: &str,
     poll_interval: &str,
 ) -> Result<(), Error> {
     let chart = text(&repository().join(CHART));
     let values = [
-        format!("image.repository={images}scaleouttask-controller"),
+        format!(
+            "image.repository={}scaleouttask-controller",
+            images.prefix()
+        ),
         format!("endpoint={endpoint}"),
         format!("pollInterval={poll_interval}"),
         "allowInsecureEndpoint=true".to_owned(),
@@ -217,11 +174,11 @@ fn wait_for_ends(cluster: &Cluster) -> Result<(), Error> {
 
 fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
     for (name, expected) in EXPECTED {
-        let found = cluster.reason(name)?;
+        let found = cluster.reason(TASKS, name)?;
         if found != expected {
             return Err(Error::Unexpected {
-                name,
-                expected,
+                name: name.to_owned(),
+                expected: expected.to_owned(),
                 found,
             });
         }
@@ -232,7 +189,7 @@ fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
 
 /// Starts the tasks again, deletes the leader's pod meanwhile, and waits for their end.
 fn fail_over(cluster: &Cluster) -> Result<(), Error> {
-    let before = cluster.lease_holder(NAME)?;
+    let before = cluster.lease_holder()?;
     // Restart the simulator, so that the timelines of the tasks start again.
     cluster.kubectl(TASKS, &["rollout", "restart", "deployment/simulator"])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
@@ -255,7 +212,7 @@ fn fail_over(cluster: &Cluster) -> Result<(), Error> {
     cluster.kubectl(SYSTEM, &["delete", pod, "--wait=false"])?;
     let deadline = Instant::now() + TAKEOVER;
     loop {
-        let after = cluster.lease_holder(NAME)?;
+        let after = cluster.lease_holder()?;
         if !after.is_empty() && after != before {
             break;
         }
@@ -267,20 +224,4 @@ fn fail_over(cluster: &Cluster) -> Result<(), Error> {
     done("another replica leads");
     wait_for_ends(cluster)?;
     check_reasons(cluster)
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-fn step(title: &str) {
-    println!("{title}");
-}
-
-fn done(what: &str) {
-    println!("  {what}");
 }

@@ -1,21 +1,24 @@
 //! Commands for work on this repository.
 
 mod chart_docs;
+mod cluster;
 mod cluster_test;
 mod demo;
 mod image;
 mod soak;
+mod tenants_test;
 mod verbs;
 
 use std::process::ExitCode;
 
-use cluster_test::Images;
+use cluster::Images;
 
 const USAGE: &str = "\
 Usage: cargo demo [--keep]
        cargo xtask image [PROGRAM]
        cargo xtask program [PROGRAM]
        cargo xtask cluster-test [--import | --registry REGISTRY]
+       cargo xtask tenants-test [--import | --registry REGISTRY]
        cargo xtask chart-docs
        cargo xtask soak
        cargo xtask verbs DIRECTORY
@@ -36,6 +39,9 @@ uninstall. --import builds the images and imports them into the containerd of th
 be the node. With --registry, the images are pulled from there; first push the images that `image` and
 `image simulator` write.
 
+`tenants-test` installs the chart on that cluster as docs/tenants.md has it, and lets tenants try what
+each set-up promises to refuse. It makes and deletes the namespaces team-a and team-b.
+
 `chart-docs` updates the table of values in the chart's README.
 
 `soak` runs the model checker over more than a million states.
@@ -53,16 +59,18 @@ fn main() -> ExitCode {
         ["image", program] if !program.starts_with('-') => image::main(program),
         ["program"] => image::print_program("scaleouttask-controller"),
         ["program", program] if !program.starts_with('-') => image::print_program(program),
-        ["cluster-test"] => cluster_test::main(&Images::Imported),
-        ["cluster-test", "--import"] => cluster_test::main(&Images::Import),
-        ["cluster-test", "--registry", registry] => {
-            cluster_test::main(&Images::In((*registry).to_owned()))
+        ["cluster-test", rest @ ..] if let Some(images) = Images::of(rest) => {
+            cluster_test::main(&images)
+        }
+        ["tenants-test", rest @ ..] if let Some(images) = Images::of(rest) => {
+            tenants_test::main(&images)
         }
         ["chart-docs"] => chart_docs::main(),
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "program" | "cluster-test" | "chart-docs" | "soak" | "verbs",
+            "demo" | "image" | "program" | "cluster-test" | "tenants-test" | "chart-docs" | "soak"
+            | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

@@ -1,4 +1,4 @@
-//! Errors of the cluster test.
+//! Errors of the tests on a cluster.
 
 use std::io;
 
@@ -14,12 +14,14 @@ pub enum Error {
     Failed { command: String, output: String },
     #[error("pods were restarted: {0} times")]
     Restarts(String),
-    #[error("{name} ended with the reason {found:?}, not {expected}")]
+    #[error("{name} has the reason {found:?}, not {expected}")]
     Unexpected {
-        name: &'static str,
-        expected: &'static str,
+        name: String,
+        expected: String,
         found: String,
     },
+    #[error("{0}")]
+    NotKept(String),
     #[error("no other replica acquired the lease from {0:?}")]
     NoLeader(String),
     #[error(transparent)]
