@@ -126,6 +126,6 @@ impl User<'_> {
     }
 
     pub fn not_kept(&self, tried: &str, seen: &str) -> Error {
-        Error::NotKept(format!("{}: {tried}: {seen}", self.name))
+        Error::NotKept(format!("{}: {tried}: {}", self.name, seen.trim()))
     }
 }
