@@ -14,7 +14,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -33,6 +36,7 @@ use tracing::debug;
 use crate::metrics::Metrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A part without a heartbeat for this long is stuck. A healthy one sends a heartbeat at least
 /// every five seconds.
@@ -183,18 +187,56 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 
-async fn metrics_text(State(shared): State<Shared>) -> Response {
-    match shared.metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+async fn metrics_text(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let (format, encoded) = if takes_open_metrics(&headers) {
+        (OPEN_METRICS, shared.metrics.encode())
+    } else {
+        (TEXT, shared.metrics.encode_text())
+    };
+    match encoded {
+        Ok(text) => ([(CONTENT_TYPE, format)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
+/// Whether `Accept` names `OpenMetrics`. Who takes anything, as a person by curl, gets the format that all read.
+fn takes_open_metrics(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter();
+    let mut ranges = accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next() == Some("application/openmetrics-text");
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f32>().ok());
+        is_it && weight.is_none_or(|weight| weight > 0.0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
     use tokio::time::advance;
 
     use super::*;
+
+    #[test]
+    fn open_metrics_is_for_those_who_ask_for_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        for (accept, expected) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain;version=0.0.4", false),
+            ("application/openmetrics-text", true),
+            (prometheus, true),
+            ("application/openmetrics-text; q=0, text/plain", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(takes_open_metrics(&headers), expected, "{accept}");
+        }
+        assert!(!takes_open_metrics(&HeaderMap::new()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_part_without_a_heartbeat_is_stuck_until_the_next() {

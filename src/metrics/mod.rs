@@ -1,6 +1,7 @@
 //! The metrics. Their names and labels are part of the contract. No label has a value per object.
 
 mod regions;
+mod text_format;
 
 use std::{collections::BTreeSet, sync::atomic::AtomicU64, time::Duration};
 
@@ -388,6 +389,14 @@ impl Metrics {
                 .get_or_create(&StateLabel { state })
                 .set(count);
         }
+    }
+
+    /// All metrics in the text format that came before `OpenMetrics`.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_text(&self) -> Result<String, std::fmt::Error> {
+        Ok(text_format::of_open_metrics(&self.encode()?))
     }
 
     /// All metrics in the `OpenMetrics` text format.

@@ -324,3 +324,30 @@ fn alerts_and_dashboard_use_only_existing_metrics() {
         assert!(known.contains(metric), "{name} isn't in the reference");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_finds_nothing_in_the_metrics_of_a_running_controller() {
+    let mut world = World::new("lint").await;
+    world.add_task("{id: T-1}");
+    world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    let (_, metrics) = world.admin("/metrics").await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("metrics");
+    std::fs::write(&file, &metrics).unwrap();
+    let output = promtool()
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && found.is_empty(),
+        "{found}\n{metrics}"
+    );
+    assert!(
+        metrics.contains("# TYPE scaleouttask_build_info gauge"),
+        "{metrics}"
+    );
+}
