@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
-    net::SocketAddr,
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -106,12 +106,22 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Opens the port. This comes first, so that a port in use is reported before anything starts.
+/// Opens the port. This comes first, so that a port in use is reported before anything starts. `0.0.0.0`, as
+/// `[::]`, stands for all addresses: those of IPv6 too, where the machine has any.
 ///
 /// # Errors
 /// If the process can't listen on the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+    let port = address.port();
+    if !address.ip().is_unspecified() {
+        return TcpListener::bind(address).await;
+    }
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Err(error) if error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+        }
+        listener => listener,
+    }
 }
 
 /// Serves `/livez`, `/readyz` and `/metrics` until the process ends. Anyone in the network may connect, so what

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use controlplane::Process;
 use serde_json::json;
 use testbed::{
     controller::{Controller, free_port},
-    world::{World, eventually},
+    world::{GROUP, USER, World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,6 +213,30 @@ async fn an_address_in_use_exits_with_1_and_is_reported() {
     let (code, error) = run_to_end(&args, &[("KUBECONFIG", &kubeconfig)]);
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains(&address), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_address_serves_ipv4_and_ipv6() {
+    let world = World::new("families").await;
+    for all in ["0.0.0.0", "[::]"] {
+        let port = free_port();
+        let address = format!("{all}:{port}");
+        let mut command = Controller::command();
+        command
+            .args(["--credentials", "none", "--admin-address", &address])
+            .env("KUBECONFIG", world.plane.user(USER, Some(GROUP)).unwrap());
+        let log = world.plane.directory().join(format!("families-{port}.log"));
+        let _controller = Process::spawn("controller", &command, &log).unwrap();
+        for host in ["127.0.0.1", "[::1]"] {
+            let url = format!("http://{host}:{port}/livez");
+            eventually(&url, || async {
+                reqwest::get(&url)
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success())
+            })
+            .await;
+        }
+    }
 }
 
 /// Whether the server has closed it. Blocks for a moment.
