@@ -59,7 +59,7 @@ fn decide(criterion: &mut Criterion) {
             memory: Memory::default(),
             occasion,
             now,
-            trusts_clock: true,
+            ends_by: Some(now),
             seed: 1,
         })
     };
@@ -166,6 +166,7 @@ impl World {
         Now {
             wall: self.start + passed,
             monotonic: self.monotonic,
+            local: None,
             is_confirmed: true,
         }
     }

@@ -82,7 +82,7 @@ struct Rule {
     cluster_ids: Option<BTreeSet<String>>,
     #[serde(default, deserialize_with = "regions")]
     regions: Option<BTreeSet<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "credentials")]
     credentials: Option<Vec<Credentials>>,
     #[serde(default, deserialize_with = "interval")]
     min_poll_interval: Option<Duration>,
@@ -141,6 +141,13 @@ fn cluster_ids<'de, D: Deserializer<'de>>(
             "clusterIds: {id:?} is no cluster's ID"
         ))),
     }
+}
+
+/// Null is no list: whoever emptied it didn't mean both.
+fn credentials<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Credentials>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 fn regions<'de, D: Deserializer<'de>>(
@@ -213,6 +220,7 @@ mod tests {
                 "rules:\n- namespaces: [a]\n  minPollInterval: 5",
                 &["line 3", "minPollInterval"],
             ),
+            ("rules:\n- namespaces: [a]\n  credentials:", &["line 3"]),
             (
                 "rules:\n- namespaces: [a]\n  credentials: [mine]",
                 &["line 3", "mine"],

@@ -343,6 +343,7 @@ fn endpoint_problem(error: &EndpointError) -> String {
     match error {
         EndpointError::Template(_) => format!("--endpoint: {error}"),
         EndpointError::ForRegion(..) => format!("--endpoint-for: {error}"),
+        EndpointError::NotOfVendor(_) => error.to_string(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -13,7 +13,7 @@ use crate::scheduler::Now;
 
 /// Clocks that differ by no more count as equal: an answer takes its time, and its `Date` has no fractions.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
-/// A server that contradicts all that was heard counts only once that is this old.
+/// For so long, what was heard last outweighs a server that contradicts it.
 const WORD_HOLDS: Duration = Duration::from_mins(10);
 
 /// Measures the time since it was started. Clones are the same clock.
@@ -44,15 +44,20 @@ impl Clock {
     pub fn now(&self) -> Now {
         let (local, at) = (Timestamp::now(), self.elapsed());
         let calendar = self.calendar();
+        let wall = calendar.wall(local, at);
         Now {
-            wall: calendar.wall(local, at),
+            wall,
+            local: (local != wall).then_some(local),
             monotonic: at,
             is_confirmed: calendar.word.is_some(),
         }
     }
 
-    /// The task API says what time it is.
-    pub fn heard(&self, server: Timestamp) {
+    /// The task API, or STS, says what time it is.
+    pub fn heard(&self, server: SystemTime) {
+        let Ok(server) = Timestamp::try_from(server) else {
+            return;
+        };
         let (local, at) = (Timestamp::now(), self.elapsed());
         let mut calendar = self.calendar();
         calendar.heard(server, local, at);

@@ -6,7 +6,7 @@ use kube::{Api, Client, api::ObjectMeta};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::wire::PartialTask;
+use super::{wire::PartialTask, writer::Writer};
 use crate::{metrics::Metrics, rules::ObjectKey};
 
 /// How often a line of each kind is logged at most, and how long the metric shows that it is so.
@@ -17,6 +17,8 @@ const API_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct DeviationLog {
     client: Client,
     metrics: Arc<Metrics>,
+    /// Whom the API server notes where this replica writes.
+    manager: Arc<str>,
     /// When a status was last kept otherwise than it was written.
     altered_at: Option<Instant>,
     altered_logged_at: Option<Instant>,
@@ -25,10 +27,11 @@ pub struct DeviationLog {
 }
 
 impl DeviationLog {
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+    pub fn new(writer: &Writer) -> Self {
         Self {
-            client,
-            metrics,
+            client: writer.client.clone(),
+            metrics: writer.metrics.clone(),
+            manager: writer.manager.clone(),
             altered_at: None,
             altered_logged_at: None,
             foreign_logged_at: None,
@@ -44,9 +47,9 @@ impl DeviationLog {
             warn!(
                 %namespace,
                 %name,
-                "the API server dropped a part of the status: the CRD is older than this program; apply the CRD \
-                 of this version (crds/scaleouttasks.yaml, or crds.install of the chart). If it is, an admission \
-                 webhook changes statuses"
+                "the API server dropped a part of the status: the CRD is older than this program, or an admission \
+                 webhook changes statuses; apply the CRD of this version (crds/scaleouttasks.yaml, or crds.install \
+                 of the chart)"
             );
         }
     }
@@ -55,7 +58,8 @@ impl DeviationLog {
     pub fn foreign(&mut self, key: ObjectKey) {
         self.metrics.changed_by_another();
         if is_due(&mut self.foreign_logged_at) {
-            tokio::spawn(tell_who(self.client.clone(), key));
+            let own = self.manager.clone();
+            tokio::spawn(tell_who(self.client.clone(), key, own));
         }
     }
 
@@ -78,29 +82,32 @@ fn is_due(logged_at: &mut Option<Instant>) -> bool {
 }
 
 /// Names who wrote the status last, as the object itself says.
-async fn tell_who(client: Client, key: ObjectKey) {
+async fn tell_who(client: Client, key: ObjectKey, own: Arc<str>) {
     let ObjectKey { namespace, name } = &key;
     let api: Api<PartialTask> = Api::namespaced(client, namespace);
     let metadata = timeout(API_TIMEOUT, api.get_metadata(name)).await;
     let metadata = metadata.ok().and_then(Result::ok);
     let (manager, time) = metadata
-        .and_then(|object| last_status_writer(object.metadata))
-        .unwrap_or_default();
+        .and_then(|object| last_other_writer(object.metadata, &own))
+        .unwrap_or_else(|| (own.to_string(), String::new()));
     warn!(
         %namespace,
         %name,
-        manager,
-        time,
-        "somebody else changes the status that this controller writes. If the manager is scaleouttask-controller, \
-         two controllers lead for the same objects: give them one Lease, or separate them by --namespace or \
-         --selector"
+        by = %manager,
+        at = %time,
+        own = %own,
+        "somebody else changes the status that this controller writes. If it is scaleouttask-controller too, two \
+         controllers lead for the same objects: give them one Lease, or separate them by --namespace or --selector"
     );
 }
 
-/// The manager of the newest write of the status, and its time.
-fn last_status_writer(metadata: ObjectMeta) -> Option<(String, String)> {
+/// The manager of the newest write of the status that isn't this replica's, and its time. None where all writers have
+/// the same name.
+fn last_other_writer(metadata: ObjectMeta, own: &str) -> Option<(String, String)> {
     let entries = metadata.managed_fields.into_iter().flatten();
-    let of_status = entries.filter(|entry| entry.subresource.as_deref() == Some("status"));
+    let of_status = entries.filter(|entry| {
+        entry.subresource.as_deref() == Some("status") && entry.manager.as_deref() != Some(own)
+    });
     let newest = of_status.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     let time = newest.time.map(|time| time.0.to_string());
     Some((newest.manager.unwrap_or_default(), time.unwrap_or_default()))

@@ -55,6 +55,8 @@ pub struct Engine {
     /// The counts that the metrics show; none before the first input.
     shown_counts: Option<ObjectCounts>,
     events_dropped: u64,
+    /// The source of the own credentials, and whether they work, as the metrics show it.
+    shown_credentials: Option<(&'static str, bool)>,
     deviations: DeviationLog,
     /// Calls of the task API, and reads of Secrets.
     calls: Jobs,
@@ -75,21 +77,16 @@ impl Engine {
         scheduler: Scheduler,
         health: Arc<Health>,
         clock: Clock,
-        fence: Fence,
+        writer: Writer,
     ) -> Self {
         let metrics = poller.metrics.clone();
         Self {
             unlisted: (0..scope.watches()).collect(),
             is_listed: false,
-            deviations: DeviationLog::new(client.clone(), metrics.clone()),
-            writer: Writer {
-                client: client.clone(),
-                fence: fence.clone(),
-                metrics: metrics.clone(),
-            },
+            deviations: DeviationLog::new(&writer),
             publisher: Publisher {
                 client: client.clone(),
-                fence: fence.clone(),
+                fence: writer.fence.clone(),
                 metrics: metrics.clone(),
             },
             client,
@@ -98,11 +95,13 @@ impl Engine {
             metrics,
             health,
             clock,
-            fence,
+            fence: writer.fence.clone(),
+            writer,
             scheduler,
             term: 0,
             shown_counts: None,
             events_dropped: 0,
+            shown_credentials: None,
             calls: Jobs::default(),
             writes: Jobs::default(),
         }
@@ -296,6 +295,12 @@ impl Engine {
         self.metrics.writes_failing(self.scheduler.writes_failing());
         self.deviations.show();
         self.metrics.clock_skew(self.clock.skew());
+        let credentials = self.poller.task_api.credentials_up();
+        let credentials = credentials.map(|(source, is_up)| (source.label(), is_up));
+        if self.shown_credentials != credentials {
+            self.metrics.credentials(credentials);
+            self.shown_credentials = credentials;
+        }
         let counts = self.scheduler.counts();
         // Most inputs change no count.
         if self.scheduler.leads() && self.shown_counts.as_ref() != Some(counts) {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::rules::ObjectKey;
 
 /// How many are kept at most. With a role, each may take 20 KiB.
-const KEPT_MAX: usize = 2000;
+const KEPT_MAX: usize = 1000;
 /// How often those that weren't used for a while are dropped.
 const SWEEP_PERIOD: Duration = Duration::from_mins(1);
 

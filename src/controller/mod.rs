@@ -34,11 +34,13 @@ use self::{
     lease::{Candidate, LeaseName},
     poller::Poller,
     secrets::Secrets,
+    writer::Writer,
 };
 use crate::{
     admin::{self, Health},
     clock::Clock,
     metrics::Metrics,
+    rules::first_chars,
     scheduler::{Config, Scheduler},
     settings::{CredentialsMode, LeaseSettings, Settings},
     task_api::{
@@ -50,6 +52,9 @@ use crate::{
 
 /// The name of this program in Events and towards the API server.
 const NAME: &str = "scaleouttask-controller";
+
+/// The longest name of a field manager.
+const MANAGER_MAX: usize = 128;
 
 /// How long releasing the Lease may take at the end.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(1300);
@@ -95,7 +100,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let clock = Clock::start();
     let poller = Poller {
         task_api: task_api(&settings, &clock)?,
-        secrets: Secrets::new(client.clone(), roles(&settings)?),
+        secrets: Secrets::new(client.clone(), roles(&settings, &clock)?),
         metrics: Arc::new(metrics(&settings)),
         clock: clock.clone(),
     };
@@ -108,6 +113,13 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
 
     let (keeper, fence) = Fence::closed(clock.clone());
     let scheduler = Scheduler::new(settings.scheduler);
+    let lease = settings.lease.map(|lease| lease_name(lease, own_namespace));
+    let writer = Writer {
+        client: client.clone(),
+        fence,
+        metrics: poller.metrics.clone(),
+        manager: manager(lease.as_ref()).into(),
+    };
     let (cluster, beats) = (client.clone(), health.clone());
     let engine = Engine::new(
         client,
@@ -116,16 +128,10 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         scheduler,
         health,
         clock.clone(),
-        fence,
+        writer,
     );
-    if let Some(lease) = settings.lease {
-        let candidate = Candidate::new(
-            cluster,
-            lease_name(lease, own_namespace),
-            clock,
-            keeper,
-            beats,
-        );
+    if let Some(lease) = lease {
+        let candidate = Candidate::new(cluster, lease, clock, keeper, beats);
         let (stop, stopped) = oneshot::channel::<()>();
         let candidate = tokio::spawn(candidate.run(async { drop(stopped.await) }));
         engine.run(shutdown).await;
@@ -151,6 +157,15 @@ fn metrics(settings: &Settings) -> Metrics {
         regions,
         lease.map(|lease| lease.name.clone()).unwrap_or_default(),
     )
+}
+
+/// Whom the API server notes as the writer of statuses: by the Lease, for replicas are one and releases differ.
+fn manager(lease: Option<&LeaseName>) -> String {
+    let manager = lease.map_or_else(
+        || NAME.to_owned(),
+        |lease| format!("{NAME}:{}/{}", lease.namespace, lease.name),
+    );
+    first_chars(&manager, MANAGER_MAX).to_owned()
 }
 
 fn lease_name(lease: LeaseSettings, own_namespace: String) -> LeaseName {
@@ -215,10 +230,10 @@ fn first_line(error: &dyn std::error::Error) -> String {
 }
 
 /// What assumes the roles of Secrets, where these may be used.
-fn roles(settings: &Settings) -> Result<Option<Roles>, StartError> {
+fn roles(settings: &Settings, clock: &Clock) -> Result<Option<Roles>, StartError> {
     let is_on = settings.scheduler.policy.secret_credentials;
     let roles = is_on
-        .then(|| Roles::new(settings.allow_insecure))
+        .then(|| Roles::new(settings.allow_insecure, clock))
         .transpose();
     roles.map_err(|error| StartError::Credentials(error.to_string()))
 }
@@ -228,7 +243,8 @@ fn task_api(settings: &Settings, clock: &Clock) -> Result<TaskApi, StartError> {
         CredentialsMode::None => None,
         CredentialsMode::Default => {
             let directory = settings.credentials_directory.clone();
-            let shared = SharedCredentials::configured(directory, settings.allow_insecure)
+            let insecure = settings.allow_insecure;
+            let shared = SharedCredentials::configured(directory, insecure, clock)
                 .map_err(|error| StartError::Credentials(error.to_string()))?;
             if let Some(source) = shared.source() {
                 info!(%source, "credentials chosen");

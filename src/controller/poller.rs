@@ -37,11 +37,6 @@ impl Poller {
         };
         let took = began.elapsed();
         self.metrics.called(&call.region, outcome, took);
-        if call.secret.is_none()
-            && let Some((source, is_up)) = self.task_api.credentials_up()
-        {
-            self.metrics.credentials(source.label(), is_up);
-        }
         debug!(outcome, ?took, "asked the task API");
         Input::CallEnded {
             object: call.object,

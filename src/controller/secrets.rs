@@ -55,7 +55,7 @@ pub struct SecretCredentials {
 #[derive(Debug)]
 struct Content {
     key: Arc<Credentials>,
-    role: Option<Role>,
+    role: Option<Arc<Role>>,
 }
 
 impl Content {
@@ -204,7 +204,7 @@ impl Secrets {
         {
             return Some(shared.clone());
         }
-        let shared = roles.assume(role.clone(), Credentials::clone(&content.key));
+        let shared = roles.assume(role.clone(), content.key.clone());
         state.role = Some((content.clone(), shared.clone()));
         Some(shared)
     }
@@ -309,12 +309,14 @@ fn content_of(name: &str, secret: &Secret) -> Result<Content, PollError> {
              add the role, or take them out"
         )));
     }
-    let role = arn.map(|arn| Role {
-        arn,
-        session_name,
-        duration: None,
-        policy: None,
-        external_id,
+    let role = arn.map(|arn| {
+        Arc::new(Role {
+            arn,
+            session_name,
+            duration: None,
+            policy: None,
+            external_id,
+        })
     });
     let key = Arc::new(key);
     Ok(Content { key, role })

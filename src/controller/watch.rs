@@ -29,10 +29,10 @@ use crate::{
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 const WATCH_SECONDS: u32 = 40;
-/// Pages of a list where the API server can't stream one: small, for objects may be large.
-const PAGE_SIZE: u32 = 50;
+/// Pages of a list where the API server can't stream one. An object may have 1.5 MiB, and a page is held whole.
+const PAGE_SIZE: u32 = 15;
 
-/// What a watch brings for the scheduler, or the number of a watch that doesn't work for now.
+/// What a watch brings for the scheduler, or the number of a watch that won't work unless somebody mends something.
 pub type Watched = Result<Input, usize>;
 
 /// All watches together. Never ends; what fails is logged and retried, and stops no other.
@@ -69,20 +69,22 @@ fn watch_one(
         .timeout(WATCH_SECONDS);
     Listing::watch(api, config)
         .backoff(Patience::default())
-        .map(move |result| {
-            match result {
+        .filter_map(move |result| {
+            let watched = match result {
                 Ok(event) => {
                     // `Init` only announces another attempt.
                     if !matches!(event, watcher::Event::Init) {
                         log.works();
                     }
-                    Ok(input_of(id, event))
+                    Some(Ok(input_of(id, event)))
                 }
                 Err(error) => {
                     log.fails(&error);
-                    Err(id)
+                    let needs_a_person = matches!(status_code(&error), Some(401 | 403 | 404));
+                    needs_a_person.then_some(Err(id))
                 }
-            }
+            };
+            async { watched }
         })
 }
 

@@ -40,6 +40,8 @@ pub struct Writer {
     pub fence: Fence,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whom the API server notes as the writer of statuses.
+    pub manager: Arc<str>,
 }
 
 impl Writer {
@@ -67,7 +69,10 @@ impl Writer {
     async fn patch(&self, write: &Write) -> WriteResult {
         let api = api_of(&self.client, &write.object.key);
         let patch = Patch::Merge(Body::of(write));
-        let params = PatchParams::default();
+        let params = PatchParams {
+            field_manager: Some(self.manager.to_string()),
+            ..PatchParams::default()
+        };
         let request = read(api.patch_status(&write.object.key.name, &params, &patch));
         let Some(written) = self.fence.guard(request).await else {
             return WriteResult::Failed;

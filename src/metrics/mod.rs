@@ -30,6 +30,11 @@ const SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// The same for lags, which an account that is paused draws out.
+const LAG_SECONDS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
 /// The same for turns of the loop, which are short.
 const TURN_SECONDS: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
 
@@ -128,7 +133,7 @@ impl Metrics {
             registry: Registry::with_prefix("scaleouttask"),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(Seconds),
-            poll_lag_seconds: Seconds.new_metric(),
+            poll_lag_seconds: Histogram::new(LAG_SECONDS),
             reconciliations: Family::default(),
             reconcile_seconds: Seconds.new_metric(),
             status_writes: Family::default(),
@@ -209,7 +214,7 @@ impl Metrics {
         );
         registry.register(
             "foreign_status_changes",
-            "Statuses written by this replica that somebody else changed",
+            "Changes by somebody else of statuses that this replica wrote; an object counts once in 4 minutes",
             self.foreign_changes.clone(),
         );
         registry.register(
@@ -301,10 +306,13 @@ impl Metrics {
         self.watch_up.get_or_create(&label).set(up.into());
     }
 
-    /// Sets whether the controller's own credentials work.
-    pub fn credentials(&self, source: &'static str, up: bool) {
-        let label = SourceLabel { source };
-        self.credentials_up.get_or_create(&label).set(up.into());
+    /// Sets whether the controller's own credentials work, by their source, where that is known.
+    pub fn credentials(&self, up: Option<(&'static str, bool)>) {
+        self.credentials_up.clear();
+        if let Some((source, up)) = up {
+            let label = SourceLabel { source };
+            self.credentials_up.get_or_create(&label).set(up.into());
+        }
     }
 
     /// Sets how many objects have a status that couldn't be written at the last try.
@@ -318,7 +326,7 @@ impl Metrics {
         self.crd_outdated.set(is_outdated.into());
     }
 
-    /// Counts a status that somebody else changed.
+    /// Counts that somebody else changes the status of an object.
     pub fn changed_by_another(&self) {
         self.foreign_changes.inc();
     }

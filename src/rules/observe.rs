@@ -99,7 +99,7 @@ pub enum Next {
     Call {
         /// After this time; [`Duration::MAX`] where it isn't due by itself.
         after: Duration,
-        /// Whether a poll request asks for it at once.
+        /// Whether a poll request or an edit asks for it at once.
         requested: bool,
     },
     /// Delete the object after this time.
@@ -134,8 +134,9 @@ pub struct Case<'a> {
     pub occasion: &'a Occasion,
     /// The time by the calendar.
     pub now: Timestamp,
-    /// Whether that may end or delete something: it is confirmed, or nobody did within [`CLOCK_WAIT`].
-    pub trusts_clock: bool,
+    /// What is over by this time may end or be deleted; none before the calendar is confirmed, or wasn't within
+    /// [`CLOCK_WAIT`].
+    pub ends_by: Option<Timestamp>,
     /// Scatters delays.
     pub seed: u64,
 }
@@ -318,14 +319,21 @@ impl<'a> Decision<'a> {
 
     fn seen(&self, expired: bool) -> Next {
         let spec_changed = self.status.observed_generation != Some(self.object.generation);
+        let is_edit = spec_changed && self.object.shown().is_some();
         let in_trouble = self.object.reason().is_some_and(Reason::is_trouble);
-        let after = if in_trouble && !expired && !spec_changed {
-            let interval = self.object.poll_interval(self.case.policy).min(SLOW_RETRY);
-            phase(interval, &self.object.uid, self.case.now)
-        } else {
-            Duration::ZERO
-        };
-        self.call(after)
+        if expired || !(is_edit || in_trouble) {
+            return self.call(Duration::ZERO);
+        }
+        let interval = self.object.poll_interval(self.case.policy).min(SLOW_RETRY);
+        let next = self.call(phase(interval, &self.object.uid, self.case.now));
+        // An edit puts the call forward as a poll request does, and no more often.
+        match next {
+            Next::Call { after, .. } if is_edit => Next::Call {
+                after,
+                requested: true,
+            },
+            next => next,
+        }
     }
 
     fn waited(&mut self, expired: bool) -> Option<Next> {
@@ -490,7 +498,7 @@ impl<'a> Decision<'a> {
         }
         match (self.object.spec.ttl(), self.status.finished_at) {
             (Some(ttl), Some(finished_at)) => {
-                let left = ttl.saturating_sub(elapsed(finished_at, self.case.now));
+                let left = ttl.saturating_sub(elapsed(finished_at, self.ends_by()));
                 Next::Delete(left.max(self.clock_wait()))
             }
             _ => Next::Rest,
@@ -557,12 +565,17 @@ impl<'a> Decision<'a> {
 
     fn expired_at(&self, time: Timestamp) -> bool {
         let deadline = self.object.deadline();
-        self.case.trusts_clock && deadline.is_some_and(|deadline| deadline <= time)
+        let ends = deadline.zip(self.case.ends_by);
+        ends.is_some_and(|(deadline, by)| deadline <= time.min(by))
     }
 
-    /// What ends by the calendar isn't before that.
+    fn ends_by(&self) -> Timestamp {
+        self.case.ends_by.unwrap_or(self.case.now)
+    }
+
+    /// Nothing ends by the calendar before that.
     fn clock_wait(&self) -> Duration {
-        if self.case.trusts_clock {
+        if self.case.ends_by.is_some() {
             Duration::ZERO
         } else {
             CLOCK_WAIT
@@ -570,7 +583,7 @@ impl<'a> Decision<'a> {
     }
 
     fn until_deadline(&self) -> Option<Duration> {
-        let left = |deadline| elapsed(self.case.now, deadline).max(self.clock_wait());
+        let left = |deadline| elapsed(self.ends_by(), deadline).max(self.clock_wait());
         self.object.deadline().map(left)
     }
 

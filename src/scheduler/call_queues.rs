@@ -54,8 +54,9 @@ pub enum Priority {
 enum State {
     /// For a call to come, or one of its own to end.
     Idle,
-    /// For its turn among those whose host answers.
-    Ready(u64),
+    /// For its turn among those whose host answers, in which accounts take turns: those of Secrets by namespace, for
+    /// who makes many Secrets has many queues.
+    Ready(Place<()>),
     /// For its turn among the others, of which namespaces take turns too: who names many hosts that
     /// hang leaves a new one of another namespace the next turn but one.
     Silent(Arc<str>, Place<()>),
@@ -67,6 +68,8 @@ enum State {
 
 #[derive(Clone, Debug)]
 struct CallQueue {
+    /// Whose account it is: the Secret's namespace, or empty for the controller's own.
+    owner: Arc<str>,
     waiting: FairQueue<Priority>,
     limiter: RateLimiter,
     in_flight: usize,
@@ -78,8 +81,8 @@ struct CallQueue {
     used_at: Duration,
     /// Whether the last call was a requested one.
     was_requested: bool,
-    /// The object whose call last ended in a 5xx that asked for a wait, and until when.
-    waits_after_error: Option<(u64, Duration)>,
+    /// The task a call about which last ended in a 5xx that asked for a wait, and until when.
+    waits_after_error: Option<(Box<str>, Duration)>,
 }
 
 /// All queues.
@@ -90,11 +93,10 @@ pub struct CallQueues {
     by_key: BTreeMap<(Account, String), QueueId>,
     queues: BTreeMap<QueueId, CallQueue>,
     last_id: QueueId,
-    /// Queues whose next call may start, in their turn: of hosts that answer, and of others by the
-    /// namespace whose call is next.
-    answering: BTreeMap<u64, QueueId>,
+    /// Queues whose next call may start, in their turn: of hosts that answer, by whose account it is, and of others by
+    /// the namespace whose call is next.
+    answering: FairQueue<()>,
     silent: FairQueue<()>,
-    turns: u64,
     /// Whether the last call was to a host that doesn't answer: both kinds take turns.
     was_silent: bool,
     /// Queues that open at that time.
@@ -121,9 +123,8 @@ impl CallQueues {
             by_key: BTreeMap::new(),
             queues: BTreeMap::new(),
             last_id: 0,
-            answering: BTreeMap::new(),
+            answering: FairQueue::new(fairness),
             silent: FairQueue::new(fairness),
-            turns: 0,
             was_silent: false,
             closed: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -151,7 +152,12 @@ impl CallQueues {
 
     fn open(&mut self, key: (Account, String), limiter: RateLimiter) -> QueueId {
         self.last_id += 1;
+        let owner = match &key.0 {
+            Account::Default => "".into(),
+            Account::Secret { namespace, .. } => namespace.clone(),
+        };
         let queue = CallQueue {
+            owner,
             waiting: FairQueue::new(self.fairness),
             limiter,
             in_flight: 0,
@@ -206,7 +212,7 @@ impl CallQueues {
             if let State::Closed(at) = &mut queue.state {
                 *at = earlier(*at);
             }
-            let error = queue.waits_after_error;
+            let error = queue.waits_after_error.take();
             queue.waits_after_error = error
                 .map(|(id, until)| (id, earlier(until)))
                 .filter(|(_, until)| !until.is_zero());
@@ -270,11 +276,14 @@ impl CallQueues {
             let Some(queue) = self.queues.get_mut(&id) else {
                 break;
             };
-            if matches!(queue.state, State::Silent(..)) {
-                // Its namespace has had its turn.
-                self.silent.pop(()..=(), |_| true);
-                queue.state = State::Idle;
-            }
+            // It has had its turn.
+            let turns = if matches!(queue.state, State::Silent(..)) {
+                &mut self.silent
+            } else {
+                &mut self.answering
+            };
+            turns.pop(()..=(), |_| true);
+            queue.state = State::Idle;
             queue.used_at = now;
             if let Err(at) = queue.limiter.check(now) {
                 self.set_state(id, State::Closed(at));
@@ -297,7 +306,7 @@ impl CallQueues {
 
     /// Hosts that don't answer hold at most half of all calls, however many there are.
     fn next_ready(&self) -> Option<QueueId> {
-        let answering = self.answering.first_key_value().map(|(_, id)| *id);
+        let answering = self.answering.first();
         let may_be_silent = self.silent_in_flight < (self.limits.max_calls / 2).max(1);
         let silent = self.silent.first().filter(|_| may_be_silent);
         if self.was_silent {
@@ -350,16 +359,18 @@ impl CallQueues {
         }
     }
 
-    /// The API asked for a wait beside a 5xx. That may be about one object: only where a second one
-    /// is told the same within the wait, the whole queue waits.
-    pub fn failed(&mut self, id: QueueId, object: u64, now: Duration, wait: Duration) {
+    /// The API asked for a wait beside a 5xx. That may be about one task: only where the same is said about a second
+    /// one within the wait, the whole queue waits.
+    pub fn failed(&mut self, id: QueueId, task_id: &str, now: Duration, wait: Duration) {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
         let until = now.saturating_add(wait);
-        match queue.waits_after_error {
-            Some((other, end)) if other != object && now < end => queue.limiter.pause(now, wait),
-            _ => queue.waits_after_error = Some((object, until)),
+        match &queue.waits_after_error {
+            Some((other, end)) if **other != *task_id && now < *end => {
+                queue.limiter.pause(now, wait);
+            }
+            _ => queue.waits_after_error = Some((task_id.into(), until)),
         }
     }
 
@@ -395,19 +406,26 @@ impl CallQueues {
         }
     }
 
-    /// Puts a queue where it belongs; one whose next call may start, at the end of the turns.
+    /// Puts a queue where it belongs; one whose next call may start, at the end of the turns, unless it has one.
     fn refresh(&mut self, id: QueueId) {
-        self.set_state(id, State::Idle);
         let Some(queue) = self.queues.get(&id) else {
             return;
         };
-        let next = queue.waiting.next_namespace().cloned();
-        let state = match next.filter(|_| queue.in_flight < self.limits.concurrency) {
+        let next = queue.waiting.next_namespace();
+        let next = next.filter(|_| queue.in_flight < self.limits.concurrency);
+        let keeps_turn = match (&queue.state, next) {
+            (State::Ready(_), Some(_)) => queue.answers,
+            (State::Silent(namespace, _), Some(next)) => !queue.answers && namespace == next,
+            _ => false,
+        };
+        if keeps_turn {
+            return;
+        }
+        let (next, owner, answers) = (next.cloned(), queue.owner.clone(), queue.answers);
+        self.set_state(id, State::Idle);
+        let state = match next {
             None => State::Idle,
-            Some(_) if queue.answers => {
-                self.turns += 1;
-                State::Ready(self.turns)
-            }
+            Some(_) if answers => State::Ready(self.answering.push(&owner, id, ())),
             Some(namespace) => {
                 let place = self.silent.push(&namespace, id, ());
                 State::Silent(namespace, place)
@@ -421,20 +439,16 @@ impl CallQueues {
             return;
         };
         match &state {
-            State::Idle | State::Silent(..) => {}
-            State::Ready(turn) => drop(self.answering.insert(*turn, id)),
+            State::Idle | State::Ready(_) | State::Silent(..) => {}
             State::Closed(at) => drop(self.closed.insert((*at, id))),
             State::Held => drop(self.held.insert(id)),
         }
         match mem::replace(&mut queue.state, state) {
             State::Idle => {}
-            State::Ready(turn) => drop(self.answering.remove(&turn)),
+            State::Ready(place) => self.answering.remove(&queue.owner, place),
             State::Silent(namespace, place) => self.silent.remove(&namespace, place),
             State::Closed(at) => drop(self.closed.remove(&(at, id))),
             State::Held => drop(self.held.remove(&id)),
-        }
-        if self.answering.is_empty() {
-            self.turns = 0;
         }
     }
 }
@@ -513,6 +527,41 @@ mod tests {
         assert_eq!((queues.in_flight(), queues.waiting()), (8, 10));
     }
 
+    /// A session of STS has a key ID of its own, so keys cost a tenant nothing.
+    #[test]
+    fn a_thousand_accounts_of_one_namespace_leave_others_every_second_turn() {
+        let mut queues = queues(16);
+        let mut answering = Vec::new();
+        for number in 0..1000 {
+            let account = Account::Secret {
+                namespace: "greedy".into(),
+                access_key_id: number.to_string(),
+            };
+            let id = queues.queue(account, "host".to_owned(), NOW);
+            queues.queues.get_mut(&id).unwrap().answers = true;
+            queues.push(id, &"greedy".into(), number, Priority::Due);
+            answering.push(id);
+        }
+        let mut under_way: std::collections::VecDeque<QueueId> =
+            std::iter::from_fn(|| queues.start(NOW, |_| true).map(|call| call.queue)).collect();
+        assert_eq!(under_way.len(), 16);
+        let id = push(&mut queues, "host", 5000, Priority::Due);
+        queues.queues.get_mut(&id).unwrap().answers = true;
+        queues.refresh(id);
+        let mut started = Vec::new();
+        for object in 5001..5004 {
+            for _ in 0..2 {
+                queues.ended(under_way.pop_front().unwrap(), true);
+                let call = queues.start(NOW, |_| true).unwrap();
+                under_way.push_back(call.queue);
+                started.push(call.started.id);
+            }
+            push(&mut queues, "host", object, Priority::Due);
+        }
+        let others = started.iter().filter(|object| **object >= 5000).count();
+        assert!(others >= 3, "{started:?}");
+    }
+
     #[test]
     fn hosts_that_hang_leave_half_of_all_calls_to_those_that_answer() {
         let mut queues = queues(16);
@@ -584,18 +633,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_beside_a_5xx_holds_the_queue_from_the_second_object_on() {
+    fn a_wait_beside_a_5xx_holds_the_queue_from_the_second_task_on() {
         let wait = Duration::from_secs(30);
         let mut queues = queues(64);
         let id = push(&mut queues, "one", 0, Priority::Due);
         assert_eq!(start(&mut queues), Some(0));
         queues.ended(id, true);
-        queues.failed(id, 0, NOW, wait);
-        queues.failed(id, 0, NOW, wait);
+        queues.failed(id, "T-0", NOW, wait);
+        queues.failed(id, "T-0", NOW, wait);
         push(&mut queues, "one", 1, Priority::Due);
-        assert_eq!(start(&mut queues), Some(1), "one object's own trouble");
+        assert_eq!(start(&mut queues), Some(1), "one task's own trouble");
         queues.ended(id, true);
-        queues.failed(id, 1, NOW, wait);
+        queues.failed(id, "T-1", NOW, wait);
         push(&mut queues, "one", 2, Priority::Due);
         assert_eq!(start(&mut queues), None);
         assert_eq!(queues.next_opening(), Some(NOW + wait));

@@ -165,6 +165,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether the calendar is confirmed, or nobody did for long.
+    fn trusts_calendar(&self, now: Now) -> bool {
+        now.is_confirmed || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT
+    }
+
     /// The verdict of the rules; none if they panicked, which must not end the tracking of other
     /// objects.
     pub(super) fn judge(&self, id: ObjectId, occasion: &Occasion, now: Now) -> Option<Verdict> {
@@ -175,8 +180,7 @@ impl Scheduler {
             memory: tracked.memory,
             occasion,
             now: now.wall,
-            trusts_clock: now.is_confirmed
-                || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT,
+            ends_by: self.trusts_calendar(now).then(|| now.earliest()),
             seed: self.seed(id, now),
         };
         let verdict = catch_unwind(AssertUnwindSafe(|| (self.observe)(&case)));

@@ -4,43 +4,49 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::ObjectId;
-use crate::rules::{Fingerprint, ObjectStatus};
+use crate::rules::ObjectStatus;
 
 /// How often another's change of one object is told of. Two controllers change each other's in turn for ever.
-const TELL_PERIOD: Duration = Duration::from_mins(5);
+const TELL_PERIOD: Duration = Duration::from_mins(4);
 
 /// What is known of such objects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deviations {
-    altered: BTreeMap<ObjectId, Altered>,
+    altered: BTreeMap<ObjectId, Box<Altered>>,
     /// When another's change was last told of.
     told_at: BTreeMap<ObjectId, Duration>,
 }
 
-/// What the status said of the task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The status as it was sent, and as it is kept.
+#[derive(Clone, Debug)]
 struct Altered {
-    sent: Fingerprint,
-    kept: Fingerprint,
+    sent: ObjectStatus,
+    kept: ObjectStatus,
 }
 
 impl Deviations {
     /// Compares what was sent with what the API server answered. Returns whether it keeps something else.
-    pub(super) fn written(&mut self, id: ObjectId, sent: Fingerprint, kept: Fingerprint) -> bool {
-        if sent == kept {
+    pub(super) fn written(
+        &mut self,
+        id: ObjectId,
+        sent: ObjectStatus,
+        kept: &ObjectStatus,
+    ) -> bool {
+        if sent == *kept {
             self.altered.remove(&id);
             return false;
         }
-        self.altered.insert(id, Altered { sent, kept });
+        let kept = kept.clone();
+        self.altered.insert(id, Box::new(Altered { sent, kept }));
         true
     }
 
     /// What is kept of an object counts as what was sent, for it would come to that again with every write.
     pub(super) fn restore(&self, id: ObjectId, status: &mut ObjectStatus) {
         if let Some(altered) = self.altered.get(&id)
-            && status.task == altered.kept
+            && *status == altered.kept
         {
-            status.task = altered.sent;
+            *status = altered.sent.clone();
         }
     }
 

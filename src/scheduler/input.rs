@@ -12,10 +12,19 @@ use crate::rules::{Object, ObjectKey, PollError, PollResult};
 pub struct Now {
     /// What the calendar says: for what is shown.
     pub wall: Timestamp,
+    /// What this machine's own clock says, where that is something else.
+    pub local: Option<Timestamp>,
     /// Since any fixed moment, never backwards: for what is waited for.
     pub monotonic: Duration,
     /// Whether the task API has confirmed the calendar since the process began.
     pub is_confirmed: bool,
+}
+
+impl Now {
+    /// What ends by the calendar must be over by this: by all that is known.
+    pub(super) fn earliest(&self) -> Timestamp {
+        self.local.map_or(self.wall, |local| local.min(self.wall))
+    }
 }
 
 /// Something that happened.

@@ -323,7 +323,7 @@ impl Scheduler {
 
     /// Where the calendar was set, what ends by it is decided anew.
     fn follow_calendar(&mut self, now: Now) {
-        let Ok(zero) = now.wall.checked_sub(now.monotonic) else {
+        let Ok(zero) = now.earliest().checked_sub(now.monotonic) else {
             return;
         };
         let before = self.calendar_zero.replace(zero);

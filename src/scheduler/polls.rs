@@ -305,7 +305,12 @@ impl Scheduler {
                 }
                 self.calls.throttled(queue, now.monotonic);
             }
-            (_, Some(wait)) => self.calls.failed(queue, object, now.monotonic, wait),
+            (_, Some(wait)) => {
+                if let Some(tracked) = self.objects.get(&object) {
+                    let task_id = &tracked.object.spec.task_id;
+                    self.calls.failed(queue, task_id, now.monotonic, wait);
+                }
+            }
             (_, None) => {}
         }
     }

@@ -9,7 +9,7 @@ use super::{
     object_counts::{ObjectCounts, Row},
 };
 use crate::rules::{
-    EventNote, Fingerprint, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, Occasion,
+    EventNote, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, ObjectStatus, Occasion,
 };
 
 /// What happens at a time.
@@ -133,6 +133,8 @@ pub struct PendingWrite {
     pub had_conflict: bool,
     /// Whether the API server refused it: then it is retried ever more seldom.
     pub refused: bool,
+    /// The status that was sent last.
+    pub sent: Option<Box<ObjectStatus>>,
     /// Whether it holds a place for answers that wait.
     pub holds_answer: bool,
     /// A call that ended while it is under way.
@@ -152,11 +154,7 @@ pub enum WriteStage {
     /// The same after it failed.
     QueuedAgain(Place<()>),
     /// It is under way; this follows if it succeeds.
-    UnderWay {
-        task: Fingerprint,
-        memory: Memory,
-        next: Option<Next>,
-    },
+    UnderWay { memory: Memory, next: Option<Next> },
     /// It failed, and is retried then.
     BackingOff { until: Duration },
 }
@@ -170,6 +168,7 @@ impl PendingWrite {
             attempts: 0,
             had_conflict: false,
             refused: false,
+            sent: None,
             holds_answer: false,
             meanwhile: None,
             note: None,
@@ -208,7 +207,7 @@ pub struct Tracked {
     pub listing: u32,
     /// The listing during which its status was last written.
     pub written_in: Option<u32>,
-    /// Whether its status is one that was written in this term, for all that is known.
+    /// Whether its status is known to be one that was written in this term.
     pub is_written: bool,
     pub memory: Memory,
     pub decided_on: DecidedOn,

@@ -208,10 +208,10 @@ impl Scheduler {
             return;
         };
         write.stage = WriteStage::UnderWay {
-            task: verdict.status.task,
             memory: verdict.memory,
             next: verdict.next,
         };
+        write.sent = Some(Box::new(verdict.status.clone()));
         let reason = verdict.status.conditions.reason();
         let owed = write.note.take();
         write.note = verdict
@@ -250,14 +250,15 @@ impl Scheduler {
                 if let Some(note) = write.as_ref().and_then(|write| write.note.clone()) {
                     self.record(id, note, now);
                 }
-                if let WriteStage::UnderWay { task, .. } = stage
-                    && self.deviations.written(id, task, object.status.task)
+                let sent = write.as_ref().and_then(|write| write.sent.clone());
+                if let Some(sent) = sent
+                    && self.deviations.written(id, *sent, &object.status)
                 {
                     let key = object.key.clone();
                     self.effects.push(Effect::TellAltered(key));
                 }
                 self.accept(id, *object);
-                if let WriteStage::UnderWay { memory, next, .. } = stage {
+                if let WriteStage::UnderWay { memory, next } = stage {
                     self.settle(id, memory, next, now);
                 }
                 // It may have been the echo of a poll request, and no more.

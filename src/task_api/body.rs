@@ -41,6 +41,16 @@ pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
     Ok(task)
 }
 
+/// Finds the cluster in a body, however the rest of it is.
+pub(super) fn cluster_in(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct WireCluster {
+        #[serde(default)]
+        cluster_id: AnyText,
+    }
+    text_of(read::<WireCluster>(body)?.cluster_id.text())
+}
+
 /// Finds error code and request ID in a body, in any of the places where the API puts them.
 pub(super) fn parse_error(body: &[u8]) -> (Option<String>, Option<String>) {
     let Some(body) = read::<WireErrorBody>(body) else {

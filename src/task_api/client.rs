@@ -5,24 +5,25 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::jiff::Timestamp;
 use reqwest::{
     Client, ClientBuilder, Method, Request, Response, StatusCode, Url,
-    header::{ACCEPT, DATE, HeaderMap, HeaderValue},
+    header::{ACCEPT, HeaderMap, HeaderValue},
     redirect,
 };
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    body::{parse_error, parse_task},
+    body::{cluster_in, parse_error, parse_task},
     classify::classify,
     connection_error::ConnectionError,
     credentials::{CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region, is_loopback},
-    response_body::{ReadError, ResponseBody, read},
+    response_body::{LargeBodies, LargeBody, ReadError},
     sign::{self, nonce, sign},
-    waits::Waits,
+    waits::{Waits, date},
 };
 use crate::{
     clock::Clock,
-    rules::{PollError, PollResult, Reason, Service, Task},
+    rules::{PollError, PollResult, Reason, Service},
 };
 
 const ACTION: &str = "DescribeTaskInfo";
@@ -66,6 +67,7 @@ pub struct TaskApi {
     request_timeout: Duration,
     credentials: Option<SharedCredentials>,
     clock: Clock,
+    bodies: LargeBodies,
 }
 
 impl TaskApi {
@@ -82,6 +84,7 @@ impl TaskApi {
             request_timeout: options.request_timeout,
             credentials: options.credentials.clone(),
             clock: options.clock.clone(),
+            bodies: LargeBodies::default(),
         })
     }
 
@@ -149,6 +152,7 @@ impl TaskApi {
         } else {
             &self.http
         };
+        let deadline = Instant::now() + self.request_timeout;
         let response = http
             .execute(request)
             .await
@@ -157,57 +161,44 @@ impl TaskApi {
             self.clock.heard(date);
         }
         let status = response.status();
+        let in_header = request_id(response.headers());
+        let waits = Waits::of(response.headers(), SystemTime::now());
+        let body = self.body_of(response, query.region, deadline).await;
         if status != StatusCode::OK {
-            return Err(self.refused(response).await);
+            return Err(refused(status, in_header, waits, body));
         }
-        let request_id = request_id(response.headers());
-        let body = self.body_of(response).await?;
+        let body = match body {
+            Ok(body) => body.bytes,
+            Err(error) if error.reason == Reason::InvalidResponse => {
+                let reason = query.reason_of_invalid(&[]);
+                return Err(PollError { reason, ..error });
+            }
+            Err(error) => return Err(error),
+        };
         let error = |reason| PollError {
-            request_id,
+            request_id: in_header.or_else(|| request_id_in(&body)),
             ..PollError::new(reason)
         };
-        match parse_task(&body.bytes, query.task_id) {
-            Ok(task) if query.counts(&task) => Ok(task),
+        match parse_task(&body, query.task_id) {
+            Ok(task) if query.counts(task.cluster_id.as_deref()) => Ok(task),
             Ok(_) => Err(error(Reason::TaskNotFound)),
             Err(problem) => {
                 debug!(error = %problem, "invalid response of the task API");
-                Err(error(Reason::InvalidResponse))
+                Err(error(query.reason_of_invalid(&body)))
             }
         }
     }
 
-    /// The error for a response with a status other than 200.
-    async fn refused(&self, response: Response) -> PollError {
-        let status = response.status();
-        let in_header = request_id(response.headers());
-        let waits = Waits::of(response.headers(), SystemTime::now());
-        let by_status = status == StatusCode::TOO_MANY_REQUESTS
-            || !status.is_client_error()
-            || waits.is_throttled();
-        let body = match self.body_of(response).await {
-            Ok(body) => body.bytes,
-            // The missing part may have held the error code that decides.
-            Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => {
-                return error;
-            }
-            Err(_) => Vec::new(),
-        };
-        let (code, in_body) = parse_error(&body);
-        let error = PollError {
-            request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
-            ..classify(status, code.as_deref(), waits)
-        };
-        debug!(
-            status = status.as_u16(),
-            code = error.code,
-            request_id = error.request_id,
-            "task API refused the call"
-        );
-        error
-    }
-
-    async fn body_of(&self, response: Response) -> Result<ResponseBody, PollError> {
-        let body = read(response, BODY_MAX, self.request_timeout).await;
+    async fn body_of(
+        &self,
+        response: Response,
+        region: &Region,
+        deadline: Instant,
+    ) -> Result<LargeBody, PollError> {
+        let body = self
+            .bodies
+            .read(response, BODY_MAX, region.as_str(), deadline)
+            .await;
         body.map_err(|error| match error {
             ReadError::TooLarge => PollError::new(Reason::InvalidResponse),
             ReadError::Busy => PollError {
@@ -219,12 +210,43 @@ impl TaskApi {
     }
 }
 
+/// The error for a response with a status other than 200.
+fn refused(
+    status: StatusCode,
+    in_header: Option<String>,
+    waits: Waits,
+    body: Result<LargeBody, PollError>,
+) -> PollError {
+    let by_status = status == StatusCode::TOO_MANY_REQUESTS
+        || !status.is_client_error()
+        || waits.is_throttled();
+    let body = match body {
+        Ok(body) => body.bytes,
+        // The missing part may have held the error code that decides.
+        Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => return error,
+        Err(_) => Vec::new(),
+    };
+    let (code, in_body) = parse_error(&body);
+    let error = PollError {
+        request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
+        ..classify(status, code.as_deref(), waits)
+    };
+    debug!(
+        status = status.as_u16(),
+        code = error.code,
+        request_id = error.request_id,
+        "task API refused the call"
+    );
+    error
+}
+
 /// Whether the answer says that the credentials are valid; none where it doesn't tell.
 fn accepts_credentials(result: &PollResult) -> Option<bool> {
     match result {
         Ok(_) => Some(true),
         Err(error) => match error.reason {
-            Reason::TaskNotFound | Reason::AccessDenied => Some(true),
+            // Only the API has codes.
+            Reason::TaskNotFound | Reason::AccessDenied => error.code.is_some().then_some(true),
             Reason::CredentialsInvalid => Some(false),
             _ => None,
         },
@@ -232,9 +254,18 @@ fn accepts_credentials(result: &PollResult) -> Option<bool> {
 }
 
 impl Query<'_> {
-    fn counts(&self, task: &Task) -> bool {
-        let only = self.only_cluster;
-        only.is_none_or(|only| task.cluster_id.as_deref() == Some(only))
+    /// Whether a task of that cluster may be told from one that doesn't exist.
+    fn counts(&self, cluster: Option<&str>) -> bool {
+        self.only_cluster.is_none_or(|only| cluster == Some(only))
+    }
+
+    /// What an answer means that describes no task: nothing may be told of one that isn't shown to be of the cluster.
+    fn reason_of_invalid(&self, body: &[u8]) -> Reason {
+        if self.only_cluster.is_none() || self.counts(cluster_in(body).as_deref()) {
+            Reason::InvalidResponse
+        } else {
+            Reason::TaskNotFound
+        }
     }
 }
 
@@ -257,16 +288,14 @@ fn sign_request(request: &mut Request, credentials: &Credentials) -> Result<(), 
     Ok(())
 }
 
-/// When the answer was made, by the clock of who made it.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
-}
-
 /// What the vendor's support asks for.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-acs-request-id")?.to_str().ok()?;
     is_request_id(id).then(|| id.to_owned())
+}
+
+fn request_id_in(body: &[u8]) -> Option<String> {
+    parse_error(body).1.filter(|id| is_request_id(id))
 }
 
 fn is_request_id(text: &str) -> bool {
@@ -288,7 +317,8 @@ fn unreachable(error: &reqwest::Error) -> PollError {
 /// The error of a call for which there are no credentials.
 #[must_use]
 pub fn no_credentials(error: &CredentialsError) -> PollError {
-    if let CredentialsError::ClockSkewed(_) = error {
+    // What has expired on arrival may not have by another clock.
+    if let CredentialsError::ClockSkewed(_) | CredentialsError::Expired(_) = error {
         return explained(Reason::ClockSkewed, error.to_string());
     }
     if error.is_about_file() {

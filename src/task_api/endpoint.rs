@@ -13,7 +13,10 @@ use reqwest::Url;
 
 use super::{
     sign::{encode, encode_path},
-    vendor::{CENTRAL_ENDPOINT, DEFAULT_ENDPOINT, Network, SPECIAL_REGIONS, VPC_ENDPOINT},
+    vendor::{
+        CENTRAL_ENDPOINT, DEFAULT_ENDPOINT, DOMAIN, Network, SPECIAL_REGIONS, VPC_ENDPOINT,
+        is_region,
+    },
 };
 
 const PLACEHOLDER: &str = "{region}";
@@ -70,6 +73,11 @@ pub enum EndpointError {
     /// The endpoint for one region.
     #[error("the endpoint for {0} {1}")]
     ForRegion(Region, EndpointProblem),
+    /// Below the vendor's domain, a host that is none of a region may be anybody's.
+    #[error(
+        "{0} is no region of the vendor's: check it, or have the operator give it an endpoint (--endpoint-for)"
+    )]
+    NotOfVendor(Region),
 }
 
 /// What is wrong with an endpoint.
@@ -224,6 +232,10 @@ impl Endpoints {
             None => parse(&self.template, region.as_str())
                 .map_err(|_| error(EndpointProblem::Expansion))?,
         };
+        let is_vendors = url.host_str().is_some_and(|host| host.ends_with(DOMAIN));
+        if own.is_none() && is_vendors && !is_region(region.as_str()) {
+            return Err(EndpointError::NotOfVendor(region.clone()));
+        }
         let prefix = encode_path(url.path());
         let task = encode(task_id.as_bytes());
         url.set_path(&format!("{}/tasks/{task}", prefix.trim_end_matches('/')));
@@ -363,6 +375,27 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    /// Such as a bucket that is called as the API's hosts are.
+    #[test]
+    fn below_the_vendors_domain_only_hosts_of_regions_are_called() {
+        let public = Endpoints::default();
+        let vpc = Endpoints::of_vendor(Network::Vpc, &[], false).unwrap();
+        for endpoints in [&public, &vpc] {
+            for name in SPECIAL_REGIONS
+                .iter()
+                .chain(&["cn-hangzhou", "us-west-1", "me-east-1"])
+            {
+                assert!(endpoints.task_url(&region(name), "T-1").is_ok(), "{name}");
+            }
+            for name in ["oss-cn-hangzhou", "oss", "cn", "s3-cn-hangzhou"] {
+                let error = endpoints.task_url(&region(name), "T-1").unwrap_err();
+                assert_eq!(error, EndpointError::NotOfVendor(region(name)));
+            }
+        }
+        let own = Endpoints::new("https://cs.{region}.example.com", &[], false).unwrap();
+        assert!(own.task_url(&region("oss"), "T-1").is_ok());
     }
 
     #[test]
@@ -573,7 +606,7 @@ mod tests {
         ) {
             let region = region(&name);
             for (template, before, after) in [
-                ("https://cs.{region}.aliyuncs.com/p", "cs.", ".aliyuncs.com"),
+                ("https://cs.{region}.example.com/p", "cs.", ".example.com"),
                 ("https://x{region}y.1.a1:8443/p", "x", "y.1.a1"),
                 ("https://{region}.a.b/p", "", ".a.b"),
             ] {

@@ -17,6 +17,19 @@ pub const VPC_ENDPOINT: &str = "https://cs-anony-vpc.{region}.aliyuncs.com";
 /// The endpoint of [`SPECIAL_REGIONS`].
 pub const CENTRAL_ENDPOINT: &str = "https://cs.aliyuncs.com";
 
+/// What is below the vendor's domain.
+pub const DOMAIN: &str = ".aliyuncs.com";
+/// How the names of regions begin, by the part of the world. Names that begin otherwise may be somebody else's hosts
+/// below that domain, such as buckets.
+const AREAS: [&str; 9] = ["af", "ap", "cn", "eu", "me", "na", "rus", "sa", "us"];
+
+/// Whether a name is one of a region.
+#[must_use]
+pub fn is_region(name: &str) -> bool {
+    let area = name.split_once('-').map(|(area, _)| area);
+    area.is_some_and(|area| AREAS.contains(&area))
+}
+
 /// Regions that have no public endpoint of their own.
 pub const SPECIAL_REGIONS: [&str; 30] = [
     "ap-northeast-2-pop",

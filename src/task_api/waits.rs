@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::rules::RETRY_AFTER_MAX;
 
@@ -21,8 +21,9 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Reads them; dates are compared with `now`.
+    /// Reads them; dates are compared with the answer's own, and with `now` where it has none.
     pub fn of(headers: &HeaderMap, now: SystemTime) -> Self {
+        let now = date(headers).unwrap_or(now);
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let rate_limits = RATE_LIMITS.into_iter().filter_map(text);
         Self {
@@ -43,6 +44,12 @@ impl Waits {
         let wait = self.acs.or(self.retry_after).or(rate_limit);
         wait.map(|wait| wait.min(RETRY_AFTER_MAX))
     }
+}
+
+/// When an answer was made, by the clock of who made it.
+pub fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
 }
 
 fn millis(text: &str) -> Option<Duration> {

@@ -8,7 +8,7 @@ use testbed::{
     world::{World, eventually, ready},
 };
 
-use crate::secrets::grant_secrets;
+use crate::secrets::{grant_secrets, put_secret_in};
 
 fn write_rules(directory: &Path, rules: &str) -> String {
     let path = directory.join("access.yaml");
@@ -185,4 +185,49 @@ async fn no_edit_poll_request_or_secret_gets_round_a_rule() {
     assert_eq!(world.simulator.total_requests(), calls + 1);
     assert_eq!(world.simulator.requests("T-theirs"), 0);
     assert!(world.audited_verbs("secrets").is_empty());
+}
+
+/// A key that may read more than the namespace may: a Secret changes nothing about the clusters.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_with_a_key_of_others_shows_no_more_than_the_rule_allows() {
+    let keys = "{credentials: [{accessKeyId: LTAI-victim, accessKeySecret: right}]}";
+    let mut world = World::with_script("others-key", keys.parse().unwrap()).await;
+    world.add_task("{id: T-own, clusterId: c1}");
+    world.add_task("{id: T-theirs, clusterId: c2, instances: [{id: i-secret}]}");
+    // Whatever its answer is like: it has no state, or is in no form that is known.
+    world.add_task("{id: T-odd, body: '{\"cluster_id\": \"c2\", \"task_result\": 7}'}");
+    world.add_task("{id: T-own-odd, body: '{\"cluster_id\": \"c1\", \"task_result\": 7}'}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = write_rules(
+        directory.path(),
+        "rules: [{namespaces: ['*'], clusterIds: [c1]}]",
+    );
+    world.start_with(
+        &[
+            "--credentials",
+            "none",
+            "--secret-credentials",
+            "--access-file",
+            &file,
+        ],
+        &[],
+    );
+    grant_secrets(&world).await;
+    put_secret_in(&world, &world.namespace, "keys", "right").await;
+    let spec = |task: &str| json!({ "taskId": task, "clusterId": "c1", "credentialsSecretRef": { "name": "keys" } });
+    for (name, task, reason) in [
+        ("own", "T-own", "TaskSucceeded"),
+        ("theirs", "T-theirs", "TaskNotFound"),
+        ("odd", "T-odd", "TaskNotFound"),
+        ("none", "T-none", "TaskNotFound"),
+        ("own-odd", "T-own-odd", "InvalidResponse"),
+    ] {
+        world.create(name, spec(task)).await;
+        world.until_reason(name, reason).await;
+    }
+    let none = seen(&world.get("none").await);
+    for name in ["theirs", "odd"] {
+        assert_eq!(seen(&world.get(name).await), none, "{name}");
+    }
+    assert!(!world.log().contains("i-secret"));
 }

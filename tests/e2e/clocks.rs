@@ -104,3 +104,56 @@ async fn an_answer_that_the_clock_is_off_ends_and_deletes_nothing() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_at_run_time_ends_and_deletes_nothing_before_its_time() {
+    let mut world = World::new("jumps").await;
+    world.simulator.set_task(Task::in_state("T-1", "running"));
+    world.add_task("{id: T-2}");
+    world.start();
+    let hour = json!({ "taskId": "T-1", "timeout": "1h" });
+    world.create("running", hour).await;
+    let ended = json!({ "taskId": "T-2", "ttlSecondsAfterFinished": 3600 });
+    world.create("ended", ended).await;
+    world.until_reason("running", "TaskRunning").await;
+    world.until_reason("ended", "TaskSucceeded").await;
+    // To the API, this machine's clock is two days ahead, then two days behind.
+    for ahead in [BEHIND, -BEHIND] {
+        world.simulator.set_clock_ahead(ahead);
+        let calls = world.simulator.requests("T-1");
+        eventually("more calls", || async {
+            world.simulator.requests("T-1") >= calls + 4
+        })
+        .await;
+        stays(&world, "running", "TaskRunning").await;
+        stays(&world, "ended", "TaskSucceeded").await;
+    }
+}
+
+/// Without STS there is no call of the task API that could tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_by_the_word_of_sts_ends_nothing_before_its_time() {
+    let mut world = World::with_script("sts-clock", "{sts: {lifetime: 1h}}".parse().unwrap()).await;
+    let token = world.plane.directory().join("clock-token");
+    std::fs::write(&token, "token").unwrap();
+    let sts = world.simulator.sts_url();
+    let env = [
+        ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/reader"),
+        (
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::1:oidc-provider/ack",
+        ),
+        ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.to_str().unwrap()),
+        ("ALIBABA_CLOUD_STS_ENDPOINT", sts.as_str()),
+    ];
+    world.simulator.set_clock_ahead(BEHIND);
+    let fault = Fault::error(400, "InvalidTimeStamp.Expired");
+    world.simulator.set_sts_fault(fault);
+    world.start_with(&[], &env);
+    world.create("asked", json!({ "taskId": "T-1" })).await;
+    let suspended = json!({ "taskId": "T-1", "timeout": "3s", "suspend": true });
+    world.create("suspended", suspended).await;
+    world.until_reason("asked", "ClockSkewed").await;
+    tokio::time::sleep(LONG).await;
+    stays(&world, "suspended", "Suspended").await;
+}

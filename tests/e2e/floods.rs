@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a busy machine adds to a wait by itself.
-const NOISE: f64 = 0.1;
+const NOISE: f64 = 0.05;
 
 /// A world with a second, calm namespace, in which new objects come while the first floods the controller.
 struct Flood {

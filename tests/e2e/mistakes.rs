@@ -139,25 +139,28 @@ async fn an_older_crd_is_said_and_costs_one_write_a_change() {
 async fn two_leaders_with_different_rules_are_said_with_the_others_name() {
     let mut world = World::new("two").await;
     world.add_task("{id: T-1, duration: 1h}");
-    world.start();
+    let namespace = world.namespace.clone();
+    let lease = |name| {
+        let place = ["--lease-namespace", &namespace, "--lease-name", name];
+        [&["--credentials", "none", "--leader-elect"], &place[..]].concat()
+    };
+    world.start_with(&lease("first"), &[]);
     world.create("one", json!({ "taskId": "T-1" })).await;
     world.until_reason("one", "TaskRunning").await;
-    // Another one, without a Lease too, that allows another region only.
-    let args = ["--credentials", "none", "--allowed-region", "cn-beijing"];
+    // Another one, under another Lease, that allows another region only.
+    let args = [&lease("second")[..], &["--allowed-region", "cn-beijing"]].concat();
     let other = world.controller("other", &world.simulator, &args, &[]);
     eventually("the first says so", || async {
         world.log().contains("somebody else changes the status")
     })
     .await;
     let log = world.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("somebody else"))
-        .unwrap();
-    assert!(
-        line.contains("manager=\"scaleouttask-controller\""),
-        "{line}"
-    );
+    let line = log.lines().find(|line| line.contains("somebody else"));
+    let line = line.unwrap();
+    for (which, name) in [("by", "second"), ("own", "first")] {
+        let expected = format!("{which}=scaleouttask-controller:{namespace}/{name}");
+        assert!(line.contains(&expected), "{line}");
+    }
     assert!(line.contains("name=one"), "{line}");
     let (_, metrics) = world.admin("/metrics").await;
     let counted = "scaleouttask_foreign_status_changes_total 1";

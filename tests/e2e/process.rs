@@ -7,8 +7,10 @@ use std::{
 
 use controlplane::Process;
 use serde_json::json;
+use simulator::Task;
 use testbed::{
     controller::{Controller, free_port},
+    polls::Window,
     world::{GROUP, USER, World, eventually},
 };
 
@@ -257,7 +259,10 @@ fn is_closed(mut stream: &std::net::TcpStream) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_sent_requests_at_the_admin_port_are_bounded_and_health_is_answered() {
     let mut world = World::new("slow-heads").await;
+    world.simulator.set_task(Task::in_state("T-1", "running"));
     world.start();
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskRunning").await;
     eventually("ready", || async { world.admin("/readyz").await.0 == 200 }).await;
     let connect = || {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", world.admin_port())).unwrap();
@@ -278,6 +283,10 @@ async fn half_sent_requests_at_the_admin_port_are_bounded_and_health_is_answered
     }
     let open = || streams.iter().filter(|stream| !is_closed(stream)).count();
     eventually("64 at most", || async { open() <= 64 }).await;
+    // It is asked about each second all the while.
+    let polled = Window::pass(Duration::from_secs(4)).await;
+    let rate = polled.rate(&world.simulator.request_log(), "T-1");
+    assert!(rate >= 0.7, "{rate} calls a second");
     eventually("none", || async { open() == 0 }).await;
     assert_eq!(world.admin("/readyz").await.0, 200);
 }

@@ -87,6 +87,7 @@ impl World {
         Now {
             wall: wall(self.calendar),
             monotonic: NOW,
+            local: None,
             is_confirmed: true,
         }
     }

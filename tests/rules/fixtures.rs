@@ -115,7 +115,7 @@ pub fn decide(
         memory,
         occasion,
         now,
-        trusts_clock: true,
+        ends_by: Some(now),
         seed,
     });
     let patch = StatusPatch {

@@ -73,6 +73,19 @@ fn a_suspended_object_times_out_by_a_calendar_that_is_confirmed() {
 }
 
 #[test]
+fn what_ends_must_be_over_by_the_api_and_by_this_machine() {
+    for (api, machine, ends) in [(0, 0, false), (2, 0, false), (0, 2, false), (2, 2, true)] {
+        let mut stage = stage();
+        finished(&mut stage);
+        let before = stage.now.wall;
+        stage.now.wall += DAY * api;
+        stage.now.local = Some(before + DAY * machine);
+        let deleted = deletions(&stage.after(Duration::from_mins(1)));
+        assert_eq!(deleted, usize::from(ends), "{api} {machine}");
+    }
+}
+
+#[test]
 fn what_ends_by_the_calendar_follows_where_it_is_set() {
     let mut stage = stage();
     finished(&mut stage);

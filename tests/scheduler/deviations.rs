@@ -99,7 +99,7 @@ fn overwritten(stage: &mut Stage, by: &Write, version: u64) -> Vec<Effect> {
 }
 
 #[test]
-fn a_status_that_somebody_else_changes_is_told_once_in_five_minutes() {
+fn a_status_that_somebody_else_changes_is_told_once_in_four_minutes() {
     let mut stage = stage();
     let call = only_call(stage.apply(object("a")));
     let mut write = only_write(stage.end(&call, answer("running")));
@@ -117,7 +117,7 @@ fn a_status_that_somebody_else_changes_is_told_once_in_five_minutes() {
         };
         write = only_write(stage.end(&call, answer("running")));
     }
-    assert_eq!(told, 12);
+    assert_eq!(told, 15);
 }
 
 #[test]

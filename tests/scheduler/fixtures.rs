@@ -54,6 +54,7 @@ impl Stage {
             now: Now {
                 wall: Timestamp::UNIX_EPOCH,
                 monotonic: Duration::from_secs(100),
+                local: None,
                 is_confirmed: true,
             },
             events: Vec::new(),

@@ -168,6 +168,7 @@ impl World {
         Now {
             wall: start + SignedDuration::try_from(self.monotonic).unwrap(),
             monotonic: self.monotonic,
+            local: None,
             is_confirmed: true,
         }
     }

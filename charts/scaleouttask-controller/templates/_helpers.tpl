@@ -173,7 +173,11 @@ where credentials come from. */}}
 {{- range .Values.extraEnv }}
 {{- $asked := list "ALIBABA_CLOUD_CREDENTIALS_URI" "ALIBABA_CLOUD_STS_ENDPOINT" "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT" }}
 {{- $isProxy := regexMatch "^(?i)(https?|all)_proxy$" .name }}
-{{- if and .value (or $isProxy (has .name $asked)) }}{{ $urls = append $urls .value }}{{ end }}
+{{- if and .value (or $isProxy (has .name $asked)) }}
+{{- /* Without a scheme it is http. */}}
+{{- $urls = append $urls (ternary .value (printf "http://%s" .value) (contains "://" .value)) }}
+{{- if regexMatch "^https://[^/]*[^0-9:/][^:/]*(/|$)" .value }}{{ $ports = append $ports 443 }}{{ end }}
+{{- end }}
 {{- end }}
 {{- range $urls }}
 {{- $port := regexFind ":[0-9]+$" (regexFind "^([a-z0-9]+://)?[^/]+" .) | trimPrefix ":" }}

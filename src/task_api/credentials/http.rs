@@ -9,12 +9,13 @@ use bytes::Bytes;
 use reqsign_core::HttpSend;
 use reqwest::{Client, ClientBuilder, Request, StatusCode, Url, redirect};
 
+use crate::clock::Clock;
 use crate::task_api::{
     classify::is_plain_word,
     connection_error::ConnectionError,
     endpoint::is_loopback,
     response_body::{ReadError, read},
-    waits::Waits,
+    waits::{Waits, date},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +99,14 @@ fn proxied() -> ClientBuilder {
 }
 
 impl Clients {
+    /// STS's answers tell that clock what time it is. Services of this machine have its clock.
+    pub fn telling(mut self, clock: &Clock) -> Self {
+        for http in [&mut self.proxied, &mut self.direct] {
+            http.clock = Some(clock.clone());
+        }
+        self
+    }
+
     /// The client for an STS at that URL.
     pub fn for_sts(&self, url: &Url) -> &Http {
         if is_loopback(url) {
@@ -113,12 +122,17 @@ impl Clients {
 pub(super) struct Http {
     builder: fn() -> ClientBuilder,
     client: Arc<OnceLock<Client>>,
+    clock: Option<Clock>,
 }
 
 impl Http {
     fn new(builder: fn() -> ClientBuilder) -> Self {
         let client = Arc::default();
-        Self { builder, client }
+        Self {
+            builder,
+            client,
+            clock: None,
+        }
     }
 
     fn client(&self) -> Result<&Client, CallError> {
@@ -133,18 +147,21 @@ impl Http {
     pub async fn send(&self, request: Request) -> Result<Vec<u8>, CallError> {
         let response = self.client()?.execute(request).await;
         let response = response.map_err(|error| unreachable(&error))?;
+        if let Some((clock, date)) = self.clock.as_ref().zip(date(response.headers())) {
+            clock.heard(date);
+        }
         let status = response.status();
         let waits = Waits::of(response.headers(), SystemTime::now());
-        let body = read(response, MAX_RESPONSE, REQUEST_TIMEOUT)
+        let body = read(response, MAX_RESPONSE)
             .await
             .map_err(|error| match error {
                 ReadError::TooLarge | ReadError::Busy => CallError::InvalidResponse,
                 ReadError::Failed(error) => unreachable(&error),
             })?;
         if status.is_success() {
-            return Ok(body.bytes);
+            return Ok(body);
         }
-        let code = code_of(&body.bytes);
+        let code = code_of(&body);
         Err(CallError::Status {
             status,
             code,

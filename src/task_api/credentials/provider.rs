@@ -25,7 +25,7 @@ use super::{
     sts_endpoint::{StsSettings, sts_endpoint},
     uri::{check_metadata, check_uri},
 };
-use crate::{rules::Reason, task_api::classify};
+use crate::{clock::Clock, rules::Reason, task_api::classify};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -56,6 +56,12 @@ impl Provider {
             clients: Clients::default(),
             has_worked: AtomicBool::new(false),
         }
+    }
+
+    /// The same, which tells that clock what time STS says it is.
+    pub(super) fn telling(mut self, clock: &Clock) -> Self {
+        self.clients = self.clients.telling(clock);
+        self
     }
 
     /// The source that was chosen.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
 
 use super::{
@@ -13,12 +12,14 @@ use super::{
     sts::{Role, assume_role},
     sts_endpoint::{StsSettings, sts_endpoint},
 };
+use crate::clock::Clock;
 
 /// Assumes roles at the STS that the process's environment says.
 #[derive(Clone, Debug)]
 pub struct Roles {
     clients: Clients,
     sts: Url,
+    clock: Clock,
 }
 
 impl Roles {
@@ -26,18 +27,19 @@ impl Roles {
     ///
     /// # Errors
     /// If the environment's settings for STS can't be used.
-    pub fn new(allow_insecure: bool) -> Result<Self, CredentialsError> {
+    pub fn new(allow_insecure: bool, clock: &Clock) -> Result<Self, CredentialsError> {
         let environment = Environment::of_process(None, allow_insecure);
         Ok(Self {
-            clients: Clients::default(),
+            clients: Clients::default().telling(clock),
             sts: sts_endpoint(&StsSettings::default(), &environment)?,
+            clock: clock.clone(),
         })
     }
 
     /// Credentials of the role, assumed with `base` when they are first asked for, and renewed before they
     /// expire.
     #[must_use]
-    pub fn assume(&self, role: Role, base: Credentials) -> SharedCredentials {
+    pub fn assume(&self, role: Arc<Role>, base: Arc<Credentials>) -> SharedCredentials {
         let (clients, sts) = (self.clients.clone(), self.sts.clone());
         let call = Arc::new((clients, sts, role, base));
         let fetch = move || {
@@ -48,6 +50,8 @@ impl Roles {
                 assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
             }
         };
-        SharedCredentials::new(Some(CredentialSource::SecretRole), fetch, Timestamp::now)
+        let clock = self.clock.clone();
+        let now = move || clock.now().wall;
+        SharedCredentials::new(Some(CredentialSource::SecretRole), fetch, now)
     }
 }

@@ -18,6 +18,7 @@ use super::acceptance::Acceptance;
 use super::provider::Provider;
 use super::source::Environment;
 use super::{CredentialSource, Credentials, CredentialsError};
+use crate::clock::Clock;
 
 /// At most this long before they expire, credentials are refreshed.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
@@ -37,7 +38,7 @@ type ReadResult = Result<Arc<Credentials>, CredentialsError>;
 type SharedRead = Shared<BoxFuture<'static, ReadResult>>;
 type Fetch =
     Box<dyn Fn() -> BoxFuture<'static, Result<Credentials, CredentialsError>> + Send + Sync>;
-type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+type Calendar = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Credentials from one source, shared by all callers and clones.
 #[derive(Clone)]
@@ -45,7 +46,7 @@ pub struct SharedCredentials(Arc<Inner>);
 
 struct Inner {
     fetch: Fetch,
-    clock: Clock,
+    clock: Calendar,
     source: Option<CredentialSource>,
     state: Mutex<State>,
     acceptance: Mutex<Acceptance>,
@@ -93,10 +94,13 @@ impl SharedCredentials {
     pub fn configured(
         directory: Option<PathBuf>,
         allow_insecure: bool,
+        clock: &Clock,
     ) -> Result<Self, CredentialsError> {
-        let provider = Provider::new(Environment::of_process(directory, allow_insecure));
+        let environment = Environment::of_process(directory, allow_insecure);
+        let provider = Provider::new(environment).telling(clock);
         provider.check()?;
-        Ok(Self::from_provider(provider, Timestamp::now))
+        let clock = clock.clone();
+        Ok(Self::from_provider(provider, move || clock.now().wall))
     }
 
     pub(super) fn from_provider(
@@ -201,16 +205,18 @@ impl SharedCredentials {
         self.acceptance().note(region, accepted);
     }
 
-    /// Whether they can be read, and are taken by at least one region. None where that isn't known, or where
-    /// none are configured.
+    /// Whether there are any, and no region that answered lately refuses them but for one that takes them. None where
+    /// that isn't known, or where none are configured.
     #[must_use]
     pub fn are_up(&self) -> Option<bool> {
         let state = self.state();
+        if state.valid((self.0.clock)()).is_some() {
+            return Some(!self.acceptance().is_refused());
+        }
+        // Old ones serve while new ones can't be read.
         match &state.failed {
-            Some(CredentialsError::NotConfigured) => None,
+            None | Some(CredentialsError::NotConfigured) => None,
             Some(_) => Some(false),
-            None if state.current.is_none() => None,
-            None => Some(!self.acceptance().is_refused()),
         }
     }
 
@@ -547,7 +553,10 @@ mod tests {
             assert_eq!(id(&shared).await.unwrap(), "0");
         }
         assert_eq!(count(&calls), 41);
-        assert_eq!(shared.are_up(), Some(false), "they can't be renewed");
+        assert_eq!(shared.are_up(), Some(true), "they serve on");
+        advance(HOUR).await;
+        assert_eq!(id(&shared).await, Err(ERROR));
+        assert_eq!(shared.are_up(), Some(false));
     }
 
     #[tokio::test(start_paused = true)]
@@ -564,10 +573,7 @@ mod tests {
         shared.note_answer("cn-hangzhou", true);
         advance(FRESH).await;
         assert!(shared.refused(&key).await.is_none());
-        assert_eq!(shared.are_up(), Some(false));
-        advance(LONG).await;
-        assert!(shared.refused(&key).await.is_some());
-        assert_eq!(shared.are_up(), Some(true));
+        assert_eq!(shared.are_up(), Some(true), "the old ones serve");
     }
 
     #[tokio::test(start_paused = true)]
