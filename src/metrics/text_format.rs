@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// The same metrics. Counters and infos are described by the names of their samples, and the end isn't marked.
+/// The same metrics. Counters and infos are described by the names of their samples. The end is a comment: who reads
+/// that has it all.
 pub(super) fn of_open_metrics(text: &str) -> String {
     let mut output = String::with_capacity(text.len());
     let mut help = None;
@@ -20,7 +21,7 @@ pub(super) fn of_open_metrics(text: &str) -> String {
                 line_of(&mut output, format_args!("# HELP {name}{suffix} {text}"));
             }
             line_of(&mut output, format_args!("# TYPE {name}{suffix} {kind}"));
-        } else if !line.starts_with('#') {
+        } else if !line.starts_with('#') || line == "# EOF" {
             line_of(&mut output, format_args!("{line}"));
         }
     }
@@ -47,7 +48,7 @@ mod tests {
             a_lag_seconds_sum 0.5\n# HELP a_build Version.\n# TYPE a_build info\na_build_info{v=\"1\"} 1\n# EOF\n";
         let text = "# HELP a_calls_total Calls made.\n# TYPE a_calls_total counter\na_calls_total{of=\"x\"} 1\n\
             # HELP a_lag_seconds Lag.\n# TYPE a_lag_seconds histogram\na_lag_seconds_sum 0.5\n\
-            # HELP a_build_info Version.\n# TYPE a_build_info gauge\na_build_info{v=\"1\"} 1\n";
+            # HELP a_build_info Version.\n# TYPE a_build_info gauge\na_build_info{v=\"1\"} 1\n# EOF\n";
         assert_eq!(of_open_metrics(open_metrics), text);
     }
 }

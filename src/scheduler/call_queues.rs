@@ -406,19 +406,15 @@ impl CallQueues {
         }
     }
 
-    /// Puts a queue where it belongs; one whose next call may start, at the end of the turns, unless it has one.
+    /// Puts a queue where it belongs; one whose next call may start, at the end of the turns, unless its host answers and
+    /// it has one.
     fn refresh(&mut self, id: QueueId) {
         let Some(queue) = self.queues.get(&id) else {
             return;
         };
         let next = queue.waiting.next_namespace();
         let next = next.filter(|_| queue.in_flight < self.limits.concurrency);
-        let keeps_turn = match (&queue.state, next) {
-            (State::Ready(_), Some(_)) => queue.answers,
-            (State::Silent(namespace, _), Some(next)) => !queue.answers && namespace == next,
-            _ => false,
-        };
-        if keeps_turn {
+        if matches!(queue.state, State::Ready(_)) && queue.answers && next.is_some() {
             return;
         }
         let (next, owner, answers) = (next.cloned(), queue.owner.clone(), queue.answers);

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams};
 use scaleouttask_controller::api::{ScaleOutTaskSpec, SecretReference};
 use serde_json::json;
-use simulator::Task;
+use simulator::{Fault, Task};
 use testbed::{
     admission::Rule,
     harness::percentile,
@@ -228,4 +228,66 @@ async fn secrets_of_one_namespace_delay_no_other() {
     .await;
     flood.check("150 Secrets, missing or of a megabyte").await;
     assert!(edits.made() > 100, "{}", edits.made());
+}
+
+/// Each key is an account with a queue of its own, and keys cost a tenant nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_accounts_of_one_namespace_delay_no_other() {
+    const ACCOUNTS: usize = 80;
+    let _turn = TURN.lock().await;
+    let mut world = World::new("accounts").await;
+    let victim = world.add_namespace("victim").await;
+    grant_secrets(&world).await;
+    let slow = Fault::delay(Duration::from_millis(300));
+    world.simulator.set_fault_for_all(slow);
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    for (number, name) in names("key", ACCOUNTS).into_iter().enumerate() {
+        let secret = json!({
+            "metadata": { "name": name },
+            "stringData": { "accessKeyId": format!("LTAI-{number}"), "accessKeySecret": "s" },
+        });
+        let secret = serde_json::from_value(secret).unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+    }
+    world
+        .simulator
+        .set_task(Task::in_state("victim-0", "running"));
+    let args = [
+        "--credentials",
+        "none",
+        "--secret-credentials",
+        "--max-calls",
+        "8",
+    ];
+    world.start_with(&[&args[..], &["--namespace", &victim]].concat(), &[]);
+    fill(&world, &victim, "victim", 1, "1s").await;
+    Window::pass(Duration::from_secs(3)).await;
+    let alone = Window::pass(Duration::from_secs(8)).await;
+    let objects = (0..ACCOUNTS).map(|number| {
+        let name = format!("greedy-{number}");
+        world.simulator.set_task(Task::in_state(&name, "running"));
+        let spec = ScaleOutTaskSpec {
+            task_id: name.clone(),
+            credentials_secret_ref: Some(SecretReference {
+                name: format!("key-{number}"),
+            }),
+            poll_interval: Some("1s".to_owned()),
+            ..ScaleOutTaskSpec::default()
+        };
+        (name, spec)
+    });
+    create_all(&world.api(), objects).await.unwrap();
+    Window::pass(Duration::from_secs(8)).await;
+    let beside = Window::pass(Duration::from_secs(12)).await;
+    let log = world.simulator.request_log();
+    let greedy = beside.rate(&log, "greedy-");
+    let [alone, beside] = [alone, beside].map(|window| window.rate(&log, "victim-"));
+    println!(
+        "the victim's calls: {alone:.2}/s alone, {beside:.2}/s beside {greedy:.1}/s of 80 accounts"
+    );
+    assert!(greedy > 10.0, "{greedy} a second");
+    assert!(beside >= 0.5 * alone, "{beside} of {alone} a second");
 }

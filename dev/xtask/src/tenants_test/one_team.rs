@@ -14,6 +14,10 @@ pub fn run(stage: &Stage) -> Result<(), Error> {
     alice.make("good", &json!({ "taskId": "T-a-good" }))?;
     bob.make("good", &json!({ "taskId": "T-b-good" }))?;
 
+    let carol = stage.viewer(TEAMS[0])?;
+    let made = carol.make("viewers", &json!({ "taskId": "T-a-good" }));
+    carol.refused("an object, as a viewer", made, "forbidden")?;
+    carol.until("good", "TaskSucceeded")?;
     alice.stays_in_own_namespace(TEAMS[1])?;
     alice.sees_nothing_of(SYSTEM)?;
     alice.chooses_no_host()?;

@@ -23,8 +23,22 @@ impl Stage<'_> {
 
     fn user(&self, name: &'static str, namespace: &'static str) -> Result<User<'_>, Error> {
         self.cluster.create_namespace(namespace)?;
-        let user = format!("--user={name}");
-        let bind = ["create", "rolebinding", "edit", "--clusterrole=edit", &user];
+        self.bound(name, namespace, "edit")
+    }
+
+    /// A user who may only view that namespace.
+    pub fn viewer(&self, namespace: &'static str) -> Result<User<'_>, Error> {
+        self.bound("carol", namespace, "view")
+    }
+
+    fn bound(
+        &self,
+        name: &'static str,
+        namespace: &'static str,
+        role: &str,
+    ) -> Result<User<'_>, Error> {
+        let (role_of, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
+        let bind = ["create", "rolebinding", role, &role_of, &user];
         self.cluster.kubectl(namespace, &bind)?;
         Ok(User {
             cluster: self.cluster,
