@@ -23,6 +23,12 @@ pub struct Clock {
     calendar: Arc<Mutex<Calendar>>,
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
 impl Clock {
     /// A clock that starts now.
     #[must_use]

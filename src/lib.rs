@@ -14,6 +14,7 @@ pub mod controller;
 pub mod logging;
 pub mod metrics;
 pub mod program;
+pub mod proxy;
 pub mod rules;
 pub mod scheduler;
 pub mod selector;

@@ -70,7 +70,7 @@ fn run_controller(args: RunArgs) -> Result<(), Failure> {
     // A task of its own: what wakes the outermost future goes through the kernel.
     let running = runtime.spawn(async {
         let signals = Signals::listen()?;
-        controller::run(settings, signals.shutdown()).await?;
+        Box::pin(controller::run(settings, signals.shutdown())).await?;
         Ok::<(), Failure>(())
     });
     let done = runtime.block_on(running);

@@ -1,6 +1,7 @@
 //! The shell: it passes what happens to the scheduler as inputs, and carries out the effects that
 //! the scheduler returns.
 
+mod cluster;
 mod deviations;
 mod engine;
 mod events;
@@ -40,13 +41,13 @@ use crate::{
     admin::{self, Health},
     clock::Clock,
     metrics::Metrics,
+    proxy::{Proxies, ProxyError},
     rules::first_chars,
     scheduler::{Config, Scheduler},
     settings::{CredentialsMode, LeaseSettings, Settings},
     task_api::{
         ClientOptions, TaskApi,
-        credentials::{Roles, SharedCredentials},
-        endpoint::is_loopback_host,
+        credentials::{Roles, SharedCredentials, Surroundings},
     },
 };
 
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The admin address is in use or not one of this machine.
     #[error("can't listen on --admin-address {0}: {1}; choose another address")]
     Admin(SocketAddr, #[source] io::Error),
+    /// A variable doesn't name a proxy.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     /// The TLS library can't be set up.
     #[error("can't set up HTTPS: {0}; are root certificates installed?")]
     Https(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -86,7 +90,12 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let mut shutdown = Box::pin(shutdown);
     // A kubeconfig may run a program for credentials, which blocks the thread.
     let handle = Handle::current();
-    let connecting = tokio::task::spawn_blocking(move || handle.block_on(connect()));
+    let proxies = Proxies::from_environment()?;
+    let by = proxies.clone();
+    let connecting = tokio::task::spawn_blocking(move || {
+        let _runtime = handle.enter();
+        connect(&by)
+    });
     let (client, own_namespace) = tokio::select! {
         connected = connecting => connected.map_err(|error| StartError::Cluster(error.to_string()))??,
         () = &mut shutdown => return Ok(()),
@@ -98,9 +107,14 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         info!(%address, "serving /livez, /readyz and /metrics");
     }
     let clock = Clock::start();
+    let surroundings = Surroundings {
+        clock: clock.clone(),
+        proxies,
+        allow_insecure: settings.allow_insecure,
+    };
     let poller = Poller {
-        task_api: task_api(&settings, &clock)?,
-        secrets: Secrets::new(client.clone(), roles(&settings, &clock)?),
+        task_api: task_api(&settings, &surroundings)?,
+        secrets: Secrets::new(client.clone(), roles(&settings, &surroundings)?),
         metrics: Arc::new(metrics(&settings)),
         clock: clock.clone(),
     };
@@ -193,13 +207,8 @@ async fn wait_for_release(candidate: JoinHandle<()>) {
 }
 
 /// Connects to the cluster that kubectl would use. Also returns the current namespace.
-async fn connect() -> Result<(Client, String), StartError> {
-    let inferred = kube::Config::infer().await;
-    let mut config = inferred.map_err(|error| StartError::Cluster(first_line(&error)))?;
-    // As Go's clients do: no proxy for loopback.
-    if config.cluster_url.host().is_some_and(is_loopback_host) {
-        config.proxy_url = None;
-    }
+fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
+    let mut config = cluster::infer(proxies).map_err(StartError::Cluster)?;
     // The client's own retries would have no limit and no log. The engine retries instead.
     config.default_retry = false;
     // Detects an API server that accepts a connection and never answers.
@@ -215,7 +224,8 @@ async fn connect() -> Result<(Client, String), StartError> {
             // The text of these errors holds the proxy's URL, which may hold a password.
             kube::Error::ProxyProtocolUnsupported { .. }
             | kube::Error::ProxyProtocolDisabled { .. } => {
-                "the proxy's protocol isn't supported: name an http:// or https:// one".to_owned()
+                "the proxy's protocol isn't supported: name an http://, https:// or socks5:// one"
+                    .to_owned()
             }
             error => first_line(&error),
         })
@@ -230,21 +240,18 @@ fn first_line(error: &dyn std::error::Error) -> String {
 }
 
 /// What assumes the roles of Secrets, where these may be used.
-fn roles(settings: &Settings, clock: &Clock) -> Result<Option<Roles>, StartError> {
+fn roles(settings: &Settings, surroundings: &Surroundings) -> Result<Option<Roles>, StartError> {
     let is_on = settings.scheduler.policy.secret_credentials;
-    let roles = is_on
-        .then(|| Roles::new(settings.allow_insecure, clock))
-        .transpose();
+    let roles = is_on.then(|| Roles::new(surroundings)).transpose();
     roles.map_err(|error| StartError::Credentials(error.to_string()))
 }
 
-fn task_api(settings: &Settings, clock: &Clock) -> Result<TaskApi, StartError> {
+fn task_api(settings: &Settings, surroundings: &Surroundings) -> Result<TaskApi, StartError> {
     let credentials = match settings.credentials {
         CredentialsMode::None => None,
         CredentialsMode::Default => {
             let directory = settings.credentials_directory.clone();
-            let insecure = settings.allow_insecure;
-            let shared = SharedCredentials::configured(directory, insecure, clock)
+            let shared = SharedCredentials::configured(directory, surroundings)
                 .map_err(|error| StartError::Credentials(error.to_string()))?;
             if let Some(source) = shared.source() {
                 info!(%source, "credentials chosen");
@@ -258,7 +265,8 @@ fn task_api(settings: &Settings, clock: &Clock) -> Result<TaskApi, StartError> {
         endpoints: settings.scheduler.endpoints.clone(),
         request_timeout: settings.request_timeout,
         credentials,
-        clock: clock.clone(),
+        clock: surroundings.clock.clone(),
+        proxies: surroundings.proxies.clone(),
     })
     .map_err(|error| StartError::Https(error.into()))
 }

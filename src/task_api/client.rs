@@ -16,13 +16,14 @@ use super::{
     classify::classify,
     connection_error::ConnectionError,
     credentials::{CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials},
-    endpoint::{Endpoints, Region, is_loopback},
+    endpoint::{Endpoints, Region},
     response_body::{LargeBodies, LargeBody, ReadError},
     sign::{self, nonce, sign},
     waits::{Waits, date},
 };
 use crate::{
     clock::Clock,
+    proxy::Proxies,
     rules::{PollError, PollResult, Reason, Service},
 };
 
@@ -42,6 +43,8 @@ pub struct ClientOptions {
     pub credentials: Option<SharedCredentials>,
     /// Is told what time it is by the API's answers.
     pub clock: Clock,
+    /// How the API is reached.
+    pub proxies: Proxies,
 }
 
 /// What is asked.
@@ -60,9 +63,6 @@ pub struct Query<'a> {
 #[derive(Clone, Debug)]
 pub struct TaskApi {
     http: Client,
-    /// For loopback endpoints, which never go through a proxy: such calls may be unencrypted and
-    /// must not leave this machine.
-    direct: Client,
     endpoints: Endpoints,
     request_timeout: Duration,
     credentials: Option<SharedCredentials>,
@@ -76,10 +76,8 @@ impl TaskApi {
     /// # Errors
     /// If the TLS library can't be set up, for example because there are no root certificates.
     pub fn new(options: &ClientOptions) -> Result<Self, reqwest::Error> {
-        let builder = || Self::builder(options);
         Ok(Self {
-            http: builder().build()?,
-            direct: builder().no_proxy().build()?,
+            http: Self::builder(options).build()?,
             endpoints: options.endpoints.clone(),
             request_timeout: options.request_timeout,
             credentials: options.credentials.clone(),
@@ -91,6 +89,7 @@ impl TaskApi {
     fn builder(options: &ClientOptions) -> ClientBuilder {
         Client::builder()
             .user_agent(crate::USER_AGENT)
+            .proxy(options.proxies.for_client())
             .redirect(redirect::Policy::none())
             // Shorter than the whole, so that it shows which of both was too long.
             .connect_timeout((options.request_timeout * 3 / 4).min(Duration::from_secs(5)))
@@ -147,13 +146,9 @@ impl TaskApi {
     }
 
     async fn send(&self, request: Request, query: Query<'_>) -> PollResult {
-        let http = if is_loopback(request.url()) {
-            &self.direct
-        } else {
-            &self.http
-        };
         let deadline = Instant::now() + self.request_timeout;
-        let response = http
+        let response = self
+            .http
             .execute(request)
             .await
             .map_err(|error| unreachable(&error))?;

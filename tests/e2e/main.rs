@@ -16,6 +16,7 @@ mod mistakes;
 mod pipeline;
 mod process;
 mod promises;
+mod proxies;
 mod raw_server;
 mod secrets;
 mod shards;

@@ -7,13 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use reqsign_core::HttpSend;
-use reqwest::{Client, ClientBuilder, Request, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Request, StatusCode, redirect};
 
+use super::Surroundings;
 use crate::clock::Clock;
 use crate::task_api::{
     classify::is_plain_word,
     connection_error::ConnectionError,
-    endpoint::is_loopback,
     response_body::{ReadError, read},
     waits::{Waits, date},
 };
@@ -68,21 +68,24 @@ impl From<CallError> for reqsign_core::Error {
 /// none.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
-    /// For STS.
-    proxied: Http,
-    /// For STS on this machine, which no proxy would find.
-    direct: Http,
+    /// For STS. Its answers tell what time it is.
+    pub sts: Http,
     /// For services of the machine or the pod: through a proxy, another machine's would answer.
     pub local: Http,
 }
 
-impl Default for Clients {
-    fn default() -> Self {
+impl Clients {
+    /// Services of this machine have its clock, and tell nothing.
+    pub fn new(surroundings: &Surroundings) -> Self {
+        let proxies = surroundings.proxies.clone();
+        let sts = Http::new(move || builder().proxy(proxies.for_client()));
         Self {
-            proxied: Http::new(proxied),
-            direct: Http::new(|| proxied().no_proxy()),
+            sts: Http {
+                clock: Some(surroundings.clock.clone()),
+                ..sts
+            },
             local: Http::new(|| {
-                proxied()
+                builder()
                     .no_proxy()
                     .connect_timeout(LOCAL_CONNECT_TIMEOUT)
                     .timeout(LOCAL_REQUEST_TIMEOUT)
@@ -91,45 +94,26 @@ impl Default for Clients {
     }
 }
 
-fn proxied() -> ClientBuilder {
+fn builder() -> ClientBuilder {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .redirect(redirect::Policy::none())
 }
 
-impl Clients {
-    /// STS's answers tell that clock what time it is. Services of this machine have its clock.
-    pub fn telling(mut self, clock: &Clock) -> Self {
-        for http in [&mut self.proxied, &mut self.direct] {
-            http.clock = Some(clock.clone());
-        }
-        self
-    }
-
-    /// The client for an STS at that URL.
-    pub fn for_sts(&self, url: &Url) -> &Http {
-        if is_loopback(url) {
-            &self.direct
-        } else {
-            &self.proxied
-        }
-    }
-}
-
 /// One client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Http {
-    builder: fn() -> ClientBuilder,
+    builder: Arc<dyn Fn() -> ClientBuilder + Send + Sync>,
     client: Arc<OnceLock<Client>>,
     clock: Option<Clock>,
 }
 
 impl Http {
-    fn new(builder: fn() -> ClientBuilder) -> Self {
+    fn new(builder: impl Fn() -> ClientBuilder + Send + Sync + 'static) -> Self {
         let client = Arc::default();
         Self {
-            builder,
+            builder: Arc::new(builder),
             client,
             clock: None,
         }
@@ -167,6 +151,12 @@ impl Http {
             code,
             waits,
         })
+    }
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
     }
 }
 

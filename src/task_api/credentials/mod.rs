@@ -24,6 +24,19 @@ pub use shared::SharedCredentials;
 pub use source::CredentialSource;
 pub use sts::Role;
 
+use crate::{clock::Clock, proxy::Proxies};
+
+/// What credentials are fetched with.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// What time it is; STS's answers tell it.
+    pub clock: Clock,
+    /// How STS is reached.
+    pub proxies: Proxies,
+    /// Whether STS and a credentials URI may be plain http to another machine.
+    pub allow_insecure: bool,
+}
+
 /// The credentials that sign a request. `Debug` shows neither the secret nor the token.
 #[derive(Clone, Debug)]
 pub struct Credentials {

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::{
-    Credentials, CredentialsError,
+    Credentials, CredentialsError, Surroundings,
     error::FileProblem,
     files,
     http::{CallError, Clients},
@@ -25,7 +25,7 @@ use super::{
     sts_endpoint::{StsSettings, sts_endpoint},
     uri::{check_metadata, check_uri},
 };
-use crate::{clock::Clock, rules::Reason, task_api::classify};
+use crate::{rules::Reason, task_api::classify};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -53,14 +53,14 @@ impl Provider {
         Self {
             chosen: Chosen::from(&environment, is_there),
             environment: Arc::new(environment),
-            clients: Clients::default(),
+            clients: Clients::new(&Surroundings::default()),
             has_worked: AtomicBool::new(false),
         }
     }
 
-    /// The same, which tells that clock what time STS says it is.
-    pub(super) fn telling(mut self, clock: &Clock) -> Self {
-        self.clients = self.clients.telling(clock);
+    /// The same in these surroundings.
+    pub(super) fn within(mut self, surroundings: &Surroundings) -> Self {
+        self.clients = Clients::new(surroundings);
         self
     }
 
@@ -116,7 +116,7 @@ impl Provider {
                 Plan::Ready(credentials) => Ok(credentials.clone()),
                 Plan::AssumeRole { base, role, sts } => {
                     let base = self.carry_out(base).await?;
-                    let http = self.clients.for_sts(sts);
+                    let http = &self.clients.sts;
                     let assumed = assume_role(http, sts, role, &base).await;
                     assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
                 }
@@ -127,7 +127,7 @@ impl Provider {
                     sts,
                 } => {
                     let token = token(token_file).await?;
-                    let http = self.clients.for_sts(sts);
+                    let http = &self.clients.sts;
                     let assumed =
                         assume_role_with_oidc(http, sts, role, provider_arn, &token).await;
                     assumed.map_err(|error| classify(Issuer::AssumeRoleWithOidc, Some(&error)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::{
-    CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials,
+    CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials, Surroundings,
     http::Clients,
     provider::classify,
     source::Environment,
@@ -23,16 +23,16 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// With `allow_insecure`, STS may be plain http to another machine.
+    /// Roles that are assumed in these surroundings.
     ///
     /// # Errors
     /// If the environment's settings for STS can't be used.
-    pub fn new(allow_insecure: bool, clock: &Clock) -> Result<Self, CredentialsError> {
-        let environment = Environment::of_process(None, allow_insecure);
+    pub fn new(surroundings: &Surroundings) -> Result<Self, CredentialsError> {
+        let environment = Environment::of_process(None, surroundings.allow_insecure);
         Ok(Self {
-            clients: Clients::default().telling(clock),
+            clients: Clients::new(surroundings),
             sts: sts_endpoint(&StsSettings::default(), &environment)?,
-            clock: clock.clone(),
+            clock: surroundings.clock.clone(),
         })
     }
 
@@ -46,7 +46,7 @@ impl Roles {
             let call = call.clone();
             async move {
                 let (clients, sts, role, base) = &*call;
-                let assumed = assume_role(clients.for_sts(sts), sts, role, base).await;
+                let assumed = assume_role(&clients.sts, sts, role, base).await;
                 assumed.map_err(|error| classify(Issuer::AssumeRole, Some(&error)))
             }
         };

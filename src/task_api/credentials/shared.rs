@@ -17,8 +17,7 @@ use tokio::time::Instant;
 use super::acceptance::Acceptance;
 use super::provider::Provider;
 use super::source::Environment;
-use super::{CredentialSource, Credentials, CredentialsError};
-use crate::clock::Clock;
+use super::{CredentialSource, Credentials, CredentialsError, Surroundings};
 
 /// At most this long before they expire, credentials are refreshed.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_mins(15);
@@ -86,20 +85,18 @@ impl fmt::Debug for SharedCredentials {
 
 impl SharedCredentials {
     /// Credentials from the source that is configured: by the files in `directory` if given, else by the
-    /// process's environment. With `allow_insecure`, STS and a credentials URI may be plain http to another
-    /// machine. No service is asked yet: if no source is configured, [`get`](Self::get) reports it.
+    /// process's environment. No service is asked yet: if no source is configured, [`get`](Self::get) reports it.
     ///
     /// # Errors
     /// If the source has a file that can't be used. Blocks while it reads the file.
     pub fn configured(
         directory: Option<PathBuf>,
-        allow_insecure: bool,
-        clock: &Clock,
+        surroundings: &Surroundings,
     ) -> Result<Self, CredentialsError> {
-        let environment = Environment::of_process(directory, allow_insecure);
-        let provider = Provider::new(environment).telling(clock);
+        let environment = Environment::of_process(directory, surroundings.allow_insecure);
+        let provider = Provider::new(environment).within(surroundings);
         provider.check()?;
-        let clock = clock.clone();
+        let clock = surroundings.clock.clone();
         Ok(Self::from_provider(provider, move || clock.now().wall))
     }
 
