@@ -10,6 +10,7 @@ mod jobs;
 mod kept_secrets;
 mod lease;
 mod poller;
+mod reconnect;
 mod secrets;
 mod watch;
 mod wire;
@@ -34,6 +35,7 @@ use self::{
     fence::Fence,
     lease::{Candidate, LeaseName},
     poller::Poller,
+    reconnect::Reconnecting,
     secrets::Secrets,
     writer::Writer,
 };
@@ -208,6 +210,18 @@ async fn wait_for_release(candidate: JoinHandle<()>) {
 
 /// Connects to the cluster that kubectl would use. Also returns the current namespace.
 fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
+    let (client, namespace, runs_program) = connect_once(proxies)?;
+    if !runs_program {
+        return Ok((client, namespace));
+    }
+    let proxies = proxies.clone();
+    let anew = move || connect_once(&proxies).map(|(client, ..)| client);
+    let client = Reconnecting::new(client, move || anew().map_err(|error| error.to_string()));
+    Ok((Client::new(client, &*namespace), namespace))
+}
+
+/// The client, the current namespace, and whether a program of the kubeconfig gave the credentials.
+fn connect_once(proxies: &Proxies) -> Result<(Client, String, bool), StartError> {
     let mut config = cluster::infer(proxies).map_err(StartError::Cluster)?;
     // The client's own retries would have no limit and no log. The engine retries instead.
     config.default_retry = false;
@@ -219,6 +233,7 @@ fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
     let agent = HeaderValue::from_static(crate::USER_AGENT);
     config.headers.push((USER_AGENT, agent));
     let namespace = config.default_namespace.clone();
+    let runs_program = config.auth_info.exec.is_some();
     let client = Client::try_from(config).map_err(|error| {
         StartError::Cluster(match error {
             // The text of these errors holds the proxy's URL, which may hold a password.
@@ -230,7 +245,7 @@ fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
             error => first_line(&error),
         })
     })?;
-    Ok((client, namespace))
+    Ok((client, namespace, runs_program))
 }
 
 /// The first line of an error. The rest may quote the kubeconfig.

@@ -8,6 +8,7 @@ mod connections;
 mod credentials;
 mod fairness;
 mod floods;
+mod kubeconfig;
 mod kubectl;
 mod leaders;
 mod lifecycle;
