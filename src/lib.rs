@@ -7,6 +7,7 @@
 pub mod access_file;
 pub mod admin;
 pub mod api;
+pub mod certificates;
 pub mod check;
 pub mod cli;
 pub mod clock;

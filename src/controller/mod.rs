@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     admin::{self, Health},
+    certificates,
     clock::Clock,
     metrics::Metrics,
     proxy::{Proxies, ProxyError},
@@ -90,6 +91,7 @@ pub enum StartError {
 /// If it can't start.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let mut shutdown = Box::pin(shutdown);
+    certificates::tell_of_useless();
     // A kubeconfig may run a program for credentials, which blocks the thread.
     let handle = Handle::current();
     let proxies = Proxies::from_environment()?;

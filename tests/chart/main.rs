@@ -1,4 +1,7 @@
 //! The Helm chart: its templates, releases on a real API server, alerts and the dashboard.
+
+// For a set of all values as one literal.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;

@@ -101,7 +101,8 @@ fn wrong_values_are_refused_with_their_names() {
         (json!({ "admin": { "port": 80 } }), "port"),
         (json!({ "admin": { "address": "localhost" } }), "address"),
         (json!({ "log": { "format": "xml" } }), "format"),
-        (json!({ "extraArgs": ["--region=x"] }), "extraArgs"),
+        (json!({ "extraArgs": ["region=x"] }), "extraArgs"),
+        (json!({ "extraArguments": [] }), "extraArguments"),
         (
             json!({ "extraVolumes": [{ "emptyDir": {} }] }),
             "extraVolumes",

@@ -327,6 +327,8 @@ fn settings_of_pods_are_passed_on() {
         "imagePullSecrets",
         "priorityClassName",
         "nodeSelector",
+        "dnsConfig",
+        "hostAliases",
         "tolerations",
         "affinity",
         "topologySpreadConstraints",
@@ -346,6 +348,67 @@ fn settings_of_pods_are_passed_on() {
         account["metadata"]["annotations"]["example.com/owner"],
         "platform"
     );
+}
+
+#[test]
+fn labels_for_all_objects_reach_each_of_them_and_no_selector() {
+    let objects = rendered(&settings::everything());
+    for object in &objects {
+        let cost = &object["metadata"]["labels"]["cost"];
+        assert_eq!(
+            cost, "1234",
+            "{} {}",
+            object["kind"], object["metadata"]["name"]
+        );
+    }
+    let deployment = find(&objects, "Deployment", RELEASE);
+    assert!(deployment["spec"]["selector"]["matchLabels"]["cost"].is_null());
+    assert_eq!(
+        deployment["metadata"]["annotations"]["example.com/reload"],
+        "true"
+    );
+    assert_eq!(
+        arguments(&objects).last(),
+        Some(&"--allow-insecure-endpoint")
+    );
+}
+
+#[test]
+fn pods_are_kept_to_nodes_that_the_image_is_for() {
+    let selector = |values: &Value| pod(&rendered(values))["spec"]["nodeSelector"].clone();
+    assert_eq!(
+        selector(&json!({})),
+        json!({ "kubernetes.io/arch": "amd64" })
+    );
+    let arm = json!({ "kubernetes.io/arch": "arm64" });
+    assert_eq!(selector(&json!({ "nodeSelector": arm })), arm);
+}
+
+#[test]
+fn further_authorities_are_mounted_where_the_program_looks_for_them() {
+    let name = json!("private-ca");
+    for (values, volume) in [
+        (
+            json!({ "configMap": name }),
+            json!({ "name": "ca", "configMap": { "name": name } }),
+        ),
+        (
+            json!({ "secret": name }),
+            json!({ "name": "ca", "secret": { "secretName": name } }),
+        ),
+    ] {
+        let objects = rendered(&json!({ "caCertificates": values }));
+        let volumes = pod(&objects)["spec"]["volumes"].clone();
+        assert!(volumes.as_array().unwrap().contains(&volume), "{volumes}");
+        let container = container(&objects);
+        let directory = &container["env"][0];
+        assert_eq!(directory["name"], "SSL_CERT_DIR");
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let mount = mounts.iter().find(|mount| mount["name"] == "ca").unwrap();
+        assert_eq!(mount["mountPath"], directory["value"]);
+    }
+    let both = json!({ "caCertificates": { "configMap": "a", "secret": "b" } });
+    assert!(testbed::render::render(&both).is_err());
 }
 
 #[test]

@@ -8,6 +8,11 @@
 /var/run/secrets/scaleouttask-controller/credentials
 {{- end }}
 
+{{/* Where caCertificates are mounted. */}}
+{{- define "scaleouttask-controller.caDirectory" -}}
+/etc/scaleouttask-controller-ca
+{{- end }}
+
 {{/* The variables that say where the credentials come from. */}}
 {{- define "scaleouttask-controller.env" -}}
 {{- $credentials := include "scaleouttask-controller.credentials" . }}

@@ -27,6 +27,11 @@
 {{- end }}
 {{- end }}
 
+{{/* The image is for one architecture. */}}
+{{- define "scaleouttask-controller.nodeSelector" -}}
+{{- default (dict "kubernetes.io/arch" "amd64") .Values.nodeSelector | toYaml }}
+{{- end }}
+
 {{- define "scaleouttask-controller.image" -}}
 {{- with .Values.image }}
 {{- if .digest }}
@@ -43,7 +48,12 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 |
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{/* The chart's own go before those of commonLabels. */}}
 {{- define "scaleouttask-controller.labels" -}}
+{{- include "scaleouttask-controller.ownLabels" . | fromYaml | mustMergeOverwrite (deepCopy .Values.commonLabels) | toYaml }}
+{{- end }}
+
+{{- define "scaleouttask-controller.ownLabels" -}}
 {{ include "scaleouttask-controller.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -160,6 +170,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $args = append $args (printf "--admin-address=%s:%d" .admin.address (int64 .admin.port)) }}
 {{- $args = append $args (printf "--log-format=%s" .log.format) }}
 {{- with .log.filter }}{{ $args = append $args (printf "--log-filter=%s" .) }}{{ end }}
+{{- $args = concat $args .extraArgs }}
 {{- toYaml $args }}
 {{- end }}
 {{- end }}
