@@ -151,8 +151,8 @@ async fn no_edit_poll_request_or_secret_gets_round_a_rule() {
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI-own"),
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s"),
     ];
-    world.start_with(&["--access-file", &file, "--secret-credentials"], &key);
     grant_secrets(&world).await;
+    world.start_with(&["--access-file", &file, "--secret-credentials"], &key);
     let spec = |task: &str| json!({ "taskId": task, "clusterId": "c1" });
     world.create("finished", spec("T-own")).await;
     world.until_reason("finished", "TaskSucceeded").await;
@@ -202,6 +202,8 @@ async fn a_secret_with_a_key_of_others_shows_no_more_than_the_rule_allows() {
         directory.path(),
         "rules: [{namespaces: ['*'], clusterIds: [c1]}]",
     );
+    grant_secrets(&world).await;
+    put_secret_in(&world, &world.namespace, "keys", "right").await;
     world.start_with(
         &[
             "--credentials",
@@ -212,8 +214,6 @@ async fn a_secret_with_a_key_of_others_shows_no_more_than_the_rule_allows() {
         ],
         &[],
     );
-    grant_secrets(&world).await;
-    put_secret_in(&world, &world.namespace, "keys", "right").await;
     let spec = |task: &str| json!({ "taskId": task, "clusterId": "c1", "credentialsSecretRef": { "name": "keys" } });
     for (name, task, reason) in [
         ("own", "T-own", "TaskSucceeded"),
