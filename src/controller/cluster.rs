@@ -8,6 +8,7 @@ use kube::{
 use reqwest::Url;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
+use super::first_line;
 use crate::proxy::Proxies;
 
 /// The cluster's configuration.
@@ -86,10 +87,4 @@ fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
     certificates
         .map(|certificate| certificate.to_vec())
         .collect()
-}
-
-/// The rest may quote the kubeconfig.
-fn first_line(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
 }

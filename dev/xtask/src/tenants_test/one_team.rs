@@ -22,13 +22,7 @@ pub fn run(stage: &Stage) -> Result<(), Error> {
     alice.sees_nothing_of(SYSTEM)?;
     alice.chooses_no_host()?;
     stage.key(TEAMS[0], "own", "operator")?;
-    let secret = json!({ "taskId": "T-a-good", "credentialsSecretRef": { "name": "own" } });
-    alice.told(
-        "credentials of a Secret",
-        "secret",
-        &secret,
-        "CredentialsInvalid",
-    )?;
+    alice.brings_no_credentials("own")?;
     // What this set-up doesn't refuse: it says so.
     alice.make("theirs", &json!({ "taskId": "T-b-long" }))?;
     alice.until("theirs", "TaskRunning")?;

@@ -28,13 +28,7 @@ pub fn run(stage: &Stage) -> Result<(), Error> {
     )?;
     alice.chooses_no_host()?;
     stage.key(TEAMS[0], "own", "team-b")?;
-    let secret = json!({ "taskId": "T-a-good", "credentialsSecretRef": { "name": "own" } });
-    alice.told(
-        "credentials of a Secret",
-        "secret",
-        &secret,
-        "CredentialsInvalid",
-    )?;
+    alice.brings_no_credentials("own")?;
     alice.stays_in_own_namespace(TEAMS[1])?;
     for system in [SYSTEM, SECOND] {
         alice.sees_nothing_of(system)?;

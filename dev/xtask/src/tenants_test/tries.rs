@@ -59,6 +59,17 @@ impl User<'_> {
         self.refused("a host as region", made, "region must be 1 to 32")
     }
 
+    /// The release uses no Secret of theirs, although it is there.
+    pub fn brings_no_credentials(&self, secret: &str) -> Result<(), Error> {
+        let spec = json!({ "taskId": "T-a-good", "credentialsSecretRef": { "name": secret } });
+        self.told(
+            "credentials of a Secret",
+            "secret",
+            &spec,
+            "CredentialsInvalid",
+        )
+    }
+
     /// One poll request after the other: each is seen, but only one in some seconds counts.
     pub fn storms(&self) -> Result<(), Error> {
         let begin = Instant::now();
