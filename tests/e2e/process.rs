@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use controlplane::Process;
+use controlplane::{Process, free_port};
 use serde_json::json;
 use simulator::Task;
 use testbed::{
-    controller::{Controller, free_port},
+    controller::Controller,
     polls::Window,
     world::{GROUP, USER, World, eventually},
 };
@@ -207,7 +207,7 @@ fn an_empty_variable_counts_as_not_set() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_in_use_exits_with_1_and_is_reported() {
     let world = World::new("inuse").await;
-    let port = free_port();
+    let port = free_port().unwrap();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let kubeconfig = world.plane.kubeconfig().to_str().unwrap().to_owned();
     let address = format!("127.0.0.1:{port}");
@@ -221,7 +221,7 @@ async fn an_address_in_use_exits_with_1_and_is_reported() {
 async fn the_default_address_serves_ipv4_and_ipv6() {
     let world = World::new("families").await;
     for all in ["0.0.0.0", "[::]"] {
-        let port = free_port();
+        let port = free_port().unwrap();
         let address = format!("{all}:{port}");
         let mut command = Controller::command();
         command
@@ -329,7 +329,7 @@ async fn check_reports_ready_controllers_unready_ones_and_missing_ones() {
     let ready = tokio::task::block_in_place(|| check(world.admin_port()));
     assert_eq!(ready, (Some(0), "ok\n".to_owned(), String::new()));
 
-    let unused = tokio::task::block_in_place(|| check(free_port()));
+    let unused = tokio::task::block_in_place(|| check(free_port().unwrap()));
     assert_eq!(unused.0, Some(1));
     assert!(
         unused

@@ -25,6 +25,7 @@ pub use options::{AuditLevel, Options};
 pub use plane::ControlPlane;
 pub use process::{Process, Signal};
 pub use progress::{Progress, StatusLine, StderrProgress};
+pub use random::free_port;
 
 /// One control plane for all tests of a test binary, started at the first call.
 ///

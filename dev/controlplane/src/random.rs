@@ -7,14 +7,23 @@ use std::ops::Range;
 
 use crate::Error;
 
-/// Below the ports that systems assign to clients. So no client can get the port of the API server
-/// while that is stopped.
+/// Below the ports that systems assign to clients. So no client can get the port of a server before
+/// that is up, or while it is stopped.
 const PORTS: Range<u16> = 20_000..32_000;
 
 /// 128 random bits as hexadecimal digits.
 pub(crate) fn token() -> Result<String, Error> {
     let [high, low] = [number()?, number()?];
     Ok(format!("{high:016x}{low:016x}"))
+}
+
+/// A loopback port that is free, for a server that is told which to take.
+///
+/// # Errors
+/// If none is.
+pub fn free_port() -> Result<u16, Error> {
+    let [port] = ports()?;
+    Ok(port)
 }
 
 /// Distinct loopback ports that are free.

@@ -2,13 +2,12 @@
 
 use std::{
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use controlplane::{Process, Signal};
+use controlplane::{Process, Signal, free_port};
 
 use crate::{
     harness::{Usage, find, usage},
@@ -47,7 +46,7 @@ impl Controller {
 
     /// Starts it with a free admin port.
     pub fn spawn(mut command: Command, log: &Path) -> Self {
-        let admin_port = free_port();
+        let admin_port = free_port().unwrap();
         command.args(["--admin-address", &format!("127.0.0.1:{admin_port}")]);
         let process = Process::spawn("controller", &command, log).unwrap();
         Self {
@@ -114,10 +113,4 @@ impl Controller {
             Err(error) => (0, error.to_string()),
         }
     }
-}
-
-/// A free port of 127.0.0.1.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -1,7 +1,6 @@
 //! The controller as a separate process.
 
 use std::{
-    net::TcpListener,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -47,7 +46,7 @@ pub struct Controller {
 impl Controller {
     /// Starts it for one namespace.
     pub fn launch(cluster: &Cluster, launch: &Launch<'_>) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = format!("127.0.0.1:{}", controlplane::free_port()?);
         let mut command = Command::new(launch.program);
         let credentials = if launch.key.is_some() {
             "default"
