@@ -51,7 +51,7 @@ impl Binaries {
         self.directory.join("kubectl")
     }
 
-    fn in_assets(directory: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn in_assets(directory: PathBuf) -> Result<Self, Error> {
         match missing(&directory, &CONTROL_PLANE).first() {
             None => Ok(Self { directory }),
             Some(program) => Err(Error::AssetMissing {

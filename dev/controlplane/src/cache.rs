@@ -56,7 +56,7 @@ impl Cache {
         for program in missing {
             // Renamed when complete, so that a partial program never has the final name.
             let partial = module.join(format!("{}.{}", program.name, std::process::id()));
-            go::build(&module, program, &partial, &mut || {
+            go::build(self.module, &module, program, &partial, &mut || {
                 progress.building(program.name);
             })?;
             std::fs::rename(&partial, bin.join(program.name))

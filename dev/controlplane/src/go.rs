@@ -20,6 +20,8 @@ pub(crate) struct Module {
     main: &'static str,
     /// The names and contents of its files.
     files: [(&'static str, &'static str); 3],
+    /// Whether Go may add to `go.mod` and `go.sum` what they lack.
+    is_open: bool,
 }
 
 /// Kubernetes and programs on the same libraries, so that these are built only once.
@@ -31,6 +33,7 @@ pub(crate) static KUBERNETES: Module = Module {
         ("go.sum", include_str!("../go/kubernetes/go.sum")),
         ("tools.go", include_str!("../go/kubernetes/tools.go")),
     ],
+    is_open: false,
 };
 
 /// Prometheus.
@@ -42,6 +45,7 @@ pub(crate) static PROMETHEUS: Module = Module {
         ("go.sum", include_str!("../go/prometheus/go.sum")),
         ("tools.go", include_str!("../go/prometheus/tools.go")),
     ],
+    is_open: false,
 };
 
 /// The vendor's own library for credentials, and a program that prints what it finds.
@@ -53,6 +57,7 @@ pub(crate) static ALIBABA_CLOUD: Module = Module {
         ("go.sum", include_str!("../go/alibabacloud/go.sum")),
         ("main.go", include_str!("../go/alibabacloud/main.go")),
     ],
+    is_open: false,
 };
 
 /// A program and its Go package.
@@ -67,12 +72,22 @@ impl Program {
     }
 }
 
+const KUBE_APISERVER: Program =
+    Program::new("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver");
+const KUBE_CTL: Program = Program::new("kubectl", "k8s.io/kubernetes/cmd/kubectl");
+
 /// The programs of a control plane, from [`KUBERNETES`].
 pub(crate) static CONTROL_PLANE: [Program; 3] = [
     Program::new("etcd", "go.etcd.io/etcd/server/v3"),
-    Program::new("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    Program::new("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    KUBE_APISERVER,
+    KUBE_CTL,
 ];
+
+/// The API server alone.
+pub(crate) static API_SERVER: [Program; 1] = [KUBE_APISERVER];
+
+/// kubectl alone.
+pub(crate) static KUBECTL: [Program; 1] = [KUBE_CTL];
 
 /// Helm, from [`KUBERNETES`].
 pub(crate) static HELM: [Program; 1] = [Program::new("helm", "helm.sh/helm/v4/cmd/helm")];
@@ -96,6 +111,20 @@ pub(crate) static VENDORS_CREDENTIALS: [Program; 1] = [Program::new(
 )];
 
 impl Module {
+    /// Kubernetes alone, of another version, by its `go.mod`.
+    pub(crate) fn of_kubernetes(go_mod: &'static str) -> Self {
+        Self {
+            name: KUBERNETES.name,
+            main: KUBERNETES.main,
+            files: [
+                ("go.mod", go_mod),
+                ("go.sum", ""),
+                ("tools.go", "package tools\n"),
+            ],
+            is_open: true,
+        }
+    }
+
     /// The ID of a build: the version, the platform and a hash of the module.
     pub(crate) fn build_id(&self) -> String {
         // FNV-1a, because the hash must be the same with every compiler.
@@ -107,7 +136,7 @@ impl Module {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-        format!("{}-{os}-{arch}-{hash:016x}", self.required(self.main))
+        format!("{}-{os}-{arch}-{hash:016x}", self.version())
     }
 
     /// Writes the module's files.
@@ -118,6 +147,11 @@ impl Module {
             .try_for_each(|(name, text)| write(&directory.join(name), text))
     }
 
+    /// The version of its main dependency.
+    pub(crate) fn version(&self) -> &'static str {
+        self.required(self.main)
+    }
+
     /// The required version of Go, such as `1.26` for `go 1.26.0`.
     fn minimum_version(&self) -> String {
         let version = self.required("go");
@@ -125,6 +159,16 @@ impl Module {
             .rsplit_once('.')
             .map_or(version, |(minor, _)| minor)
             .to_owned()
+    }
+
+    /// Without these flags, the API server would report v0.0.0.
+    fn linker_flags(&self) -> String {
+        let version = self.required(KUBERNETES.main);
+        let minor = minor(version).unwrap_or_default();
+        let package = "k8s.io/component-base/version";
+        format!(
+            "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
+        )
     }
 
     /// The version of `name` in go.mod.
@@ -158,27 +202,44 @@ pub(crate) fn check_toolchain(module: &Module, directory: &Path) -> Result<(), E
 
 /// Builds `program` as the file `target`. Calls `tick` about ten times a second.
 pub(crate) fn build(
-    module: &Path,
+    module: &Module,
+    directory: &Path,
     program: &Program,
     target: &Path,
     tick: &mut dyn FnMut(),
 ) -> Result<(), Error> {
-    let mut command = go(module, Path::new("go"));
+    let mut command = go(directory, Path::new("go"));
+    let rest = if module.is_open { "mod" } else { "readonly" };
     command
         .args([
             "build",
-            "-mod=readonly",
+            &format!("-mod={rest}"),
             "-trimpath",
             "-buildvcs=false",
             // promtool needs no service discovery here, which is most of its size.
             "-tags=remove_all_sd",
             "-ldflags",
         ])
-        .arg(linker_flags())
+        .arg(module.linker_flags())
         .arg("-o")
         .arg(target)
         .arg(program.package);
     finish(&command, program.name, &target.with_extension("log"), tick)
+}
+
+/// What Go prints about modules.
+pub(crate) fn list(arguments: &[&str]) -> Result<String, Error> {
+    let output = go(Path::new("/"), Path::new("go"))
+        .args(["list", "-m"])
+        .args(arguments)
+        .output()
+        .map_err(Error::io("start go"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    let program = "the list of versions";
+    Err(Error::GoBuild { program, output })
 }
 
 /// Runs a program that itself calls Go for the module.
@@ -253,22 +314,12 @@ fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> 
 }
 
 /// The minor version: 26 for `go1.26.1`, `1.26` and `go1.26rc1`.
-fn minor(version: &str) -> Option<u32> {
+pub(crate) fn minor(version: &str) -> Option<u32> {
     let minor = version.split('.').nth(1)?;
     let end = minor
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(minor.len());
     minor[..end].parse().ok()
-}
-
-/// Without these flags, the API server would report v0.0.0.
-fn linker_flags() -> String {
-    let version = KUBERNETES.required(KUBERNETES.main);
-    let minor = minor(version).unwrap_or_default();
-    let package = "k8s.io/component-base/version";
-    format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
-    )
 }
 
 #[cfg(test)]
@@ -280,11 +331,8 @@ mod tests {
         let version = KUBERNETES.required(KUBERNETES.main);
         assert!(version.starts_with("v1.37."), "{version}");
         assert_eq!(KUBERNETES.minimum_version(), "1.26");
-        assert!(
-            linker_flags().ends_with("gitMinor=37"),
-            "{}",
-            linker_flags()
-        );
+        let flags = KUBERNETES.linker_flags();
+        assert!(flags.ends_with("gitMinor=37"), "{flags}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod progress;
 mod random;
 mod tls;
 pub mod tools;
+pub mod versions;
 
 pub use binaries::Binaries;
 pub use error::Error;

@@ -1,19 +1,29 @@
-//! Further tools for tests: helm, promtool, the CRDs of the Prometheus Operator, and the vendor's library for
+//! Tools for tests: kubectl, helm, promtool, the CRDs of the Prometheus Operator, and the vendor's library for
 //! credentials.
 
 use std::path::PathBuf;
 
+use crate::Binaries;
 use crate::cache::{Cache, variable};
 use crate::error::Error;
 use crate::go::{
-    self, ALIBABA_CLOUD, CONTROLLER_GEN, HELM, KUBERNETES, Module, PROMETHEUS, PROMTOOL, Program,
-    VENDORS_CREDENTIALS,
+    self, ALIBABA_CLOUD, CONTROLLER_GEN, HELM, KUBECTL, KUBERNETES, Module, PROMETHEUS, PROMTOOL,
+    Program, VENDORS_CREDENTIALS,
 };
 use crate::progress::Progress;
 
 /// The Go types of the Prometheus Operator's CRDs.
 const MONITORING: &str =
     "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1";
+
+/// The path of kubectl, for who needs no more: in `KUBEBUILDER_ASSETS` if it is set, else built once from the pinned
+/// Go module.
+pub fn kubectl(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    if variable("KUBEBUILDER_ASSETS").is_some() {
+        return Ok(Binaries::locate_or_build(progress)?.kubectl());
+    }
+    built(&KUBERNETES, &KUBECTL, progress)
+}
 
 /// The path of helm: `HELM` if it is set, else built once from the pinned Go module.
 pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf, Error> {
@@ -38,9 +48,17 @@ fn locate_or_build(
     program: &'static [Program; 1],
     progress: &mut dyn Progress,
 ) -> Result<PathBuf, Error> {
-    if let Some(path) = variable(name) {
-        return Ok(path);
+    match variable(name) {
+        Some(path) => Ok(path),
+        None => built(module, program, progress),
     }
+}
+
+fn built(
+    module: &'static Module,
+    program: &'static [Program; 1],
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, Error> {
     let cache = Cache::of(module)?;
     cache.build(program, progress)?;
     Ok(cache.bin().join(program[0].name))

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use controlplane::{Binaries, StderrProgress, tools};
+use controlplane::{StderrProgress, tools};
 
 pub use error::Error;
 pub use images::Images;
@@ -45,7 +45,7 @@ impl Cluster {
         }
         let mut progress = StderrProgress::default();
         Ok(Self {
-            kubectl: Binaries::locate_or_build(&mut progress)?.kubectl(),
+            kubectl: tools::kubectl(&mut progress)?,
             helm: tools::helm(&mut progress)?,
         })
     }

@@ -189,7 +189,8 @@ fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
 
 /// Starts the tasks again, deletes the leader's pod meanwhile, and waits for their end.
 fn fail_over(cluster: &Cluster) -> Result<(), Error> {
-    let before = cluster.lease_holder()?;
+    // An upgrade hands the Lease over: for a moment nobody holds it.
+    let before = wait_for_holder(cluster, "")?;
     // Restart the simulator, so that the timelines of the tasks start again.
     cluster.kubectl(TASKS, &["rollout", "restart", "deployment/simulator"])?;
     let rollout = ["rollout", "status", "deployment/simulator", LIMIT];
@@ -210,18 +211,23 @@ fn fail_over(cluster: &Cluster) -> Result<(), Error> {
         .find(|pod| before.starts_with(pod.trim_start_matches("pod/")));
     let pod = pod.ok_or_else(|| Error::NoLeader(before.clone()))?;
     cluster.kubectl(SYSTEM, &["delete", pod, "--wait=false"])?;
-    let deadline = Instant::now() + TAKEOVER;
-    loop {
-        let after = cluster.lease_holder()?;
-        if !after.is_empty() && after != before {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(Error::NoLeader(after));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait_for_holder(cluster, &before)?;
     done("another replica leads");
     wait_for_ends(cluster)?;
     check_reasons(cluster)
+}
+
+/// Waits until another than `before` holds the Lease.
+fn wait_for_holder(cluster: &Cluster, before: &str) -> Result<String, Error> {
+    let deadline = Instant::now() + TAKEOVER;
+    loop {
+        let holder = cluster.lease_holder()?;
+        if !holder.is_empty() && holder != before {
+            return Ok(holder);
+        }
+        if Instant::now() > deadline {
+            return Err(Error::NoLeader(before.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

@@ -8,6 +8,7 @@ mod image;
 mod soak;
 mod tenants_test;
 mod verbs;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ Usage: cargo demo [--keep]
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask tenants-test [--import | --registry REGISTRY]
        cargo xtask chart-docs
+       cargo xtask versions [1.MINOR...]
        cargo xtask soak
        cargo xtask verbs DIRECTORY
 
@@ -44,6 +46,9 @@ each set-up promises to refuse. It makes and deletes the namespaces team-a and t
 
 `chart-docs` updates the table of values in the chart's README.
 
+`versions` runs the tests that speak with an API server against the newest patch of each supported
+minor version of Kubernetes, or of those named. It builds each kube-apiserver once.
+
 `soak` runs the model checker over more than a million states.
 
 `verbs` compares the permissions in the chart with the requests of the controller in the tests. It
@@ -66,11 +71,14 @@ fn main() -> ExitCode {
             tenants_test::main(&images)
         }
         ["chart-docs"] => chart_docs::main(),
+        ["versions", rest @ ..] if let Some(minors) = versions::minors(rest) => {
+            versions::main(&minors)
+        }
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "program" | "cluster-test" | "tenants-test" | "chart-docs" | "soak"
-            | "verbs",
+            "demo" | "image" | "program" | "cluster-test" | "tenants-test" | "chart-docs"
+            | "versions" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

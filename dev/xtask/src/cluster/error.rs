@@ -22,7 +22,7 @@ pub enum Error {
     },
     #[error("{0}")]
     NotKept(String),
-    #[error("no other replica acquired the lease from {0:?}")]
+    #[error("no replica other than {0:?} acquired the lease in time")]
     NoLeader(String),
     #[error(transparent)]
     Image(#[from] crate::image::Error),
