@@ -12,7 +12,7 @@ use testbed::{
     newcomers::{TASK, Wait, newcomers},
     objects::{Edits, create_all},
     polls::Window,
-    world::{World, eventually},
+    world::{PATIENCE, World, eventually, eventually_within},
 };
 use tokio::sync::Mutex;
 
@@ -40,7 +40,9 @@ pub async fn fill(world: &World, namespace: &str, prefix: &str, count: usize, po
 
 /// Waits until each of these tasks was asked about.
 async fn until_polled(world: &World, prefix: &str, count: usize) {
-    eventually(&format!("{prefix} are all polled"), || async {
+    // Where the machine is so busy that a call timed out, its host waits for a turn among those that hang.
+    let limit = 3 * PATIENCE;
+    eventually_within(limit, &format!("{prefix} are all polled"), || async {
         (0..count).all(|number| world.simulator.requests(&format!("{prefix}-{number}")) > 0)
     })
     .await;
