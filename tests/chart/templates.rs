@@ -375,13 +375,36 @@ fn labels_for_all_objects_reach_each_of_them_and_no_selector() {
 
 #[test]
 fn pods_are_kept_to_nodes_that_the_image_is_for() {
-    let selector = |values: &Value| pod(&rendered(values))["spec"]["nodeSelector"].clone();
-    assert_eq!(
-        selector(&json!({})),
-        json!({ "kubernetes.io/arch": "amd64" })
-    );
+    const REQUIRED: &str = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0";
+    let pods = |values: &Value| {
+        let objects = rendered(values);
+        let test = objects.iter().find(|object| object["kind"] == "Pod");
+        [pod(&objects)["spec"].clone(), test.unwrap()["spec"].clone()]
+    };
+    let both =
+        json!({ "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"] });
+    for spec in pods(&json!({})) {
+        assert_eq!(spec.pointer(REQUIRED), Some(&both));
+        assert!(spec["nodeSelector"].is_null());
+    }
+    // An affinity between pods leaves it as it is, one to nodes replaces it.
+    let spread = json!({ "podAntiAffinity": {} });
+    for spec in pods(&json!({ "affinity": spread })) {
+        assert_eq!(spec.pointer(REQUIRED), Some(&both));
+        assert_eq!(spec["affinity"]["podAntiAffinity"], json!({}));
+    }
+    let zone = json!({ "key": "zone", "operator": "Exists" });
+    let nodes = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{ "matchExpressions": [zone] }] } } });
+    for spec in pods(&json!({ "affinity": nodes })) {
+        assert_eq!(spec.pointer(REQUIRED), Some(&zone));
+    }
     let arm = json!({ "kubernetes.io/arch": "arm64" });
-    assert_eq!(selector(&json!({ "nodeSelector": arm })), arm);
+    let values = json!({ "image": { "architectures": [] }, "nodeSelector": arm });
+    for spec in pods(&values) {
+        assert!(spec["affinity"].is_null());
+        assert_eq!(spec["nodeSelector"], arm);
+    }
 }
 
 #[test]

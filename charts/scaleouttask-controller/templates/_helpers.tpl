@@ -27,9 +27,27 @@
 {{- end }}
 {{- end }}
 
-{{/* The image is for one architecture. */}}
-{{- define "scaleouttask-controller.nodeSelector" -}}
-{{- default (dict "kubernetes.io/arch" "amd64") .Values.nodeSelector | toYaml }}
+{{/* Which nodes the pods of the release may be on: of those that the image is for. */}}
+{{- define "scaleouttask-controller.nodes" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $affinity := deepCopy .Values.affinity }}
+{{- with .Values.image.architectures }}
+{{- $is := dict "key" "kubernetes.io/arch" "operator" "In" "values" . }}
+{{- $terms := list (dict "matchExpressions" (list $is)) }}
+{{- $nodes := dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) }}
+{{- $affinity = mustMergeOverwrite (dict "nodeAffinity" $nodes) $affinity }}
+{{- end }}
+{{- with $affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "scaleouttask-controller.image" -}}

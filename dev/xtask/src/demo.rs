@@ -6,13 +6,15 @@ mod error;
 mod interrupt;
 mod screen;
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use controlplane::{ControlPlane, Process};
+use controlplane::Process;
 use simulator::{Script, Simulator};
 
+use cluster::Cluster;
 use error::Error;
 
 /// The tasks, and the reason that each must end with.
@@ -44,9 +46,46 @@ const REFRESH: Duration = Duration::from_millis(500);
 /// How long the controller may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
+/// What was asked for.
+#[derive(Default)]
+pub(crate) struct Wish {
+    /// Keep everything running until Ctrl-C.
+    keep: bool,
+    /// The context of the cluster to use, in place of one of the demo's own.
+    context: Option<String>,
+}
+
+impl Wish {
+    /// What the arguments of the command say.
+    pub(crate) fn of(arguments: &[&str]) -> Option<Self> {
+        let mut wish = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match *argument {
+                "--keep" => wish.keep = true,
+                "--context" => wish.context = Some((*arguments.next()?).to_owned()),
+                _ => return None,
+            }
+        }
+        Some(wish)
+    }
+}
+
 /// Runs the demo. The exit code says whether it succeeded.
-pub(crate) fn main(keep: bool) -> ExitCode {
-    match interrupt::install().and_then(|()| run(keep)) {
+pub(crate) fn main(wish: &Wish) -> ExitCode {
+    run(wish, || {
+        screen::step("Build the controller");
+        Ok(vec![controller::build(&repository())?.into()])
+    })
+}
+
+/// Runs the demo with another build of the controller: a command, and words before the controller's arguments.
+pub(crate) fn with(program: Vec<OsString>) -> ExitCode {
+    run(&Wish::default(), || Ok(program))
+}
+
+fn run(wish: &Wish, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> ExitCode {
+    match interrupt::install().and_then(|()| show(wish, program)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
@@ -60,58 +99,59 @@ pub(crate) fn main(keep: bool) -> ExitCode {
 struct Demo {
     controller: Process,
     _task_api: Simulator,
-    plane: ControlPlane,
+    cluster: Cluster,
 }
 
-fn run(keep: bool) -> Result<(), Error> {
-    let mut demo = start()?;
-    let result = demo.present(keep);
+fn show(wish: &Wish, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> Result<(), Error> {
+    let mut demo = start(wish, program)?;
+    let result = demo.present(wish.keep);
     // An error of the demo is more important than one of stopping.
     let _ = demo.controller.stop(STOP_LIMIT);
     result
 }
 
-fn start() -> Result<Demo, Error> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+fn start(
+    wish: &Wish,
+    program: impl FnOnce() -> Result<Vec<OsString>, Error>,
+) -> Result<Demo, Error> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+    let mut cluster = Cluster::get(wish.context.as_deref())?;
+    let program = program()?;
 
-    screen::step(1, "etcd, kube-apiserver and kubectl");
-    let binaries = cluster::binaries()?;
+    screen::step("Install the custom resource ScaleOutTask");
+    cluster.prepare(&repository().join("crds/scaleouttasks.yaml"))?;
 
-    screen::step(2, "Build the controller");
-    let program = controller::build(&repository)?;
-
-    screen::step(3, "Start etcd and kube-apiserver");
-    let plane = cluster::start(&binaries)?;
-
-    screen::step(4, "Install the custom resource ScaleOutTask");
-    cluster::install_crd(&plane, &repository.join("crds/scaleouttasks.yaml"))?;
-
-    screen::step(5, "Start a simulated task API");
+    screen::step("Start a simulated task API");
     let script = Script::load(&scripts.join("simulator.yaml"))?;
     let task_api = Simulator::start(script).map_err(Error::io("start the simulated task API"))?;
     screen::done(task_api.url());
 
-    screen::step(6, "Start the controller and give it three tasks");
+    screen::step("Start the controller and give it three tasks");
     interrupt::stop_in_order();
-    let controller = controller::start(&program, &plane, &task_api.url())?;
+    let access = cluster.access();
+    let controller = controller::start(&program, access, &task_api.url())?;
     let tasks = scripts.join("tasks.yaml");
-    cluster::kubectl(&plane, &["apply", "--filename", &tasks.to_string_lossy()])?;
+    access.kubectl(&["apply", "--filename", &tasks.to_string_lossy()])?;
     screen::done("applied dev/xtask/demo/tasks.yaml");
     Ok(Demo {
         controller,
         _task_api: task_api,
-        plane,
+        cluster,
     })
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 impl Demo {
     /// Shows the tasks while they run, and their final state.
     fn present(&mut self, keep: bool) -> Result<(), Error> {
         self.watch()?;
-        cluster::show(&self.plane, &["get", "scaleouttasks", "--output", "wide"])?;
+        let access = self.cluster.access();
+        access.show(&["get", "scaleouttasks", "--output", "wide"])?;
         let conditions = ["get", "scaleouttask", "gpu-pool", "--output", CONDITIONS];
-        cluster::show(&self.plane, &conditions)?;
+        access.show(&conditions)?;
         let why = [
             "get",
             "scaleouttask",
@@ -119,7 +159,7 @@ impl Demo {
             "--output",
             STAGES_AND_EVENTS,
         ];
-        cluster::show(&self.plane, &why)?;
+        access.show(&why)?;
         self.show_events()?;
         self.check_reasons()?;
         screen::say(
@@ -134,12 +174,14 @@ impl Demo {
 
     /// Shows a live table until every task has ended.
     fn watch(&mut self) -> Result<(), Error> {
-        screen::command("kubectl get scaleouttasks --watch");
+        let typed = &self.cluster.access().typed;
+        screen::command(format!("{typed} get scaleouttasks --watch"));
         let mut table = screen::Table::default();
         let deadline = Instant::now() + LIMIT;
         loop {
-            let ended = cluster::finished(&self.plane)?.len() == EXPECTED.len();
-            table.show(&cluster::kubectl(&self.plane, &["get", "scaleouttasks"])?);
+            let access = self.cluster.access();
+            let ended = access.finished()?.len() == EXPECTED.len();
+            table.show(&access.kubectl(&["get", "scaleouttasks"])?);
             if ended {
                 return Ok(());
             }
@@ -159,17 +201,17 @@ impl Demo {
     fn show_events(&self) -> Result<(), Error> {
         let deadline = Instant::now() + EVENTS_LIMIT;
         while Instant::now() < deadline {
-            let events = cluster::kubectl(&self.plane, &EVENTS)?;
+            let events = self.cluster.access().kubectl(&EVENTS)?;
             if EXPECTED.iter().all(|(_, reason)| events.contains(reason)) {
                 break;
             }
             interrupt::sleep(REFRESH)?;
         }
-        cluster::show(&self.plane, &EVENTS)
+        self.cluster.access().show(&EVENTS)
     }
 
     fn check_reasons(&self) -> Result<(), Error> {
-        let finished = cluster::finished(&self.plane)?;
+        let finished = self.cluster.access().finished()?;
         for (name, expected) in EXPECTED {
             let found = finished.iter().find(|(finished, _)| finished == name);
             let found = found.map_or("none", |(_, reason)| reason.as_str());
@@ -196,31 +238,37 @@ impl Demo {
     }
 
     fn instructions(&self) -> String {
-        let kubeconfig = self.plane.kubeconfig().display();
-        let binaries = self.plane.binaries().directory();
-        let path = if on_path("kubectl") {
-            String::new()
-        } else {
-            format!("\n  export PATH={}:$PATH", binaries.display())
-        };
+        let access = self.cluster.access();
+        let typed = &access.typed;
         let log = self.controller.log().display();
         format!(
             "\nEverything keeps running until Ctrl-C. In another terminal:
-
-  export KUBECONFIG={kubeconfig}{path}
-  kubectl get scaleouttasks
-  kubectl describe scaleouttask batch-pool
-  tail -f {log}"
+{}
+  {typed} get scaleouttasks
+  {typed} describe scaleouttask batch-pool
+  tail -f {log}",
+            self.exports()
         )
     }
 
+    /// What finds a cluster of the demo's own.
+    fn exports(&self) -> String {
+        if let Cluster::Named(_) = self.cluster {
+            return String::new();
+        }
+        let access = self.cluster.access();
+        let kubeconfig = access.kubeconfig.display();
+        let directory = access.kubectl.parent().unwrap_or(&access.directory);
+        let path = if screen::is_on_path("kubectl") {
+            String::new()
+        } else {
+            format!("\n  export PATH={}:$PATH", directory.display())
+        };
+        format!("\n  export KUBECONFIG={kubeconfig}{path}")
+    }
+
     fn check_running(&mut self) -> Result<(), Error> {
-        self.plane.check_running()?;
+        self.cluster.check_running()?;
         Ok(self.controller.check_running()?)
     }
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask image`: builds an image with a static binary, without a container daemon.
+//! `cargo xtask image`: builds an image with a static binary for each architecture, without a container daemon.
 
+mod architecture;
 mod binary;
 mod error;
 mod oci;
@@ -12,20 +13,62 @@ use std::{
 };
 
 use self::binary::Binary;
-pub use self::error::Error;
+pub use self::{architecture::Architecture, binary::Binary as Program, error::Error};
 
 /// The directory of images, below the target directory.
 const DIRECTORY: &str = "image";
 
-/// Builds the image of `program`, and its list of parts.
-pub fn main(program: &str) -> ExitCode {
-    exit_code(build(program).map(drop))
+/// What to build.
+pub struct Order {
+    program: String,
+    /// For which processors.
+    architectures: Vec<Architecture>,
 }
 
-/// Builds the binary for the image of `program`, and prints its path.
-pub fn print_program(program: &str) -> ExitCode {
-    let built = Binary::build(program);
-    exit_code(built.map(|binary| println!("{}", binary.path.display())))
+impl Order {
+    /// What the arguments of a command say, `[PROGRAM] [--arch ARCH]`: by default the controller, for all
+    /// architectures.
+    pub fn of(arguments: &[&str]) -> Option<Self> {
+        let (program, rest) = match arguments {
+            [program, rest @ ..] if !program.starts_with('-') => (*program, rest),
+            rest => ("scaleouttask-controller", rest),
+        };
+        let architectures = match rest {
+            [] => Architecture::ALL.to_vec(),
+            ["--arch", name] => vec![Architecture::named(name)?],
+            _ => return None,
+        };
+        let program = program.to_owned();
+        Some(Self {
+            program,
+            architectures,
+        })
+    }
+
+    /// The program, for this machine alone.
+    pub fn for_this_machine(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            architectures: vec![Architecture::of_this_machine()],
+        }
+    }
+}
+
+/// Builds the image, and the list of its parts.
+pub fn main(order: &Order) -> ExitCode {
+    exit_code(build(order).map(drop))
+}
+
+/// Builds the binaries for the image, and prints their paths.
+pub fn print_programs(order: &Order) -> ExitCode {
+    let mut built = order
+        .architectures
+        .iter()
+        .map(|one| Binary::build(&order.program, *one));
+    exit_code(built.try_for_each(|binary| {
+        println!("{}", binary?.path.display());
+        Ok(())
+    }))
 }
 
 fn exit_code(done: Result<(), Error>) -> ExitCode {
@@ -38,23 +81,30 @@ fn exit_code(done: Result<(), Error>) -> ExitCode {
     }
 }
 
-/// Builds the image of `program`, and its list of parts. Returns the archive's path.
-pub fn build(program: &str) -> Result<PathBuf, Error> {
-    let binary = Binary::build(program)?;
-    let sbom = sbom::of(program)?;
-    let image = oci::Image::new(program, &binary.version, binary.bytes()?, sbom.clone())?;
-    let directory = binary.target_directory.join(DIRECTORY);
+/// Builds the image, and the list of its parts. Returns the archive's path.
+pub fn build(order: &Order) -> Result<PathBuf, Error> {
+    let program = &order.program;
+    let mut binaries = Vec::new();
+    let mut built = None;
+    for architecture in &order.architectures {
+        let binary = Binary::build(program, *architecture)?;
+        let bytes = binary.bytes()?;
+        let name = architecture.name();
+        println!("{name}: the program has {} bytes", bytes.len());
+        binaries.push((*architecture, bytes));
+        built = Some(binary);
+    }
+    let built = built.ok_or_else(|| Error::Program(program.clone()))?;
+    let sbom = sbom::of(program, &order.architectures)?;
+    let image = oci::Image::new(program, &built.version, binaries, sbom.clone())?;
+    let directory = built.target_directory.join(DIRECTORY);
     fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;
     let archive = directory.join(format!("{program}.tar"));
     save(&archive, &image.archive)?;
     save(&directory.join(format!("{program}.cdx.json")), &sbom)?;
     println!("image {}", image.name);
-    println!("manifest {}", image.digest);
-    println!(
-        "{} bytes, of which the program has {}",
-        image.archive.len(),
-        image.program_size
-    );
+    println!("index {}", image.digest);
+    println!("{} bytes", image.archive.len());
     Ok(archive)
 }
 

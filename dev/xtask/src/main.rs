@@ -1,5 +1,6 @@
 //! Commands for work on this repository.
 
+mod arm64_test;
 mod chart_docs;
 mod cluster;
 mod cluster_test;
@@ -13,11 +14,14 @@ mod versions;
 use std::process::ExitCode;
 
 use cluster::Images;
+use demo::Wish;
+use image::Order;
 
 const USAGE: &str = "\
-Usage: cargo demo [--keep]
-       cargo xtask image [PROGRAM]
-       cargo xtask program [PROGRAM]
+Usage: cargo demo [--keep] [--context NAME]
+       cargo xtask image [PROGRAM] [--arch amd64|arm64]
+       cargo xtask program [PROGRAM] [--arch amd64|arm64]
+       cargo xtask arm64-test
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask tenants-test [--import | --registry REGISTRY]
        cargo xtask chart-docs
@@ -29,12 +33,18 @@ Usage: cargo demo [--keep]
 tasks. All run on loopback and are removed at the end. Needs only Rust and Go.
 
 Options:
-  --keep   Keep everything running until Ctrl-C, to try kubectl
+  --keep           Keep everything running until Ctrl-C, to try kubectl
+  --context NAME   Use the cluster of this context in place of one of its own, with a namespace that
+                   goes afterwards, and the CRD too unless it was there
 
-`image` writes an OCI image of the controller (or of `simulator`) into target/image, without a
-container daemon, and the list of its parts (CycloneDX). The same source gives the same image.
+`image` writes an OCI image of the controller (or of `simulator`) for all architectures into
+target/image, without a container daemon, and the list of its parts (CycloneDX). The same source gives
+the same image.
 
-`program` builds only the static binary for the image, and prints its path.
+`program` builds only the static binaries for the image, and prints their paths.
+
+`arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and three tasks to their
+end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
 
 `cluster-test` tests the chart on the cluster in KUBECONFIG: install, three tasks, upgrade, failover,
 uninstall. --import builds the images and imports them into the containerd of this machine, which must
@@ -58,12 +68,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["demo"] => demo::main(false),
-        ["demo", "--keep"] => demo::main(true),
-        ["image"] => image::main("scaleouttask-controller"),
-        ["image", program] if !program.starts_with('-') => image::main(program),
-        ["program"] => image::print_program("scaleouttask-controller"),
-        ["program", program] if !program.starts_with('-') => image::print_program(program),
+        ["demo", rest @ ..] if let Some(wish) = Wish::of(rest) => demo::main(&wish),
+        ["image", rest @ ..] if let Some(order) = Order::of(rest) => image::main(&order),
+        ["program", rest @ ..] if let Some(order) = Order::of(rest) => {
+            image::print_programs(&order)
+        }
+        ["arm64-test"] => arm64_test::main(),
         ["cluster-test", rest @ ..] if let Some(images) = Images::of(rest) => {
             cluster_test::main(&images)
         }
@@ -77,8 +87,8 @@ fn main() -> ExitCode {
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "program" | "cluster-test" | "tenants-test" | "chart-docs"
-            | "versions" | "soak" | "verbs",
+            "demo" | "image" | "program" | "arm64-test" | "cluster-test" | "tenants-test"
+            | "chart-docs" | "versions" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

@@ -1,58 +1,128 @@
-//! The control plane of the demo.
+//! The cluster of the demo: an API server of its own, or one that the person named.
 
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
+mod named;
+mod own;
 
-use controlplane::{Binaries, ControlPlane, Options, StderrProgress};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::error::Error;
-use super::{interrupt, screen};
+use super::{error::Error, interrupt, screen};
+
+pub(crate) use self::{named::Named, own::Own};
 
 /// Prints the name, the reason of `Ready` and the finish time of each object.
 const REASONS: &str = r#"jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].reason} {.status.finishedAt}{"\n"}{end}"#;
 
-/// Finds or builds the programs.
-pub(crate) fn binaries() -> Result<Binaries, Error> {
-    let mut progress = StderrProgress::indented(screen::INDENT);
-    let binaries = Binaries::locate_or_build(&mut progress)?;
-    screen::done(format!("in {}", binaries.directory().display()));
-    Ok(binaries)
+/// How kubectl and the controller find the cluster.
+pub(crate) struct Access {
+    pub(crate) kubectl: PathBuf,
+    /// Its current context is that cluster, its namespace that of the demo.
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) namespace: String,
+    /// Where the log goes.
+    pub(crate) directory: PathBuf,
+    /// The home directory for kubectl, so that it reads and writes none of the person's files.
+    pub(crate) home: Option<PathBuf>,
+    /// What a reader has to type to reach the same.
+    pub(crate) typed: String,
 }
 
-/// Starts etcd and kube-apiserver.
-pub(crate) fn start(binaries: &Binaries) -> Result<ControlPlane, Error> {
-    let plane = ControlPlane::start_with(binaries, &Options::default())?;
-    screen::done(plane.server());
-    Ok(plane)
+/// Where the demo runs. What it made is removed when this is dropped.
+pub(crate) enum Cluster {
+    Own(Box<Own>),
+    Named(Named),
 }
 
-/// Installs the CRD and waits until the API server serves it.
-pub(crate) fn install_crd(plane: &ControlPlane, crd: &Path) -> Result<(), Error> {
-    let crd = crd.to_string_lossy();
-    kubectl(plane, &["apply", "--filename", &crd])?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "--filename",
-        &crd,
-    ];
-    kubectl(plane, &wait)?;
-    screen::done("scaleouttasks.scaleout.dev is established");
-    Ok(())
+impl Cluster {
+    /// Starts one, or finds that of the context.
+    pub(crate) fn get(context: Option<&str>) -> Result<Self, Error> {
+        Ok(match context {
+            None => Self::Own(Box::new(Own::start()?)),
+            Some(context) => Self::Named(Named::find(context)?),
+        })
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        match self {
+            Self::Own(own) => &own.access,
+            Self::Named(named) => &named.access,
+        }
+    }
+
+    /// Installs the CRD where it is missing, and waits until the API server serves it.
+    pub(crate) fn prepare(&mut self, crd: &Path) -> Result<(), Error> {
+        match self {
+            Self::Own(own) => own.access.install_crd(crd),
+            Self::Named(named) => named.prepare(crd),
+        }
+    }
+
+    /// Fails once what runs here has ended by itself.
+    pub(crate) fn check_running(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Own(own) => own.check_running(),
+            Self::Named(_) => Ok(()),
+        }
+    }
 }
 
-/// Runs kubectl and returns its output. In its own process group, so that Ctrl-C reaches only the
-/// demo.
-pub(crate) fn kubectl(plane: &ControlPlane, arguments: &[&str]) -> Result<String, Error> {
-    interrupt::check()?;
-    let mut command: Command = plane.kubectl();
-    let answer = command
-        .args(arguments)
-        .process_group(0)
-        .output()
-        .map_err(Error::io("start kubectl"))?;
+impl Access {
+    fn install_crd(&self, crd: &Path) -> Result<(), Error> {
+        let crd = crd.to_string_lossy();
+        self.kubectl(&["apply", "--filename", &crd])?;
+        let wait = [
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "--filename",
+            &crd,
+        ];
+        self.kubectl(&wait)?;
+        screen::done("scaleouttasks.scaleout.dev is established");
+        Ok(())
+    }
+
+    /// Runs kubectl and returns its output.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, Error> {
+        interrupt::check()?;
+        self.kubectl_always(arguments)
+    }
+
+    /// The same, also after Ctrl-C. In its own process group, so that Ctrl-C reaches only the demo.
+    fn kubectl_always(&self, arguments: &[&str]) -> Result<String, Error> {
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl.env("KUBECONFIG", &self.kubeconfig).args(arguments);
+        if let Some(home) = &self.home {
+            kubectl.env("HOME", home).env("KUBERC", "off");
+            kubectl.env_remove("KUBECACHEDIR");
+        }
+        output(kubectl.process_group(0), arguments)
+    }
+
+    /// Shows a command of kubectl and its output.
+    pub(crate) fn show(&self, arguments: &[&str]) -> Result<(), Error> {
+        let words: Vec<String> = arguments.iter().copied().map(quoted).collect();
+        screen::command(format!("{} {}", self.typed, words.join(" ")));
+        screen::say(&self.kubectl(arguments)?);
+        Ok(())
+    }
+
+    /// The names and reasons of all finished objects.
+    pub(crate) fn finished(&self) -> Result<Vec<(String, String)>, Error> {
+        let reasons = self.kubectl(&["get", "scaleouttasks", "--output", REASONS])?;
+        let finished = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [name, reason, _finished_at] => Some(((*name).to_owned(), (*reason).to_owned())),
+            _ => None,
+        };
+        Ok(reasons.lines().filter_map(finished).collect())
+    }
+}
+
+fn output(kubectl: &mut Command, arguments: &[&str]) -> Result<String, Error> {
+    let answer = kubectl.output().map_err(Error::io("start kubectl"))?;
     if !answer.status.success() {
         return Err(Error::Kubectl {
             arguments: arguments.join(" "),
@@ -62,24 +132,6 @@ pub(crate) fn kubectl(plane: &ControlPlane, arguments: &[&str]) -> Result<String
         });
     }
     Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
-}
-
-/// Shows a command of kubectl and its output.
-pub(crate) fn show(plane: &ControlPlane, arguments: &[&str]) -> Result<(), Error> {
-    let typed: Vec<String> = arguments.iter().copied().map(quoted).collect();
-    screen::command(format!("kubectl {}", typed.join(" ")));
-    screen::say(&kubectl(plane, arguments)?);
-    Ok(())
-}
-
-/// The names and reasons of all finished objects.
-pub(crate) fn finished(plane: &ControlPlane) -> Result<Vec<(String, String)>, Error> {
-    let reasons = kubectl(plane, &["get", "scaleouttasks", "--output", REASONS])?;
-    let finished = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [name, reason, _finished_at] => Some(((*name).to_owned(), (*reason).to_owned())),
-        _ => None,
-    };
-    Ok(reasons.lines().filter_map(finished).collect())
 }
 
 /// Quotes an argument for a shell.

@@ -1,13 +1,13 @@
 //! Builds the controller with cargo, and runs it like a user.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use controlplane::{ControlPlane, Process};
+use controlplane::Process;
 
-use super::error::Error;
-use super::{interrupt, screen};
+use super::{cluster::Access, error::Error, interrupt, screen};
 
 const NAME: &str = "scaleouttask-controller";
 
@@ -48,12 +48,17 @@ pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
     Ok(program)
 }
 
-/// Starts the controller against the control plane and the task API.
-pub(crate) fn start(program: &Path, plane: &ControlPlane, api: &str) -> Result<Process, Error> {
-    let log = plane.directory().join("controller.log");
-    let mut command = Command::new(program);
-    command.env("KUBECONFIG", plane.kubeconfig()).args([
+/// Starts the controller against the cluster and the task API. `program` may be a command with words before the
+/// controller's.
+pub(crate) fn start(program: &[OsString], access: &Access, api: &str) -> Result<Process, Error> {
+    let log = access.directory.join("controller.log");
+    let mut words = program.iter();
+    let mut command = Command::new(words.next().map_or(NAME.as_ref(), OsString::as_os_str));
+    command.args(words);
+    command.env("KUBECONFIG", &access.kubeconfig).args([
         "run",
+        "--namespace",
+        &access.namespace,
         "--region",
         REGION,
         "--endpoint",

@@ -20,6 +20,11 @@ pub(crate) enum Error {
     #[error("cargo could not build the controller: see above")]
     Build,
 
+    #[error(
+        "the cluster runs {0} already, which would track the demo's tasks too: name another cluster"
+    )]
+    Controller(String),
+
     #[error("kubectl {arguments} failed:\n{output}")]
     Kubectl { arguments: String, output: String },
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The indentation of lines within a step.
 pub(crate) const INDENT: &str = "      ";
@@ -9,12 +10,13 @@ pub(crate) const INDENT: &str = "      ";
 const BOLD: &str = "1";
 const GREEN: &str = "32";
 
-/// The number of steps of the demo.
-const STEPS: u8 = 6;
+/// The steps announced so far.
+static STEP: AtomicU8 = AtomicU8::new(0);
 
-/// Announces a step.
-pub(crate) fn step(number: u8, title: &str) {
-    say(&paint(BOLD, format!("[{number}/{STEPS}] {title}")));
+/// Announces the next step.
+pub(crate) fn step(title: &str) {
+    let number = STEP.fetch_add(1, Ordering::Relaxed) + 1;
+    say(&paint(BOLD, format!("[{number}] {title}")));
 }
 
 /// Reports that a step or a part of it succeeded.
@@ -95,6 +97,12 @@ fn paint(style: &str, text: impl Display) -> String {
         return format!("\x1b[{style}m{text}\x1b[0m");
     }
     text.to_string()
+}
+
+/// Whether a reader can type that name.
+pub(crate) fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 fn is_terminal() -> bool {

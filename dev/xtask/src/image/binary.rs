@@ -1,5 +1,5 @@
-//! Builds the static binary. It is the same, bit for bit, for any location of the checkout and the
-//! toolchain.
+//! Builds the static binary for one architecture. It is the same, bit for bit, for any location of the checkout and
+//! the toolchain.
 
 use std::{
     env, fs,
@@ -9,9 +9,8 @@ use std::{
 
 use serde::Deserialize;
 
-use super::error::Error;
+use super::{architecture::Architecture, error::Error};
 
-const TARGET: &str = "x86_64-unknown-linux-musl";
 const PROFILE: &str = "dist";
 const PROGRAMS: [&str; 2] = ["scaleouttask-controller", "simulator"];
 
@@ -35,7 +34,7 @@ struct Package {
 }
 
 impl Binary {
-    pub fn build(program: &str) -> Result<Self, Error> {
+    pub fn build(program: &str, architecture: Architecture) -> Result<Self, Error> {
         if !PROGRAMS.contains(&program) {
             return Err(Error::Program(program.to_owned()));
         }
@@ -43,7 +42,8 @@ impl Binary {
         let mut packages = metadata.packages.into_iter();
         let package = packages.find(|package| package.name == program);
         let version = package.map(|package| package.version).unwrap_or_default();
-        add_target()?;
+        let target = architecture.target();
+        add_target(target)?;
         // Its own target directory, so that other flags don't make cargo rebuild everything.
         let directory = metadata.target_directory.join("dist");
         let mut cargo = Command::new(env!("CARGO"));
@@ -53,7 +53,7 @@ impl Binary {
                 "build",
                 "--locked",
                 "--target",
-                TARGET,
+                target,
                 "--profile",
                 PROFILE,
             ])
@@ -63,11 +63,10 @@ impl Binary {
                 "CARGO_ENCODED_RUSTFLAGS",
                 flags(&metadata.workspace_root, &directory),
             )
-            // The C code needs no C library, so the compiler of the host works.
-            .env("CC_x86_64_unknown_linux_musl", compiler());
+            .envs(architecture.tools()?);
         run(&mut cargo, "cargo build")?;
         Ok(Self {
-            path: directory.join(TARGET).join(PROFILE).join(program),
+            path: directory.join(target).join(PROFILE).join(program),
             version,
             target_directory: metadata.target_directory,
         })
@@ -115,15 +114,11 @@ fn flags(workspace: &Path, target: &Path) -> String {
     places.iter().map(remap).collect::<Vec<_>>().join("\x1f")
 }
 
-fn compiler() -> String {
-    env::var("CC_x86_64_unknown_linux_musl").unwrap_or_else(|_| "cc".to_owned())
-}
-
 /// Adds the target with rustup. Without rustup, it must be installed already.
-fn add_target() -> Result<(), Error> {
+fn add_target(target: &'static str) -> Result<(), Error> {
     let mut rustup = Command::new("rustup");
-    match rustup.args(["--quiet", "target", "add", TARGET]).status() {
-        Ok(status) if !status.success() => Err(Error::Target(TARGET)),
+    match rustup.args(["--quiet", "target", "add", target]).status() {
+        Ok(status) if !status.success() => Err(Error::Target(target)),
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -13,6 +13,11 @@ pub enum Error {
          rustup target add {0}"
     )]
     Target(&'static str),
+    #[error(
+        "there is no C compiler for {0}: install {1} or clang, \
+         or build for this machine alone by --arch"
+    )]
+    Compiler(&'static str, &'static str),
     #[error("can't read {path}: {error}")]
     Read { path: String, error: io::Error },
     #[error("can't write {path}: {error}")]

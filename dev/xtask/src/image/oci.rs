@@ -1,5 +1,5 @@
-//! Writes an OCI image with one layer as an archive, and the list of its parts beside it as an artifact that refers
-//! to the image. The same program gives the same bytes.
+//! Writes an OCI image as an archive: an index with an image of one layer for each architecture, and the list of the
+//! parts beside it as an artifact that refers to the index. The same programs give the same bytes.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
+use super::{architecture::Architecture, error::Error};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -30,9 +30,8 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 pub struct Image {
     /// The name with the tag.
     pub name: String,
-    /// The digest of the manifest.
+    /// The digest of the index.
     pub digest: String,
-    pub program_size: usize,
     pub archive: Vec<u8>,
 }
 
@@ -66,80 +65,95 @@ impl Image {
     pub fn new(
         program: &str,
         version: &str,
-        binary: Vec<u8>,
+        binaries: Vec<(Architecture, Vec<u8>)>,
         sbom: Vec<u8>,
     ) -> Result<Self, Error> {
         let name = format!("{program}:{version}");
-        let program_size = binary.len();
-        let files = tar(&[
-            (CERTIFICATES.to_owned(), 0o644, certificates()),
-            (program.to_owned(), 0o755, binary),
-        ])?;
-        let layer = Blob::new(gzip(&files)?);
-        let config = Blob::json(&config(program, version, &Blob::new(files)));
-        let manifest = Blob::json(&json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor(CONFIG),
-            "layers": [layer.descriptor(LAYER)],
-        }));
-        let digest = format!("sha256:{}", manifest.digest);
-        let mut entry = manifest.descriptor(MANIFEST);
-        entry["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+        let mut blobs = Vec::new();
+        let mut platforms = Vec::new();
+        for (architecture, binary) in binaries {
+            let manifest = add_image(&mut blobs, program, version, architecture, binary)?;
+            platforms.push(manifest);
+        }
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": platforms });
+        let index = Blob::json(&index);
+        let digest = format!("sha256:{}", index.digest);
+        let mut entry = index.descriptor(INDEX);
         entry["annotations"] = json!({
             // The name in containerd and other tools after an import.
             "io.containerd.image.name": format!("docker.io/library/{name}"),
             "org.opencontainers.image.ref.name": version,
         });
         let (empty, sbom) = (Blob::new(b"{}".to_vec()), Blob::new(sbom));
-        let artifact = Blob::json(&artifact(&manifest, &empty, &sbom));
+        let artifact = Blob::json(&artifact(&index, &empty, &sbom));
         let mut attached = artifact.descriptor(MANIFEST);
         attached["artifactType"] = SBOM.into();
-        let manifests = [entry, attached];
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
-        let layout = json!({ "imageLayoutVersion": "1.0.0" });
-        let mut files = vec![
-            (
-                "oci-layout".to_owned(),
-                0o644,
-                layout.to_string().into_bytes(),
-            ),
-            (
-                "index.json".to_owned(),
-                0o644,
-                index.to_string().into_bytes(),
-            ),
-        ];
-        for blob in [manifest, config, layer, artifact, empty, sbom] {
-            files.push((format!("blobs/sha256/{}", blob.digest), 0o644, blob.bytes));
-        }
+        blobs.extend([index, artifact, empty, sbom]);
         Ok(Self {
             name,
             digest,
-            program_size,
-            archive: tar(&files)?,
+            archive: layout(&[entry, attached], blobs)?,
         })
     }
 }
 
+/// Adds what the image of one architecture is of. Returns the descriptor of its manifest.
+fn add_image(
+    blobs: &mut Vec<Blob>,
+    program: &str,
+    version: &str,
+    architecture: Architecture,
+    binary: Vec<u8>,
+) -> Result<Value, Error> {
+    let files = tar(&[
+        (CERTIFICATES.to_owned(), 0o644, certificates()),
+        (program.to_owned(), 0o755, binary),
+    ])?;
+    let layer = Blob::new(gzip(&files)?);
+    let config = config(program, version, architecture, &Blob::new(files));
+    let config = Blob::json(&config);
+    let manifest = Blob::json(&json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.descriptor(CONFIG),
+        "layers": [layer.descriptor(LAYER)],
+    }));
+    let mut descriptor = manifest.descriptor(MANIFEST);
+    descriptor["platform"] = json!({ "architecture": architecture.name(), "os": "linux" });
+    blobs.extend([manifest, config, layer]);
+    Ok(descriptor)
+}
+
+/// The archive of blobs, of which these are named.
+fn layout(manifests: &[Value], blobs: Vec<Blob>) -> Result<Vec<u8>, Error> {
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+    let version = json!({ "imageLayoutVersion": "1.0.0" });
+    let file = |name: &str, value: &Value| (name.to_owned(), 0o644, value.to_string().into_bytes());
+    let mut files = vec![file("oci-layout", &version), file("index.json", &index)];
+    for blob in blobs {
+        files.push((format!("blobs/sha256/{}", blob.digest), 0o644, blob.bytes));
+    }
+    tar(&files)
+}
+
 /// The manifest of the list of parts, which registries show among the image's referrers.
-fn artifact(image: &Blob, empty: &Blob, sbom: &Blob) -> Value {
+fn artifact(index: &Blob, empty: &Blob, sbom: &Blob) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": SBOM,
         "config": empty.descriptor(EMPTY),
         "layers": [sbom.descriptor(SBOM)],
-        "subject": image.descriptor(MANIFEST),
+        "subject": index.descriptor(INDEX),
         "annotations": { "org.opencontainers.image.created": CREATED },
     })
 }
 
-/// The configuration of the image. It has the digest of the uncompressed layer.
-fn config(program: &str, version: &str, files: &Blob) -> Value {
+/// The configuration of an image. It has the digest of the uncompressed layer.
+fn config(program: &str, version: &str, architecture: Architecture, files: &Blob) -> Value {
     json!({
         "created": CREATED,
-        "architecture": "amd64",
+        "architecture": architecture.name(),
         "os": "linux",
         "config": {
             "User": USER,
@@ -203,13 +217,10 @@ mod tests {
     use super::*;
 
     fn image(binary: &[u8]) -> Image {
-        Image::new(
-            "program",
-            "1.2.3",
-            binary.to_vec(),
-            b"{\"parts\":[]}".to_vec(),
-        )
-        .unwrap()
+        let binaries = Architecture::ALL
+            .map(|one| (one, [binary, one.name().as_bytes()].concat()))
+            .to_vec();
+        Image::new("program", "1.2.3", binaries, b"{\"parts\":[]}".to_vec()).unwrap()
     }
 
     fn files(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -262,14 +273,30 @@ mod tests {
 
     #[test]
     fn each_descriptor_matches_its_file() {
-        let image = image(b"program");
+        let image = image(b"program for ");
         let outer = files(&image.archive);
         assert_eq!(json(&outer, "oci-layout")["imageLayoutVersion"], "1.0.0");
         let entry = &json(&outer, "index.json")["manifests"][0];
         assert_eq!(entry["digest"], image.digest);
-        let manifest = json(&outer, &blob(&outer, entry));
-        let config = json(&outer, &blob(&outer, &manifest["config"]));
-        let layer = blob(&outer, &manifest["layers"][0]);
+        let index = json(&outer, &blob(&outer, entry));
+        let platforms = index["manifests"].as_array().unwrap();
+        assert_eq!(platforms.len(), Architecture::ALL.len());
+        for (descriptor, architecture) in platforms.iter().zip(Architecture::ALL) {
+            check_image(&outer, descriptor, architecture);
+        }
+    }
+
+    fn check_image(
+        outer: &BTreeMap<String, (u32, Vec<u8>)>,
+        descriptor: &Value,
+        architecture: Architecture,
+    ) {
+        let name = architecture.name();
+        assert_eq!(descriptor["platform"]["architecture"], name);
+        let manifest = json(outer, &blob(outer, descriptor));
+        let config = json(outer, &blob(outer, &manifest["config"]));
+        assert_eq!(config["architecture"], name);
+        let layer = blob(outer, &manifest["layers"][0]);
         let mut unpacked = Vec::new();
         let mut decoder = GzDecoder::new(outer[&layer].1.as_slice());
         decoder.read_to_end(&mut unpacked).unwrap();
@@ -279,7 +306,8 @@ mod tests {
         assert_eq!(config["config"]["Entrypoint"], json!(["/program"]));
 
         let inner = files(&unpacked);
-        assert_eq!(inner["program"], (0o755, b"program".to_vec()));
+        let program = format!("program for {name}").into_bytes();
+        assert_eq!(inner["program"], (0o755, program));
         let certificates = String::from_utf8(inner[CERTIFICATES].1.clone()).unwrap();
         assert!(certificates.matches("BEGIN CERTIFICATE").count() > 100);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{binary::metadata, error::Error};
+use super::{architecture::Architecture, binary::metadata, error::Error};
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -54,9 +54,12 @@ struct Kind {
 
 /// The crates that are linked into `program`, and their dependencies. Without a time and a serial
 /// number, so that the same program always has the same list.
-pub fn of(program: &str) -> Result<Vec<u8>, Error> {
-    let platform = ["--filter-platform", "x86_64-unknown-linux-musl"];
-    let metadata: Metadata = serde_json::from_slice(&metadata(&platform)?)?;
+pub fn of(program: &str, architectures: &[Architecture]) -> Result<Vec<u8>, Error> {
+    let platforms: Vec<&str> = architectures
+        .iter()
+        .flat_map(|one| ["--filter-platform", one.target()])
+        .collect();
+    let metadata: Metadata = serde_json::from_slice(&metadata(&platforms)?)?;
     let packages: BTreeMap<&str, &Package> = metadata
         .packages
         .iter()

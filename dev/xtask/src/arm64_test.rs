@@ -1,0 +1,96 @@
+//! `cargo xtask arm64-test`: runs the controller for arm64, on a processor that qemu plays.
+
+use std::{
+    fs,
+    process::{Command, ExitCode},
+};
+
+use crate::{
+    cluster::repository,
+    demo,
+    image::{self, Architecture, Program},
+};
+
+const QEMU: &str = "qemu-aarch64";
+const PROGRAM: &str = "scaleouttask-controller";
+/// Debian's packages of qemu and the C compiler.
+const PACKAGES: [&str; 2] = ["qemu-user", "gcc-aarch64-linux-gnu"];
+/// The unit tests of signatures, the vendor's vectors among them.
+const SIGNATURES: &str = "task_api::sign";
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{QEMU} is missing: install it from your system's packages, such as qemu-user")]
+    NoQemu,
+    #[error("can't run {0}: {1}")]
+    Run(&'static str, std::io::Error),
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    #[error("the CRD that it prints isn't that of crds/")]
+    Crd,
+    #[error("the tests of signatures failed")]
+    Signatures,
+}
+
+/// Runs the test.
+pub fn main() -> ExitCode {
+    match check() {
+        Ok(program) => demo::with(vec![QEMU.into(), program.path.into()]),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What needs no cluster.
+fn check() -> Result<Program, Error> {
+    install()?;
+    let program = Program::build(PROGRAM, Architecture::Arm64)?;
+    println!("crd");
+    let mut crd = Command::new(QEMU);
+    let printed = crd.arg(&program.path).arg("crd").output();
+    let printed = printed.map_err(|error| Error::Run(QEMU, error))?;
+    let expected = fs::read(repository().join("crds/scaleouttasks.yaml"));
+    if expected.map_err(|error| Error::Run("crd", error))? != printed.stdout {
+        return Err(Error::Crd);
+    }
+    println!("  is that of crds/");
+    println!("signatures");
+    check_signatures()?;
+    Ok(program)
+}
+
+fn check_signatures() -> Result<(), Error> {
+    let target = Architecture::Arm64.target();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(repository())
+        .args(["test", "--locked", "--lib", "--target", target, SIGNATURES])
+        .envs(Architecture::Arm64.tools()?)
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", QEMU);
+    let status = cargo.status().map_err(|error| Error::Run("cargo", error))?;
+    status.success().then_some(()).ok_or(Error::Signatures)
+}
+
+/// Installs what is missing where that is possible.
+fn install() -> Result<(), Error> {
+    let has = |program| Command::new(program).arg("--version").output().is_ok();
+    let is_complete = || has(QEMU) && Architecture::Arm64.tools().is_ok();
+    if !is_complete() && has("apt-get") {
+        for arguments in [
+            &["update"][..],
+            &[&["install", "--yes"][..], &PACKAGES].concat(),
+        ] {
+            // What is missing all the same is said below.
+            let _ = Command::new("apt-get")
+                .arg("--quiet")
+                .args(arguments)
+                .status();
+        }
+    }
+    if !has(QEMU) {
+        return Err(Error::NoQemu);
+    }
+    Ok(())
+}
