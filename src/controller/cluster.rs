@@ -1,6 +1,8 @@
 //! Finds the cluster that kubectl would use: by `KUBECONFIG`, else by the pod's service account. kube's own way asks
 //! `NO_PROXY` about the proxy instead of the API server, and refuses what kubectl takes.
 
+use std::{env, path::PathBuf};
+
 use kube::{
     Config,
     config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError},
@@ -16,7 +18,7 @@ use crate::proxy::Proxies;
 /// # Errors
 /// If there is neither a kubeconfig that can be used nor a pod's service account, in one line.
 pub fn infer(proxies: &Proxies) -> Result<Config, String> {
-    let from_file = Kubeconfig::read().and_then(|kubeconfig| of_kubeconfig(kubeconfig, proxies));
+    let from_file = read().and_then(|kubeconfig| of_kubeconfig(kubeconfig, proxies));
     // The API server's address in a pod is the cluster's own, which no proxy knows.
     from_file.or_else(|error| {
         Config::incluster().map_err(|in_pod| {
@@ -27,6 +29,18 @@ pub fn infer(proxies: &Proxies) -> Result<Config, String> {
             )
         })
     })
+}
+
+/// Of the files that `KUBECONFIG` lists those that are there count, as for kubectl; one at least must be.
+fn read() -> Result<Kubeconfig, KubeconfigError> {
+    let listed = env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut there: Vec<PathBuf> = env::split_paths(&listed).collect();
+    there.retain(|path| path.exists());
+    if there.is_empty() {
+        return Kubeconfig::read();
+    }
+    let mut files = there.iter().map(Kubeconfig::read_from);
+    files.try_fold(Kubeconfig::default(), |all, next| all.merge(next?))
 }
 
 fn of_kubeconfig(kubeconfig: Kubeconfig, proxies: &Proxies) -> Result<Config, KubeconfigError> {

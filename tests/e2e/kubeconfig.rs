@@ -1,4 +1,4 @@
-//! Credentials of the kubeconfig that come from a program (exec plugin).
+//! The kubeconfig: which files count, and credentials that come from a program (exec plugin).
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -72,4 +72,28 @@ async fn a_program_for_credentials_runs_again_where_the_api_server_refuses_what_
         "{}",
         runs(directory.path())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_may_be_in_several_files_of_which_some_are_missing() {
+    let mut world = World::new("several").await;
+    world.add_task("{id: T-1}");
+    let path = world.plane.user(USER, Some(GROUP)).unwrap();
+    let whole: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let part = |name: &str, keys: &[&str]| {
+        let mut part = json!({ "apiVersion": "v1", "kind": "Config" });
+        for key in keys {
+            part[key] = whole[key].clone();
+        }
+        let path = directory.path().join(name);
+        fs::write(&path, part.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let clusters = part("clusters", &["clusters", "contexts", "current-context"]);
+    let users = part("users", &["users"]);
+    let list = format!("{clusters}:/nowhere/kubeconfig::{users}");
+    world.start_with(&["--credentials", "none"], &[("KUBECONFIG", &list)]);
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
 }

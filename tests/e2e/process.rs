@@ -217,6 +217,30 @@ async fn an_address_in_use_exits_with_1_and_is_reported() {
     assert!(error.contains(&address), "{error}");
 }
 
+/// A pipe that is broken is no reason to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let world = World::new("unread").await;
+    world.add_task("{id: T-1}");
+    let port = free_port().unwrap().to_string();
+    let mut command = Controller::command();
+    let mut controller = command
+        .args(["--credentials", "none", "--region", "cn-hangzhou"])
+        .args(["--endpoint", &world.simulator.url()])
+        .args(["--namespace", &world.namespace])
+        .args(["--admin-address", &format!("127.0.0.1:{port}")])
+        .env("KUBECONFIG", world.plane.user(USER, Some(GROUP)).unwrap())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(controller.stderr.take());
+    world.create("one", json!({ "taskId": "T-1" })).await;
+    world.until_reason("one", "TaskSucceeded").await;
+    assert!(controller.try_wait().unwrap().is_none());
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_address_serves_ipv4_and_ipv6() {
     let world = World::new("families").await;
