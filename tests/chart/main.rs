@@ -7,6 +7,7 @@
 mod admission;
 mod cluster;
 mod credentials;
+mod lint;
 mod monitoring;
 mod network;
 mod release;

@@ -11,28 +11,6 @@ use testbed::render::{
 use crate::settings;
 
 #[test]
-fn helm_lint_finds_no_problem() {
-    for (name, values) in settings::all() {
-        let file = values_file(&values);
-        let output = helm()
-            .args(["lint", "--strict", CHART, "--values"])
-            .arg(file.path())
-            .output()
-            .unwrap();
-        let output_text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{name}: {output_text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(
-            output_text.contains("1 chart(s) linted, 0 chart(s) failed"),
-            "{name}: {output_text}"
-        );
-    }
-}
-
-#[test]
 fn the_default_is_two_replicas_and_nothing_optional() {
     let objects = rendered(&json!({}));
     assert_eq!(

@@ -117,6 +117,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $text }}
 {{- end }}
 
+{{/* A text on lines of its own, indented; blank lines stay empty. */}}
+{{- define "scaleouttask-controller.indented" }}
+{{ regexReplaceAll "(?m)^ +$" (trim .text | indent .by) "" }}
+{{- end }}
+
 {{/* Where the credentials come from: rrsa, secret, ecs, none or default. */}}
 {{- define "scaleouttask-controller.credentials" -}}
 {{- $found := list }}
