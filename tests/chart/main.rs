@@ -7,9 +7,12 @@
 mod admission;
 mod cluster;
 mod credentials;
+mod handover;
 mod lint;
 mod monitoring;
 mod network;
+mod parent;
+mod readme;
 mod release;
 mod rights;
 mod schema;

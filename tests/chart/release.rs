@@ -10,6 +10,7 @@ use testbed::render::{CHART, NAMESPACE, RELEASE, find, helm, render, text};
 
 use crate::{
     cluster::{CRD, Cluster},
+    parent::copy,
     settings,
 };
 
@@ -86,7 +87,7 @@ fn a_pod_that_is_less_restricted_is_refused() {
 }
 
 /// The chart with an older CRD, without `ttlSecondsAfterFinished`.
-fn older_chart() -> TempDir {
+pub fn older_chart() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     copy(Path::new(CHART), directory.path());
     let path = directory.path().join("files/scaleouttasks.yaml");
@@ -102,20 +103,7 @@ fn older_chart() -> TempDir {
     directory
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn knows_ttl(crd: &Value) -> bool {
+pub fn knows_ttl(crd: &Value) -> bool {
     let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ttlSecondsAfterFinished";
     crd.pointer(field).is_some()
 }
