@@ -11,6 +11,7 @@ mod handover;
 mod lint;
 mod monitoring;
 mod network;
+mod openshift;
 mod parent;
 mod readme;
 mod release;

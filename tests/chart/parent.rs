@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::render::{CHART, NAMESPACE};
+use testbed::render::{CHART, NAMESPACE, helm, text};
 
 use crate::{
     cluster::{CRD, Cluster},
@@ -17,11 +17,11 @@ use crate::{
 const SECTION: &str = "### Part of another chart";
 
 /// A chart that has this one as a dependency.
-struct Parent(TempDir);
+pub struct Parent(TempDir);
 
 impl Parent {
     /// The text is that of its own `values.yaml`.
-    fn new(values: &str) -> Self {
+    pub fn new(values: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let about = json!({
@@ -49,8 +49,22 @@ impl Parent {
         self
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.0.path().into()
+    }
+
+    /// Its objects, without a cluster.
+    pub fn render(&self) -> Vec<Value> {
+        let mut command = helm();
+        command
+            .args(["template", "parent", "--namespace", NAMESPACE])
+            .arg(self.path());
+        let objects: Vec<Value> =
+            serde_saphyr::from_multiple(&text(&command.output().unwrap()).unwrap()).unwrap();
+        objects
+            .into_iter()
+            .filter(|object| !object.is_null())
+            .collect()
     }
 
     fn helm(&self, cluster: &Cluster, verb: &str) -> Result<String, String> {

@@ -124,6 +124,7 @@ fn wrong_values_are_refused_with_their_names() {
             "livenessProbe",
         ),
         (json!({ "podLabels": { "a": 1 } }), "podLabels"),
+        (json!({ "openshift": { "enabled": "yes" } }), "openshift"),
         (json!({ "service": { "port": 0 } }), "service"),
         (
             json!({ "podMonitor": { "interval": "often" } }),

@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
             json!({ "selector": "team in (web,data),!legacy", "crds": { "install": false } }),
         ),
         ("everything", everything()),
+        ("openshift", json!({ "openshift": { "enabled": true } })),
         ("one team", documented("one-team")),
         ("shared", documented("shared")),
         ("team-a", documented("release-team-a")),

@@ -88,6 +88,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "scaleouttask-controller.fullname" . | trunc 58 | trimSuffix "-" }}-test
 {{- end }}
 
+{{/* A security context. OpenShift gives each namespace a user and groups of its own, and refuses others. */}}
+{{- define "scaleouttask-controller.securityContext" -}}
+{{- $found := .root.Capabilities.APIVersions.Has "security.openshift.io/v1" }}
+{{- $given := ternary $found .root.Values.openshift.enabled (eq "auto" (toString .root.Values.openshift.enabled)) }}
+{{- $given | ternary (omit .context "runAsUser" "runAsGroup" "fsGroup") .context | toYaml }}
+{{- end }}
+
 {{/* The subject of all bindings. */}}
 {{- define "scaleouttask-controller.subjects" -}}
 - kind: ServiceAccount
