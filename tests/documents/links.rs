@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::document::{path, read};
 
 /// The pages whose links are followed; all decisions are, too.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "charts/scaleouttask-controller/README.md",
     "docs/architecture.md",
+    "docs/gitops/README.md",
     "docs/reference.md",
     "docs/tenants.md",
 ];
