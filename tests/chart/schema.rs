@@ -44,6 +44,28 @@ fn values_and_schema_have_the_same_names() {
     assert_eq!(found, expected.map(|name| format!("{name} has no default")));
 }
 
+/// As `helm upgrade --reuse-values` does with what an older version of the chart didn't have.
+#[test]
+fn a_value_that_is_missing_is_done_without_or_named() {
+    let check = |path: &str, values: &Value| {
+        if let Err(error) = render(values) {
+            let name = path.rsplit('.').next().unwrap();
+            let is_named = error.contains(&format!("missing property '{name}'"))
+                || error.contains(&format!("{path} is false"));
+            assert!(is_named, "{path}: {error}");
+        }
+    };
+    for (name, value) in values().as_object().unwrap() {
+        check(name, &json!({ name: null }));
+        for inner in value.as_object().into_iter().flat_map(Map::keys) {
+            check(
+                &format!("{name}.{inner}"),
+                &json!({ name: { inner: null } }),
+            );
+        }
+    }
+}
+
 #[test]
 fn wrong_values_are_refused_with_their_names() {
     let rows = [

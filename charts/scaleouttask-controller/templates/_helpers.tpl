@@ -92,7 +92,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "scaleouttask-controller.securityContext" -}}
 {{- $found := .root.Capabilities.APIVersions.Has "security.openshift.io/v1" }}
 {{- $given := ternary $found .root.Values.openshift.enabled (eq "auto" (toString .root.Values.openshift.enabled)) }}
-{{- $given | ternary (omit .context "runAsUser" "runAsGroup" "fsGroup") .context | toYaml }}
+{{- $context := default dict .context }}
+{{- $given | ternary (omit $context "runAsUser" "runAsGroup" "fsGroup") $context | toYaml }}
 {{- end }}
 
 {{/* The subject of all bindings. */}}
