@@ -66,7 +66,8 @@ fn check_signatures() -> Result<(), Error> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(repository())
-        .args(["test", "--locked", "--lib", "--target", target, SIGNATURES])
+        .args(["test", "--locked", "--package", PROGRAM, "--lib"])
+        .args(["--target", target, SIGNATURES])
         .envs(Architecture::Arm64.tools()?)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", QEMU);
     let status = cargo.status().map_err(|error| Error::Run("cargo", error))?;
