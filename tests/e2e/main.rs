@@ -10,6 +10,7 @@ mod fairness;
 mod floods;
 mod kubeconfig;
 mod kubectl;
+mod kustomize;
 mod leaders;
 mod lifecycle;
 mod memory;
