@@ -1,8 +1,16 @@
 //! The example script for pipelines: it waits for a task and has an exit code for each result.
 
-use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
 
-use serde_json::json;
+use scaleouttask_controller::rules::Reason;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::world::World;
 
@@ -13,11 +21,23 @@ const SCRIPT: &str = concat!(
 
 /// Runs the script. Returns its exit code, standard output and standard error.
 fn scale_out(world: &World, name: &str, task: &str, seconds: &str) -> (i32, String, String) {
+    let spec = json!({ "taskId": task });
+    scale_out_as(world.plane.kubeconfig(), world, name, &spec, seconds)
+}
+
+/// The same for that spec, as the user of that kubeconfig.
+fn scale_out_as(
+    kubeconfig: &Path,
+    world: &World,
+    name: &str,
+    spec: &Value,
+    seconds: &str,
+) -> (i32, String, String) {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("object.json");
     let object = json!({
         "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
-        "metadata": { "name": name, "namespace": world.namespace }, "spec": { "taskId": task },
+        "metadata": { "name": name, "namespace": world.namespace }, "spec": spec,
     });
     fs::write(&file, object.to_string()).unwrap();
     let mut path = OsString::from(world.plane.binaries().directory());
@@ -26,10 +46,7 @@ fn scale_out(world: &World, name: &str, task: &str, seconds: &str) -> (i32, Stri
     let mut script = Command::new("sh");
     script
         .args([PathBuf::from(SCRIPT), file, PathBuf::from(seconds)])
-        .envs([
-            ("PATH", path),
-            ("KUBECONFIG", world.plane.kubeconfig().into()),
-        ]);
+        .envs([("PATH", path), ("KUBECONFIG", kubeconfig.into())]);
     let output = tokio::task::block_in_place(|| script.output().unwrap());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
@@ -73,4 +90,78 @@ async fn the_script_reports_that_no_controller_runs() {
     let (code, stdout, stderr) = scale_out(&world, "alone", "T-1", "4");
     assert_eq!(code, 3, "{stdout}");
     assert!(stderr.contains("does it run?"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_is_told_of_an_object_that_is_deleted_at_once() {
+    let mut world = World::new("pipelinettl").await;
+    world.add_task("{id: T-1, instances: [{id: i-1}]}");
+    world.add_task("{id: T-2, duration: 3s, outcome: fail}");
+    world.start();
+    let administrator = world.plane.kubeconfig();
+    for ttl in [0, 1] {
+        for (task, code, message) in [
+            ("T-1", 0, "The task succeeded: 1 of 1 instances succeeded"),
+            ("T-2", 1, "The task failed"),
+        ] {
+            let name = format!("after-{ttl}-{}", task.to_lowercase());
+            let spec = json!({ "taskId": task, "ttlSecondsAfterFinished": ttl });
+            let (ended, stdout, stderr) = scale_out_as(administrator, &world, &name, &spec, "60");
+            assert_eq!(ended, code, "{name}: {stdout}{stderr}");
+            let message = format!("scaleouttask/{name}: {message}");
+            assert!(stdout.starts_with(&message), "{name}: {stdout}{stderr}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_says_where_nothing_tells_how_a_deleted_object_ended() {
+    let mut world = World::new("pipelinegone").await;
+    world.add_task("{id: T-1}");
+    world.add_task("{id: T-2, duration: 10h}");
+    world.start();
+    let deleted = thread::scope(|threads| {
+        let script = threads.spawn(|| scale_out(&world, "deleted", "T-2", "60"));
+        for moment in ["create", "jsonpath={.status.state}=running"] {
+            let moment = format!("--for={moment}");
+            world.kubectl_text(&["wait", "sot/deleted", &moment, "--timeout=60s"]);
+        }
+        world.kubectl_text(&["delete", "sot/deleted"]);
+        script.join().unwrap()
+    });
+    // Who may not list Events isn't told either.
+    let resource = "--resource=scaleouttasks.scaleout.dev";
+    let verbs = "--verb=get,list,watch,create,patch";
+    world.kubectl_text(&["create", "role", "pipeline", verbs, resource]);
+    world.kubectl_text(&[
+        "create",
+        "rolebinding",
+        "pipeline",
+        "--role=pipeline",
+        "--user=pipeline",
+    ]);
+    let user = world.plane.user("pipeline", None).unwrap();
+    let at_once = json!({ "taskId": "T-1", "ttlSecondsAfterFinished": 0 });
+    let forbidden = scale_out_as(&user, &world, "forbidden", &at_once, "60");
+    assert!(
+        forbidden.2.contains("cannot list resource \"events\""),
+        "{forbidden:?}"
+    );
+    for (code, stdout, stderr) in [deleted, forbidden] {
+        assert_eq!(code, 4, "{stdout}{stderr}");
+        assert!(
+            stderr.contains("no Event says how its task ended"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_script_knows_each_reason_that_is_an_end() {
+    let script = fs::read_to_string(SCRIPT).unwrap();
+    let known = script.split_once("grep -E '^(").unwrap().1;
+    let known: Vec<&str> = known.split_once(')').unwrap().0.split('|').collect();
+    let ends = Reason::ALL.iter().filter(|reason| reason.is_final());
+    let ends: Vec<&str> = ends.map(|reason| reason.as_str()).collect();
+    assert_eq!(known, ends);
 }

@@ -4,7 +4,8 @@
 #   scale-out.sh FILE [TIMEOUT_SECONDS]
 #
 # Exit codes: 0 the task succeeded; 1 it ended badly; 2 it can't be tracked until somebody mends what the
-# message says; 3 it hasn't ended by the timeout; 64 wrong usage, or kubectl failed.
+# message says; 3 it hasn't ended by the timeout; 4 the object was deleted, and how the task ended isn't
+# known; 64 wrong usage, or kubectl failed.
 set -u
 
 if [ $# -lt 1 ]; then
@@ -13,9 +14,10 @@ if [ $# -lt 1 ]; then
 fi
 deadline=$(($(date +%s) + ${2:-1800}))
 
-key=$(kubectl apply -f "$1" -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation}') || exit 64
-namespace=${key%% *} generation=${key##* }
-name=${key#* } name=${name% *}
+key=$(kubectl apply -f "$1" -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid}') || exit 64
+read -r namespace name generation uid <<KEY
+$key
+KEY
 task=scaleouttask/$name
 
 # Waits until the object is as $1 says: 10 s at most, and never beyond the deadline.
@@ -26,12 +28,31 @@ wait_for() {
   kubectl -n "$namespace" wait "$task" --for="$1" --timeout="${left}s" >/dev/null 2>&1
 }
 
+# With a short ttlSecondsAfterFinished the object may be gone before it was seen at its end. Its Events stay,
+# and may come a moment later than it went.
+tell_by_events() {
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    events=$(kubectl -n "$namespace" get events --field-selector involvedObject.uid="$uid" --sort-by=.eventTime \
+      -o jsonpath='{range .items[*]}{.reason}: {.message}{"\n"}{end}') || break
+    end=$(printf '%s\n' "$events" | grep -E '^(TaskSucceeded|InstancesFailed|TaskFailed|TaskCanceled|TimedOut): ' | tail -n 1)
+    if [ -n "$end" ]; then
+      printf '%s\n' "$task: ${end#*: }"
+      [ "${end%%: *}" = TaskSucceeded ]
+      exit
+    fi
+    sleep 1
+  done
+  echo "$task was deleted, and no Event says how its task ended" >&2
+  exit 4
+}
+
 # One look at the object, so that all of it is of one moment.
 look() {
-  status=$(kubectl -n "$namespace" get "$task" -o jsonpath='{.status.observedGeneration}|{.status.finishedAt}|{.status.conditions[?(@.type=="Ready")].status}|{.status.conditions[?(@.type=="Stalled")].status}|{.status.conditions[?(@.type=="Ready")].message}') || exit 64
-  IFS='|' read -r seen finished ready stalled message <<LOOK
+  status=$(kubectl -n "$namespace" get "$task" --ignore-not-found -o jsonpath='{.metadata.uid}|{.status.observedGeneration}|{.status.finishedAt}|{.status.conditions[?(@.type=="Ready")].status}|{.status.conditions[?(@.type=="Stalled")].status}|{.status.conditions[?(@.type=="Ready")].message}') || exit 64
+  IFS='|' read -r found seen finished ready stalled message <<LOOK
 $status
 LOOK
+  [ "$found" = "$uid" ] || tell_by_events
 }
 
 # `--for=condition=Ready` alone would sit out its timeout after a failure. finishedAt comes with every end,
@@ -50,14 +71,14 @@ while [ "$(date +%s)" -lt "$deadline" ]; do
   fi
 done
 
-echo "$task: ${message:-nothing is known yet}"
+printf '%s\n' "$task: ${message:-nothing is known yet}"
 if [ "${seen:--1}" -lt "$generation" ]; then
   echo "the controller hasn't looked at it: does it run?" >&2
   exit 3
 elif [ "$ready" = True ]; then
   exit 0
 elif [ -n "$finished" ]; then
-  kubectl -n "$namespace" get "$task" \
+  kubectl -n "$namespace" get "$task" --ignore-not-found \
     -o jsonpath='{range .status.taskResult[?(@.status=="failed")]}failed: {.data}{"\n"}{end}' >&2
   exit 1
 elif [ "$stalled" = True ]; then
