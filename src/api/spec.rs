@@ -164,7 +164,8 @@ pub struct ScaleOutTaskSpec {
     /// Delete this object this many seconds after it finished. By default it stays. Leave this unset
     /// where a GitOps tool would create the object again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    // Older API servers don't look at the format.
+    #[schemars(range(min = 0, max = i32::MAX))]
     pub ttl_seconds_after_finished: Option<i32>,
 }
 

@@ -18,14 +18,12 @@ use testbed::{
 };
 
 use crate::{
-    fairness::{TURN, fill, names},
+    fairness::{ROUNDS, TURN, fill, names},
     secrets::{grant_secrets, grant_secrets_in, put_secret_in},
 };
 
 /// What a busy machine adds to a wait by itself.
 const NOISE: f64 = 0.05;
-/// How often a wait is measured that is too long.
-const ROUNDS: usize = 3;
 
 /// A world with a second, calm namespace, in which new objects come while the first floods the controller.
 struct Flood {

@@ -186,7 +186,7 @@ fn bad_specs() -> Vec<(Value, &'static str, &'static str)> {
         (
             with("ttlSecondsAfterFinished", json!(2_147_483_648_i64)),
             "spec.ttlSecondsAfterFinished",
-            "int32",
+            "2147483647",
         ),
         (
             with("ttlSecondsAfterFinished", json!("1h")),
