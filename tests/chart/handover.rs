@@ -26,6 +26,10 @@ fn helm_takes_over_a_crd_by_the_commands_of_the_readme_and_keeps_it() {
     };
     let commands = block("## The CRD", "console", "kubectl label");
     let (labels, upgrade) = commands.split_at(commands.find("$ helm").unwrap());
+    let remove = || {
+        cluster.helm(&["uninstall", RELEASE], &values).unwrap();
+        cluster.kubectl(&["delete", "crd", CRD]).unwrap();
+    };
     for way in WAYS {
         apply_older(way);
         shell.run(&cluster, labels).unwrap();
@@ -47,7 +51,14 @@ fn helm_takes_over_a_crd_by_the_commands_of_the_readme_and_keeps_it() {
             assert!(knows_ttl(&cluster.crd()), "{way:?}");
             cluster.helm(&["upgrade", RELEASE, CHART], &values).unwrap();
         }
-        cluster.helm(&["uninstall", RELEASE], &values).unwrap();
-        cluster.kubectl(&["delete", "crd", CRD]).unwrap();
+        remove();
     }
+
+    // A release of Helm 3 doesn't know whose fields are, and may be upgraded by Helm 4.
+    let by_patches = ["install", RELEASE, CHART, "--server-side=false"];
+    cluster.helm(&by_patches, &values).unwrap();
+    apply_older(WAYS[1]);
+    shell.run(&cluster, upgrade).unwrap();
+    assert!(knows_ttl(&cluster.crd()));
+    remove();
 }
