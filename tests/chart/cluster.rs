@@ -19,6 +19,13 @@ impl Cluster {
         Self(ControlPlane::start(&Options::default()).unwrap())
     }
 
+    /// One that takes itself for one of three API servers: it serves a new kind 5 s later, as the others
+    /// might not know it yet.
+    pub fn start_as_one_of_three() -> Self {
+        let options = Options::default().apiserver_arg("--apiserver-count=3");
+        Self(ControlPlane::start(&options).unwrap())
+    }
+
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         text(&self.0.kubectl().args(arguments).output().unwrap())
     }

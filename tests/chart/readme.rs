@@ -1,6 +1,6 @@
 //! The chart's README: what its code blocks say, and a shell that runs their commands.
 
-use std::{env, ffi::OsString, fs, os::unix::fs::symlink, process::Command};
+use std::{env, ffi::OsString, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,6 +41,11 @@ impl Shell {
         }
         fs::write(path.join("values.yaml"), values.to_string()).unwrap();
         Self(directory)
+    }
+
+    /// Has that directory there, under that name.
+    pub fn link(&self, name: &str, directory: &Path) {
+        symlink(directory, self.0.path().join(name)).unwrap();
     }
 
     /// Runs the commands of a block, which begin with `$`. Each must succeed.
