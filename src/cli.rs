@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2_and_names_the_flag() {
-        let rows: [(&[&str], &str); 24] = [
+        let rows: [(&[&str], &str); 26] = [
             (&["--network", "intranet"], "--network"),
             (
                 &["--network", "vpc", "--endpoint", "https://a.b.com"],
@@ -471,7 +471,12 @@ mod tests {
             (&["--min-poll-interval", "2h"], "--min-poll-interval"),
             (&["--endpoint", "ftp://cs.aliyuncs.com"], "--endpoint"),
             (&["--endpoint", "http://cs.aliyuncs.com"], "--endpoint"),
+            (&["--endpoint", "https://cs.a.com."], "--endpoint"),
             (&["--endpoint-for", "cn-beijing"], "--endpoint-for"),
+            (
+                &["--endpoint-for", "cn-beijing=https://a.com."],
+                "--endpoint-for",
+            ),
             (&["--endpoint-for", "cn-beijing=nonsense"], "--endpoint-for"),
             (&["--poll-interval", "500ms"], "--poll-interval"),
             (&["--poll-interval", "15"], "--poll-interval"),

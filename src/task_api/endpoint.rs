@@ -99,6 +99,10 @@ pub enum EndpointProblem {
     Query,
     #[error("has a fragment: take out everything from the number sign on")]
     Fragment,
+    #[error(
+        "has a dot at the end of its host: take it out, for the server knows its name without one"
+    )]
+    TrailingDot,
     #[error("has braces other than {{region}}, which is the only placeholder")]
     UnknownPlaceholder,
     #[error(
@@ -278,6 +282,9 @@ fn check_template(template: &str, allow_insecure: bool) -> Result<Url, EndpointP
         return Err(EndpointProblem::Fragment);
     }
     check_placeholders(template, &url)?;
+    if url.host_str().is_some_and(|host| host.ends_with('.')) {
+        return Err(EndpointProblem::TrailingDot);
+    }
     if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
         return Err(EndpointProblem::Insecure);
     }
@@ -330,7 +337,7 @@ mod tests {
 
     use super::EndpointProblem::{
         Fragment, Insecure, NotAUrl, PlaceholderInDomain, PlaceholderOutsideHost, Query, Scheme,
-        UnknownPlaceholder, UserInfo,
+        TrailingDot, UnknownPlaceholder, UserInfo,
     };
     use super::*;
 
@@ -459,6 +466,12 @@ mod tests {
             ("ftp://a.com", Scheme),
             ("file:///etc/passwd", Scheme),
             ("unix://{region}.a.com", Scheme),
+            ("https://a.com.", TrailingDot),
+            ("https://a.com./p", TrailingDot),
+            ("https://a.com%2e", TrailingDot),
+            ("https://a.com.:8443", TrailingDot),
+            ("https://cs.{region}.a.com.", TrailingDot),
+            ("http://localhost.", TrailingDot),
             ("https://me@a.com", UserInfo),
             ("https://me:hunter2@a.com", UserInfo),
             ("https://:hunter2@a.com", UserInfo),
@@ -531,6 +544,7 @@ mod tests {
         };
         assert!(error(&["http://b.com"]).starts_with("the endpoint for eu is plain http"));
         assert!(error(&["https://{region}.b.com"]).contains("write the region itself"));
+        assert!(error(&["https://b.com."]).contains("has a dot at the end of its host"));
         assert!(error(&["https://b.com", "https://c.com"]).contains("more than once"));
     }
 
@@ -599,6 +613,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_dot_at_the_end_of_the_host_is_refused(
+            host in "[a-z]{1,8}(\\.[a-z]{1,8}){1,3}",
+            rest in "(:[1-9][0-9]{0,3})?(/[a-z]{0,8})?",
+        ) {
+            let new = |url: String| Endpoints::new(&url, &[], false).map(drop);
+            prop_assert_eq!(new(format!("https://{host}{rest}")), Ok(()));
+            let error = EndpointError::Template(TrailingDot);
+            prop_assert_eq!(new(format!("https://{host}.{rest}")), Err(error));
+        }
+
         #[test]
         fn no_region_changes_the_rest_of_the_url(
             name in "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?",

@@ -111,6 +111,8 @@ pub enum ValueProblem {
     Insecure,
     #[error("is no endpoint: write a host, as in sts.aliyuncs.com, or a URL")]
     NotAnEndpoint,
+    #[error("has a dot at the end of its host: take it out")]
+    TrailingDot,
     #[error("is no URL: write it as http://localhost:PORT/PATH")]
     NotAUrl,
     #[error("is no region: write it as in cn-hangzhou")]

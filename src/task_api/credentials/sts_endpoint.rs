@@ -89,6 +89,9 @@ fn parse(endpoint: &str, allow_insecure: bool) -> Result<Url, ValueProblem> {
     if !matches!(url.scheme(), "http" | "https") || !is_plain || !is_anonymous {
         return Err(ValueProblem::NotAnEndpoint);
     }
+    if url.host_str().is_some_and(|host| host.ends_with('.')) {
+        return Err(ValueProblem::TrailingDot);
+    }
     if url.scheme() == "http" && !is_loopback(&url) && !allow_insecure {
         return Err(ValueProblem::Insecure);
     }
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_used_are_named() {
-        use ValueProblem::{Insecure, NotARegion, NotAnEndpoint};
+        use ValueProblem::{Insecure, NotARegion, NotAnEndpoint, TrailingDot};
         for (name, value, problem) in [
             (ENDPOINT, "http://sts.a.com", Insecure),
             (ENDPOINT, "http://128.0.0.1", Insecure),
@@ -162,7 +165,10 @@ mod tests {
             (ENDPOINT, "https://sts.a.com/path", NotAnEndpoint),
             (ENDPOINT, "https://me:pw@sts.a.com", NotAnEndpoint),
             (ENDPOINT, "a b", NotAnEndpoint),
+            (ENDPOINT, "sts.a.com.", TrailingDot),
+            (ENDPOINT, "https://sts.a.com.:8443", TrailingDot),
             (REGION, "a.evil.com/", NotARegion),
+            (REGION, "cn-x.", NotARegion),
         ] {
             let short = name.trim_start_matches("ALIBABA_CLOUD_");
             let got = sts_endpoint(&StsSettings::default(), &environment(&[(short, value)]));
