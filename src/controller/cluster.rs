@@ -35,7 +35,8 @@ pub fn infer(proxies: &Proxies) -> Result<Config, String> {
 fn read() -> Result<Kubeconfig, KubeconfigError> {
     let listed = env::var_os("KUBECONFIG").unwrap_or_default();
     let mut there: Vec<PathBuf> = env::split_paths(&listed).collect();
-    there.retain(|path| path.exists());
+    // One that can't be read is no reason to take another's cluster.
+    there.retain(|path| path.try_exists().unwrap_or(true));
     if there.is_empty() {
         return Kubeconfig::read();
     }

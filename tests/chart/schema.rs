@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use testbed::render::{read, render};
 
+use crate::settings;
+
 fn schema() -> Value {
     serde_json::from_str(&read("charts/scaleouttask-controller/values.schema.json")).unwrap()
 }
@@ -47,22 +49,51 @@ fn values_and_schema_have_the_same_names() {
 /// As `helm upgrade --reuse-values` does with what an older version of the chart didn't have.
 #[test]
 fn a_value_that_is_missing_is_done_without_or_named() {
-    let check = |path: &str, values: &Value| {
-        if let Err(error) = render(values) {
-            let name = path.rsplit('.').next().unwrap();
-            let is_named = error.contains(&format!("missing property '{name}'"))
-                || error.contains(&format!("{path} is false"));
-            assert!(is_named, "{path}: {error}");
-        }
-    };
     for (name, value) in values().as_object().unwrap() {
-        check(name, &json!({ name: null }));
+        check_without(&[name]);
         for inner in value.as_object().into_iter().flat_map(Map::keys) {
-            check(
-                &format!("{name}.{inner}"),
-                &json!({ name: { inner: null } }),
-            );
+            check_without(&[name, inner]);
         }
+    }
+}
+
+/// Renders the defaults, and all that can be enabled, without that value.
+fn check_without(path: &[&str]) {
+    for mut values in [json!({}), settings::everything()] {
+        let value = path
+            .iter()
+            .fold(&mut values, |values, name| &mut values[*name]);
+        *value = Value::Null;
+        let path = path.join(".");
+        match render(&values) {
+            Ok(objects) => check_rendered(&path, &objects),
+            Err(error) => {
+                let name = format!("'{}'", path.rsplit('.').next().unwrap());
+                let mut lines = error.lines();
+                let is_named =
+                    lines.any(|line| line.contains("missing propert") && line.contains(&name));
+                let is_said = is_named || error.contains(&format!("{path} is false"));
+                assert!(is_said, "{path}: {error}");
+            }
+        }
+    }
+}
+
+/// Nothing is filled in, and no network policy is open for all ports.
+fn check_rendered(path: &str, objects: &[Value]) {
+    let text = json!(objects).to_string();
+    assert!(!text.contains("<nil>") && !text.contains("%!"), "{path}");
+    assert!(!text.contains("=0\""), "{path}");
+    let policies = objects
+        .iter()
+        .filter(|object| object["kind"] == "NetworkPolicy");
+    for policy in policies {
+        let rules = ["ingress", "egress"].map(|way| policy["spec"][way].as_array());
+        let is_open = |rule: &Value| rule["ports"].as_array().is_none_or(Vec::is_empty);
+        assert!(
+            !rules.into_iter().flatten().flatten().any(is_open),
+            "{path}: {policy}"
+        );
     }
 }
 

@@ -19,8 +19,13 @@ impl Binaries {
     /// `$XDG_CACHE_HOME/scaleouttask-controller`, else `~/.cache/scaleouttask-controller`.
     pub fn locate_or_build(progress: &mut dyn Progress) -> Result<Self, Error> {
         if let Some(directory) = variable("KUBEBUILDER_ASSETS") {
-            return Self::in_assets(directory);
+            return Self::of_directory(directory);
         }
+        Self::build(progress)
+    }
+
+    /// The programs of the pinned module, built once.
+    pub(crate) fn build(progress: &mut dyn Progress) -> Result<Self, Error> {
         let cache = Cache::of(&KUBERNETES)?;
         cache.build(&CONTROL_PLANE, progress)?;
         let directory = cache.bin();
@@ -51,7 +56,7 @@ impl Binaries {
         self.directory.join("kubectl")
     }
 
-    pub(crate) fn in_assets(directory: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn of_directory(directory: PathBuf) -> Result<Self, Error> {
         match missing(&directory, &CONTROL_PLANE).first() {
             None => Ok(Self { directory }),
             Some(program) => Err(Error::AssetMissing {

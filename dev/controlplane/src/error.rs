@@ -55,6 +55,13 @@ pub enum Error {
         output: String,
     },
 
+    /// There is no such version of Kubernetes.
+    #[error("no version of Kubernetes 1.{minor} is published as a Go module: name another")]
+    NotPublished {
+        /// The minor version.
+        minor: u32,
+    },
+
     /// A file, directory or process could not be used.
     #[error("cannot {action}: {source}")]
     Io {

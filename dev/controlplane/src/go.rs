@@ -233,7 +233,7 @@ pub(crate) fn list(arguments: &[&str]) -> Result<String, Error> {
         .args(["list", "-m"])
         .args(arguments)
         .output()
-        .map_err(Error::io("start go"))?;
+        .map_err(|source| not_started(source, &KUBERNETES.minimum_version()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
@@ -298,19 +298,17 @@ fn go_version(directory: &Path, minimum: &str) -> Result<Option<String>, Error> 
     let answer = go(directory, Path::new("go"))
         .args(["env", "GOVERSION"])
         .output()
-        .map_err(|source| {
-            if source.kind() == io::ErrorKind::NotFound {
-                return Error::GoMissing {
-                    minimum: minimum.to_owned(),
-                };
-            }
-            Error::Io {
-                action: "start go".to_owned(),
-                source,
-            }
-        })?;
+        .map_err(|source| not_started(source, minimum))?;
     let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
     Ok((answer.status.success() && !version.is_empty()).then_some(version))
+}
+
+fn not_started(source: io::Error, minimum: &str) -> Error {
+    if source.kind() == io::ErrorKind::NotFound {
+        let minimum = minimum.to_owned();
+        return Error::GoMissing { minimum };
+    }
+    Error::io("start go")(source)
 }
 
 /// The minor version: 26 for `go1.26.1`, `1.26` and `go1.26rc1`.

@@ -1,6 +1,7 @@
 //! API servers of other versions of Kubernetes than the pinned one.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -25,19 +26,16 @@ pub fn newest_patch(minor: u32) -> Result<String, Error> {
         Some((patch, version))
     });
     let newest = patches.max().map(|(_, version)| version.to_owned());
-    newest.ok_or_else(|| Error::GoBuild {
-        program: MODULE,
-        output: format!("no version of 1.{minor} is published"),
-    })
+    newest.ok_or(Error::NotPublished { minor })
 }
 
 /// The API server of that version, such as `v1.33.4`, beside the pinned etcd and kubectl. It is built once, into the
-/// cache.
+/// cache, whatever `KUBEBUILDER_ASSETS` has.
 ///
 /// # Errors
 /// If it can't be built.
 pub fn binaries(version: &str, progress: &mut dyn Progress) -> Result<Binaries, Error> {
-    let pinned = Binaries::locate_or_build(progress)?;
+    let pinned = Binaries::build(progress)?;
     if version == KUBERNETES.version() {
         return Ok(pinned);
     }
@@ -49,24 +47,25 @@ pub fn binaries(version: &str, progress: &mut dyn Progress) -> Result<Binaries, 
     for program in [pinned.etcd(), pinned.kubectl()] {
         link(&program, &cache.bin())?;
     }
-    Binaries::in_assets(cache.bin())
+    Binaries::of_directory(cache.bin())
 }
 
 fn link(program: &Path, directory: &Path) -> Result<(), Error> {
     let link = directory.join(program.file_name().unwrap_or_default());
-    match symlink(program, &link) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(Error::io(format!("create {}", link.display()))(error))
-        }
+    // One of an older cache may lead nowhere.
+    let removed = match fs::remove_file(&link) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
+    };
+    let linked = removed.and_then(|()| symlink(program, &link));
+    linked.map_err(Error::io(format!("create {}", link.display())))
 }
 
 /// Kubernetes requires its own libraries as `v0.0.0`, from its own repository. Elsewhere they are published beside it.
 fn go_mod(version: &str) -> Result<String, Error> {
     let query = format!("{MODULE}@{version}");
     let path = go::list(&["-f", "{{.GoMod}}", &query])?;
-    let own = std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
+    let own = fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
     let mut text = format!("module controlplane/binaries\n\nrequire {MODULE} {version}\n\n");
     let published = version.replacen("v1.", "v0.", 1);
     for line in own.lines() {

@@ -63,7 +63,10 @@ impl Wish {
         while let Some(argument) = arguments.next() {
             match *argument {
                 "--keep" => wish.keep = true,
-                "--context" => wish.context = Some((*arguments.next()?).to_owned()),
+                "--context" => {
+                    let context = arguments.next().filter(|context| !context.is_empty());
+                    wish.context = Some((*context?).to_owned());
+                }
                 _ => return None,
             }
         }
@@ -251,20 +254,19 @@ impl Demo {
         )
     }
 
-    /// What finds a cluster of the demo's own.
+    /// What finds kubectl, and a cluster of the demo's own.
     fn exports(&self) -> String {
-        if let Cluster::Named(_) = self.cluster {
-            return String::new();
-        }
         let access = self.cluster.access();
-        let kubeconfig = access.kubeconfig.display();
-        let directory = access.kubectl.parent().unwrap_or(&access.directory);
-        let path = if screen::is_on_path("kubectl") {
-            String::new()
-        } else {
-            format!("\n  export PATH={}:$PATH", directory.display())
-        };
-        format!("\n  export KUBECONFIG={kubeconfig}{path}")
+        let mut exports = Vec::new();
+        if let Cluster::Own(_) = self.cluster {
+            let kubeconfig = access.kubeconfig.display();
+            exports.push(format!("\n  export KUBECONFIG={kubeconfig}"));
+        }
+        if !screen::is_on_path("kubectl") {
+            let directory = access.kubectl.parent().unwrap_or(&access.directory);
+            exports.push(format!("\n  export PATH={}:$PATH", directory.display()));
+        }
+        exports.concat()
     }
 
     fn check_running(&mut self) -> Result<(), Error> {

@@ -12,8 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use self::binary::Binary;
-pub use self::{architecture::Architecture, binary::Binary as Program, error::Error};
+pub use self::{architecture::Architecture, binary::Binary, error::Error};
 
 /// The directory of images, below the target directory.
 const DIRECTORY: &str = "image";
@@ -26,15 +25,14 @@ pub struct Order {
 }
 
 impl Order {
-    /// What the arguments of a command say, `[PROGRAM] [--arch ARCH]`: by default the controller, for all
-    /// architectures.
-    pub fn of(arguments: &[&str]) -> Option<Self> {
+    /// What the arguments of a command say, `[PROGRAM] [--arch ARCH]`: by default the controller, for `architectures`.
+    fn of(arguments: &[&str], architectures: &[Architecture]) -> Option<Self> {
         let (program, rest) = match arguments {
             [program, rest @ ..] if !program.starts_with('-') => (*program, rest),
             rest => ("scaleouttask-controller", rest),
         };
         let architectures = match rest {
-            [] => Architecture::ALL.to_vec(),
+            [] => architectures.to_vec(),
             ["--arch", name] => vec![Architecture::named(name)?],
             _ => return None,
         };
@@ -55,20 +53,22 @@ impl Order {
 }
 
 /// Builds the image, and the list of its parts.
-pub fn main(order: &Order) -> ExitCode {
-    exit_code(build(order).map(drop))
+pub fn main(arguments: &[&str]) -> Option<ExitCode> {
+    let order = Order::of(arguments, &Architecture::ALL)?;
+    Some(exit_code(build(&order).map(drop)))
 }
 
-/// Builds the binaries for the image, and prints their paths.
-pub fn print_programs(order: &Order) -> ExitCode {
+/// Builds the binary for the image, and prints its path.
+pub fn print_program(arguments: &[&str]) -> Option<ExitCode> {
+    let order = Order::of(arguments, &[Architecture::of_this_machine()])?;
     let mut built = order
         .architectures
         .iter()
         .map(|one| Binary::build(&order.program, *one));
-    exit_code(built.try_for_each(|binary| {
+    Some(exit_code(built.try_for_each(|binary| {
         println!("{}", binary?.path.display());
         Ok(())
-    }))
+    })))
 }
 
 fn exit_code(done: Result<(), Error>) -> ExitCode {

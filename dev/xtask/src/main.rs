@@ -15,7 +15,6 @@ use std::process::ExitCode;
 
 use cluster::Images;
 use demo::Wish;
-use image::Order;
 
 const USAGE: &str = "\
 Usage: cargo demo [--keep] [--context NAME]
@@ -41,7 +40,7 @@ Options:
 target/image, without a container daemon, and the list of its parts (CycloneDX). The same source gives
 the same image.
 
-`program` builds only the static binaries for the image, and prints their paths.
+`program` builds only the static binary for the image, for this machine, and prints its path.
 
 `arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and three tasks to their
 end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
@@ -69,10 +68,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["demo", rest @ ..] if let Some(wish) = Wish::of(rest) => demo::main(&wish),
-        ["image", rest @ ..] if let Some(order) = Order::of(rest) => image::main(&order),
-        ["program", rest @ ..] if let Some(order) = Order::of(rest) => {
-            image::print_programs(&order)
-        }
+        ["image", rest @ ..] if let Some(done) = image::main(rest) => done,
+        ["program", rest @ ..] if let Some(done) = image::print_program(rest) => done,
         ["arm64-test"] => arm64_test::main(),
         ["cluster-test", rest @ ..] if let Some(images) = Images::of(rest) => {
             cluster_test::main(&images)

@@ -8,10 +8,12 @@
 # known; 64 wrong usage, or kubectl failed.
 set -u
 
-if [ $# -lt 1 ]; then
-  echo "usage: $0 FILE [TIMEOUT_SECONDS]" >&2
-  exit 64
-fi
+case $#:${2:-1800} in
+  [12]:*[!0-9]* | [!12]:*)
+    echo "usage: $0 FILE [TIMEOUT_SECONDS]" >&2
+    exit 64
+    ;;
+esac
 deadline=$(($(date +%s) + ${2:-1800}))
 
 key=$(kubectl apply -f "$1" -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid}') || exit 64
@@ -34,7 +36,8 @@ tell_by_events() {
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     events=$(kubectl -n "$namespace" get events --field-selector involvedObject.uid="$uid" --sort-by=.eventTime \
       -o jsonpath='{range .items[*]}{.reason}: {.message}{"\n"}{end}') || break
-    end=$(printf '%s\n' "$events" | grep -E '^(TaskSucceeded|InstancesFailed|TaskFailed|TaskCanceled|TimedOut): ' | tail -n 1)
+    # The newest alone: a task that was tracked again after its timeout has an older end.
+    end=$(printf '%s\n' "$events" | tail -n 1 | grep -E '^(TaskSucceeded|InstancesFailed|TaskFailed|TaskCanceled|TimedOut): ')
     if [ -n "$end" ]; then
       printf '%s\n' "$task: ${end#*: }"
       [ "${end%%: *}" = TaskSucceeded ]

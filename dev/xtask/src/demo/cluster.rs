@@ -4,6 +4,7 @@ mod named;
 mod own;
 
 use std::{
+    ffi::OsString,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
@@ -19,8 +20,8 @@ const REASONS: &str = r#"jsonpath={range .items[*]}{.metadata.name} {.status.con
 /// How kubectl and the controller find the cluster.
 pub(crate) struct Access {
     pub(crate) kubectl: PathBuf,
-    /// Its current context is that cluster, its namespace that of the demo.
-    pub(crate) kubeconfig: PathBuf,
+    /// One file, or a list as in `KUBECONFIG`. Its current context is that cluster.
+    pub(crate) kubeconfig: OsString,
     pub(crate) namespace: String,
     /// Where the log goes.
     pub(crate) directory: PathBuf,
@@ -55,7 +56,10 @@ impl Cluster {
     /// Installs the CRD where it is missing, and waits until the API server serves it.
     pub(crate) fn prepare(&mut self, crd: &Path) -> Result<(), Error> {
         match self {
-            Self::Own(own) => own.access.install_crd(crd),
+            Self::Own(own) => {
+                own.access.create_crd(crd)?;
+                own.access.wait_for_crd(crd)
+            }
             Self::Named(named) => named.prepare(crd),
         }
     }
@@ -70,15 +74,18 @@ impl Cluster {
 }
 
 impl Access {
-    fn install_crd(&self, crd: &Path) -> Result<(), Error> {
-        let crd = crd.to_string_lossy();
-        self.kubectl(&["apply", "--filename", &crd])?;
+    fn create_crd(&self, crd: &Path) -> Result<(), Error> {
+        let create = ["create", "--filename", &crd.to_string_lossy()];
+        self.kubectl(&create).map(drop)
+    }
+
+    fn wait_for_crd(&self, crd: &Path) -> Result<(), Error> {
         let wait = [
             "wait",
             "--for=condition=Established",
             "--timeout=30s",
             "--filename",
-            &crd,
+            &crd.to_string_lossy(),
         ];
         self.kubectl(&wait)?;
         screen::done("scaleouttasks.scaleout.dev is established");
@@ -94,12 +101,17 @@ impl Access {
     /// The same, also after Ctrl-C. In its own process group, so that Ctrl-C reaches only the demo.
     fn kubectl_always(&self, arguments: &[&str]) -> Result<String, Error> {
         let mut kubectl = Command::new(&self.kubectl);
-        kubectl.env("KUBECONFIG", &self.kubeconfig).args(arguments);
+        kubectl
+            .env("KUBECONFIG", &self.kubeconfig)
+            // The person's settings may ask before a deletion.
+            .env("KUBERC", "off")
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .process_group(0);
         if let Some(home) = &self.home {
-            kubectl.env("HOME", home).env("KUBERC", "off");
-            kubectl.env_remove("KUBECACHEDIR");
+            kubectl.env("HOME", home).env_remove("KUBECACHEDIR");
         }
-        output(kubectl.process_group(0), arguments)
+        output(&mut kubectl, arguments)
     }
 
     /// Shows a command of kubectl and its output.

@@ -9,22 +9,26 @@ use super::error::Error;
 /// The exit code of an interrupted program.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// How long an orderly stop may take.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long an orderly stop may take. Nearly all take a second; a cluster far away may take longer.
+const GRACE: Duration = Duration::from_secs(30);
 
 static ORDERLY: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on, Ctrl-C and `SIGTERM` end the demo with this exit code. Children and files are removed
-/// in any case.
+/// From now on, Ctrl-C and `SIGTERM` end the demo with this exit code: a second time at once. Children, and what
+/// belongs to a control plane of its own, are removed in any case.
 pub(crate) fn install() -> Result<(), Error> {
     let on_signal = || {
-        INTERRUPTED.store(true, Ordering::Relaxed);
+        let is_first = !INTERRUPTED.swap(true, Ordering::Relaxed);
         eprintln!("\nStopping …");
-        if ORDERLY.load(Ordering::Relaxed) {
-            thread::sleep(GRACE);
+        if !is_first || !ORDERLY.load(Ordering::Relaxed) {
+            std::process::exit(EXIT_CODE.into());
         }
-        std::process::exit(EXIT_CODE.into());
+        thread::spawn(|| {
+            thread::sleep(GRACE);
+            eprintln!("Not everything could be removed in time.");
+            std::process::exit(EXIT_CODE.into());
+        });
     };
     ctrlc::set_handler(on_signal).map_err(|error| match error {
         ctrlc::Error::System(source) => Error::io("handle Ctrl-C")(source),

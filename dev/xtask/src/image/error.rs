@@ -14,8 +14,8 @@ pub enum Error {
     )]
     Target(&'static str),
     #[error(
-        "there is no C compiler for {0}: install {1} or clang, \
-         or build for this machine alone by --arch"
+        "there is no C compiler for {0}: install {1} or clang; \
+         `cargo xtask image` also builds for this machine alone, by --arch"
     )]
     Compiler(&'static str, &'static str),
     #[error("can't read {path}: {error}")]

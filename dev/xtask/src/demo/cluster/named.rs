@@ -1,30 +1,28 @@
 //! A cluster that the person named by its context. The demo uses a namespace of its own there.
 
 use std::{
-    fs::OpenOptions,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use controlplane::{StderrProgress, tools};
 use tempfile::TempDir;
 
-use super::{Access, Error, interrupt, output, quoted, screen};
+use super::{Access, Error, interrupt, quoted, screen};
 
 const CRD: &str = "scaleouttasks.scaleout.dev";
-/// The controllers of all releases of the chart.
-const CONTROLLERS: [&str; 7] = [
+const CHART: &str = "scaleouttask-controller";
+/// Prints each Deployment's name, and what its labels say of the chart.
+const DEPLOYMENTS: [&str; 5] = [
     "get",
     "deployments",
     "--all-namespaces",
-    "--selector",
-    "app.kubernetes.io/name=scaleouttask-controller",
     "--output",
-    "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}",
+    r#"jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.metadata.labels.helm\.sh/chart} {.metadata.labels.app\.kubernetes\.io/name}{"\n"}{end}"#,
 ];
-/// The namespaces of all objects.
+/// Prints the namespaces of all objects.
 const NAMESPACES: [&str; 5] = [
     "get",
     "scaleouttasks",
@@ -42,38 +40,26 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Takes what kubectl knows of the context, and nothing else of the person's kubeconfig.
+    /// Takes the person's kubeconfig, with that context as the current one.
     pub(super) fn find(context: &str) -> Result<Self, Error> {
         screen::step(&format!("Use the cluster of the context {context}"));
-        let kubectl = kubectl()?;
-        let arguments = [
-            "config",
-            "view",
-            "--minify",
-            "--flatten",
-            "--raw",
-            "--context",
-            context,
-        ];
-        let config = output(Command::new(&kubectl).args(arguments), &arguments)?;
+        // From now on something is left behind without an orderly end.
+        interrupt::stop_in_order();
         let directory = TempDir::new().map_err(Error::io("make a directory"))?;
-        let kubeconfig = directory.path().join("kubeconfig");
-        write_private(&kubeconfig, &config).map_err(Error::io("write a kubeconfig"))?;
         let namespace = namespace(std::process::id());
         let typed = format!("kubectl --context {} -n {namespace}", quoted(context));
         let access = Access {
-            kubectl,
-            kubeconfig,
+            kubectl: kubectl()?,
+            kubeconfig: kubeconfig(directory.path(), context)?,
             namespace,
             directory: directory.path().to_owned(),
             home: None,
             typed,
         };
-        let set = ["config", "set-context", "--current", "--namespace"];
-        access.kubectl(&[set.as_slice(), &[&access.namespace]].concat())?;
-        let controllers = access.kubectl(&CONTROLLERS)?;
-        if !controllers.trim().is_empty() {
-            return Err(Error::Controller(controllers.trim().to_owned()));
+        // Fails where there is no such context.
+        access.kubectl(&["config", "view", "--minify"])?;
+        if let Some(controller) = controller(&access.kubectl(&DEPLOYMENTS)?) {
+            return Err(Error::Controller(controller));
         }
         screen::done(format!("with the namespace {}", access.namespace));
         Ok(Self {
@@ -86,8 +72,6 @@ impl Named {
 
     /// Makes the namespace, and the CRD where there is none.
     pub(super) fn prepare(&mut self, crd: &Path) -> Result<(), Error> {
-        // From now on something is left behind without an orderly end.
-        interrupt::stop_in_order();
         self.has_namespace = true;
         let create = ["create", "namespace", &self.access.namespace];
         self.access.kubectl(&create)?;
@@ -96,35 +80,37 @@ impl Named {
             screen::done(format!("{CRD} is there already, and stays as it is"));
             return Ok(());
         }
+        self.access.create_crd(crd)?;
         self.has_crd = true;
-        self.access.install_crd(crd)
+        self.access.wait_for_crd(crd)
     }
 
-    fn remove(&self) -> Result<(), Error> {
-        let delete = |what: &[&str]| {
-            let all = [&["delete", "--ignore-not-found", "--wait=false"], what].concat();
-            self.access.kubectl_always(&all)
-        };
-        if self.has_crd {
-            let namespaces = self.access.kubectl_always(&NAMESPACES)?;
-            let is_mine = |namespace: &str| namespace == self.access.namespace;
-            if namespaces.lines().all(is_mine) {
-                delete(&["crd", CRD])?;
-            }
+    /// Deletes one thing, and says so.
+    fn delete(&self, kind: &str, name: &str) {
+        let delete = ["delete", "--ignore-not-found", "--wait=false", kind, name];
+        match self.access.kubectl_always(&delete) {
+            Ok(_) => screen::say(&format!("Removed the {kind} {name}.")),
+            Err(error) => eprintln!("\nThe {kind} {name} may be left; delete it by hand: {error}"),
         }
-        if self.has_namespace {
-            delete(&["namespace", &self.access.namespace])?;
-            screen::say(&format!("Removed the namespace {}.", self.access.namespace));
-        }
-        Ok(())
+    }
+
+    /// Whether nobody else has objects.
+    fn is_alone(&self) -> bool {
+        let namespaces = self.access.kubectl_always(&NAMESPACES);
+        let is_mine = |namespace: &str| namespace == self.access.namespace;
+        namespaces.is_ok_and(|namespaces| namespaces.lines().all(is_mine))
     }
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
-            let namespace = &self.access.namespace;
-            eprintln!("\nThe namespace {namespace} may be left; delete it by hand: {error}");
+        if self.has_namespace {
+            self.delete("namespace", &self.access.namespace);
+        }
+        if self.has_crd && self.is_alone() {
+            self.delete("crd", CRD);
+        } else if self.has_crd {
+            screen::say(&format!("The crd {CRD} stays: others may have objects."));
         }
     }
 }
@@ -138,21 +124,37 @@ fn kubectl() -> Result<PathBuf, Error> {
     Ok(tools::kubectl(&mut progress)?)
 }
 
+/// The person's files, behind one that names the context: the first that names one counts.
+fn kubeconfig(directory: &Path, context: &str) -> Result<OsString, Error> {
+    let first = directory.join("context");
+    let text = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": context,
+    });
+    fs::write(&first, text.to_string()).map_err(Error::io("write a kubeconfig"))?;
+    let own = env::var_os("KUBECONFIG").filter(|list| !list.is_empty());
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    let own = own.unwrap_or_else(|| home.join(".kube/config").into_os_string());
+    let mut list = first.into_os_string();
+    list.push(":");
+    list.push(own);
+    Ok(list)
+}
+
+/// The first release of the chart, by its labels.
+fn controller(deployments: &str) -> Option<String> {
+    deployments.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        words
+            .any(|word| word.starts_with(CHART))
+            .then(|| name.to_owned())
+    })
+}
+
 /// Unlike any other of this moment.
 fn namespace(process: u32) -> String {
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs() % 100_000);
     format!("scaleouttask-demo-{seconds}-{process}")
-}
-
-/// It may hold a token.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())
 }

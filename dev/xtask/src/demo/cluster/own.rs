@@ -22,7 +22,7 @@ impl Own {
         screen::done(plane.server());
         let access = Access {
             kubectl: binaries.kubectl(),
-            kubeconfig: plane.kubeconfig().to_owned(),
+            kubeconfig: plane.kubeconfig().into(),
             namespace: "default".to_owned(),
             directory: plane.directory().to_owned(),
             home: Some(plane.directory().to_owned()),
