@@ -36,7 +36,11 @@ use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{
+    sync::OnceCell,
+    task::JoinHandle,
+    time::{sleep, timeout_at},
+};
 
 use crate::{
     WholeObject,
@@ -229,10 +233,15 @@ impl World {
         let condition = |task: Option<&ScaleOutTask>| {
             task.is_some_and(|task| wanted(&WholeObject::from(task.clone())))
         };
-        let met =
-            tokio::time::timeout(PATIENCE, await_condition(self.api(), name, condition)).await;
-        if let Ok(met) = met {
-            return WholeObject::from(met.unwrap().unwrap());
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let wait = || timeout_at(deadline, await_condition(self.api(), name, condition));
+        while let Ok(met) = wait().await {
+            match met {
+                Ok(task) => return WholeObject::from(task.unwrap()),
+                // A watch may end at any time; this only waits.
+                Err(error) => println!("waiting for {name} anew: {error}"),
+            }
+            sleep(Duration::from_millis(100)).await;
         }
         let now = self.api().get(name).await.unwrap();
         panic!(
@@ -421,7 +430,7 @@ pub async fn eventually_within<F: Future<Output = bool>>(
     let began = Instant::now();
     while !probe().await {
         assert!(began.elapsed() < limit, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
