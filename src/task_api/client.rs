@@ -17,7 +17,7 @@ use super::{
     connection_error::ConnectionError,
     credentials::{CredentialSource, Credentials, CredentialsError, Issuer, SharedCredentials},
     endpoint::{Endpoints, Region},
-    response_body::{LargeBodies, LargeBody, ReadError},
+    response_body::{LargeBodies, LargeBody, LargeReadError, ReadError},
     sign::{self, nonce, sign},
     waits::{Waits, date},
 };
@@ -195,12 +195,12 @@ impl TaskApi {
             .read(response, BODY_MAX, region.as_str(), deadline)
             .await;
         body.map_err(|error| match error {
-            ReadError::TooLarge => PollError::new(Reason::InvalidResponse),
-            ReadError::Busy => PollError {
+            LargeReadError::Read(ReadError::TooLarge) => PollError::new(Reason::InvalidResponse),
+            LargeReadError::Read(ReadError::Failed(error)) => unreachable(&error),
+            LargeReadError::Busy => PollError {
                 cause: Some("too many large answers came at a time"),
                 ..PollError::new(Reason::TaskApiUnavailable)
             },
-            ReadError::Failed(error) => unreachable(&error),
         })
     }
 }

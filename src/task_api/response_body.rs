@@ -20,10 +20,17 @@ const LARGE_AT_ONCE: usize = 4;
 pub(super) enum ReadError {
     /// It is longer than it may be.
     TooLarge,
-    /// Too many others of its region were large.
-    Busy,
     /// It broke off.
     Failed(reqwest::Error),
+}
+
+/// Why a body that may be large wasn't read.
+#[derive(Debug)]
+pub(super) enum LargeReadError {
+    /// As any other.
+    Read(ReadError),
+    /// Too many others of its region were large.
+    Busy,
 }
 
 /// Reads a body of at most `max` bytes. It counts what arrives, as `Content-Length` may be wrong.
@@ -33,12 +40,17 @@ pub(super) async fn read(
 ) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Failed)? {
-        if bytes.len() + chunk.len() > max {
-            return Err(ReadError::TooLarge);
-        }
-        bytes.extend_from_slice(&chunk);
+        append(&mut bytes, &chunk, max)?;
     }
     Ok(bytes)
+}
+
+fn append(bytes: &mut Vec<u8>, chunk: &[u8], max: usize) -> Result<(), ReadError> {
+    if bytes.len() + chunk.len() > max {
+        return Err(ReadError::TooLarge);
+    }
+    bytes.extend_from_slice(chunk);
+    Ok(())
 }
 
 /// A body that may be large. Then it holds a place of its region until this is dropped.
@@ -60,7 +72,7 @@ impl LargeBodies {
         max: usize,
         region: &str,
         deadline: Instant,
-    ) -> Result<LargeBody, ReadError> {
+    ) -> Result<LargeBody, LargeReadError> {
         let mut bytes = Vec::new();
         let mut place = None;
         let mut has_waited = false;
@@ -69,21 +81,17 @@ impl LargeBodies {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 // Its time was over while it waited.
-                Err(error) if has_waited && error.is_timeout() => return Err(ReadError::Busy),
-                Err(error) => return Err(ReadError::Failed(error)),
+                Err(error) if has_waited && error.is_timeout() => return Err(LargeReadError::Busy),
+                Err(error) => return Err(LargeReadError::Read(ReadError::Failed(error))),
             };
-            let length = bytes.len() + chunk.len();
-            if length > max {
-                return Err(ReadError::TooLarge);
-            }
-            if length > LARGE && place.is_none() {
+            append(&mut bytes, &chunk, max).map_err(LargeReadError::Read)?;
+            if bytes.len() > LARGE && place.is_none() {
                 let places = self.of(region);
                 has_waited = places.available_permits() == 0;
                 let turn = timeout_at(deadline, places.acquire_owned()).await;
                 // They are never closed.
-                place = Some(turn.ok().and_then(Result::ok).ok_or(ReadError::Busy)?);
+                place = Some(turn.ok().and_then(Result::ok).ok_or(LargeReadError::Busy)?);
             }
-            bytes.extend_from_slice(&chunk);
         }
         Ok(LargeBody {
             bytes,

@@ -139,7 +139,7 @@ impl Http {
         let body = read(response, MAX_RESPONSE)
             .await
             .map_err(|error| match error {
-                ReadError::TooLarge | ReadError::Busy => CallError::InvalidResponse,
+                ReadError::TooLarge => CallError::InvalidResponse,
                 ReadError::Failed(error) => unreachable(&error),
             })?;
         if status.is_success() {
