@@ -48,35 +48,35 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What was asked for.
 #[derive(Default)]
-pub(crate) struct Wish {
+pub(crate) struct Options {
     /// Keep everything running until Ctrl-C.
     keep: bool,
     /// The context of the cluster to use, in place of one of the demo's own.
     context: Option<String>,
 }
 
-impl Wish {
+impl Options {
     /// What the arguments of the command say.
     pub(crate) fn of(arguments: &[&str]) -> Option<Self> {
-        let mut wish = Self::default();
+        let mut options = Self::default();
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match *argument {
-                "--keep" => wish.keep = true,
+                "--keep" => options.keep = true,
                 "--context" => {
                     let context = arguments.next().filter(|context| !context.is_empty());
-                    wish.context = Some((*context?).to_owned());
+                    options.context = Some((*context?).to_owned());
                 }
                 _ => return None,
             }
         }
-        Some(wish)
+        Some(options)
     }
 }
 
 /// Runs the demo. The exit code says whether it succeeded.
-pub(crate) fn main(wish: &Wish) -> ExitCode {
-    run(wish, || {
+pub(crate) fn main(options: &Options) -> ExitCode {
+    run(options, || {
         screen::step("Build the controller");
         Ok(vec![controller::build(&repository())?.into()])
     })
@@ -84,11 +84,11 @@ pub(crate) fn main(wish: &Wish) -> ExitCode {
 
 /// Runs the demo with another build of the controller: a command, and words before the controller's arguments.
 pub(crate) fn with(program: Vec<OsString>) -> ExitCode {
-    run(&Wish::default(), || Ok(program))
+    run(&Options::default(), || Ok(program))
 }
 
-fn run(wish: &Wish, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> ExitCode {
-    match interrupt::install().and_then(|()| show(wish, program)) {
+fn run(options: &Options, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> ExitCode {
+    match interrupt::install().and_then(|()| show(options, program)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
@@ -105,20 +105,23 @@ struct Demo {
     cluster: Cluster,
 }
 
-fn show(wish: &Wish, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> Result<(), Error> {
-    let mut demo = start(wish, program)?;
-    let result = demo.present(wish.keep);
+fn show(
+    options: &Options,
+    program: impl FnOnce() -> Result<Vec<OsString>, Error>,
+) -> Result<(), Error> {
+    let mut demo = start(options, program)?;
+    let result = demo.present(options.keep);
     // An error of the demo is more important than one of stopping.
     let _ = demo.controller.stop(STOP_LIMIT);
     result
 }
 
 fn start(
-    wish: &Wish,
+    options: &Options,
     program: impl FnOnce() -> Result<Vec<OsString>, Error>,
 ) -> Result<Demo, Error> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-    let mut cluster = Cluster::get(wish.context.as_deref())?;
+    let mut cluster = Cluster::get(options.context.as_deref())?;
     let program = program()?;
 
     screen::step("Install the custom resource ScaleOutTask");

@@ -17,14 +17,13 @@ pub use self::{architecture::Architecture, binary::Binary, error::Error};
 /// The directory of images, below the target directory.
 const DIRECTORY: &str = "image";
 
-/// What to build.
-pub struct Order {
+/// Which program to build, and for which processors.
+pub struct Choice {
     program: String,
-    /// For which processors.
     architectures: Vec<Architecture>,
 }
 
-impl Order {
+impl Choice {
     /// What the arguments of a command say, `[PROGRAM] [--arch ARCH]`: by default the controller, for `architectures`.
     fn of(arguments: &[&str], architectures: &[Architecture]) -> Option<Self> {
         let (program, rest) = match arguments {
@@ -54,17 +53,17 @@ impl Order {
 
 /// Builds the image, and the list of its parts.
 pub fn main(arguments: &[&str]) -> Option<ExitCode> {
-    let order = Order::of(arguments, &Architecture::ALL)?;
-    Some(exit_code(build(&order).map(drop)))
+    let choice = Choice::of(arguments, &Architecture::ALL)?;
+    Some(exit_code(build(&choice).map(drop)))
 }
 
 /// Builds the binary for the image, and prints its path.
 pub fn print_program(arguments: &[&str]) -> Option<ExitCode> {
-    let order = Order::of(arguments, &[Architecture::of_this_machine()])?;
-    let mut built = order
+    let choice = Choice::of(arguments, &[Architecture::of_this_machine()])?;
+    let mut built = choice
         .architectures
         .iter()
-        .map(|one| Binary::build(&order.program, *one));
+        .map(|one| Binary::build(&choice.program, *one));
     Some(exit_code(built.try_for_each(|binary| {
         println!("{}", binary?.path.display());
         Ok(())
@@ -82,11 +81,11 @@ fn exit_code(done: Result<(), Error>) -> ExitCode {
 }
 
 /// Builds the image, and the list of its parts. Returns the archive's path.
-pub fn build(order: &Order) -> Result<PathBuf, Error> {
-    let program = &order.program;
+pub fn build(choice: &Choice) -> Result<PathBuf, Error> {
+    let program = &choice.program;
     let mut binaries = Vec::new();
     let mut built = None;
-    for architecture in &order.architectures {
+    for architecture in &choice.architectures {
         let binary = Binary::build(program, *architecture)?;
         let bytes = binary.bytes()?;
         let name = architecture.name();
@@ -95,7 +94,7 @@ pub fn build(order: &Order) -> Result<PathBuf, Error> {
         built = Some(binary);
     }
     let built = built.ok_or_else(|| Error::Program(program.clone()))?;
-    let sbom = sbom::of(program, &order.architectures)?;
+    let sbom = sbom::of(program, &choice.architectures)?;
     let image = oci::Image::new(program, &built.version, binaries, sbom.clone())?;
     let directory = built.target_directory.join(DIRECTORY);
     fs::create_dir_all(&directory).map_err(|error| Error::write(&directory, error))?;

@@ -14,7 +14,7 @@ mod versions;
 use std::process::ExitCode;
 
 use cluster::Images;
-use demo::Wish;
+use demo::Options;
 
 const USAGE: &str = "\
 Usage: cargo demo [--keep] [--context NAME]
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["demo", rest @ ..] if let Some(wish) = Wish::of(rest) => demo::main(&wish),
+        ["demo", rest @ ..] if let Some(options) = Options::of(rest) => demo::main(&options),
         ["image", rest @ ..] if let Some(done) = image::main(rest) => done,
         ["program", rest @ ..] if let Some(done) = image::print_program(rest) => done,
         ["arm64-test"] => arm64_test::main(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, run, step};
-use crate::image::{self, Order};
+use crate::image::{self, Choice};
 
 /// Where the nodes get the images from.
 pub enum Images {
@@ -39,7 +39,7 @@ impl Images {
         if matches!(self, Self::Import) {
             step("Build the images and import them on this node");
             for program in ["scaleouttask-controller", "simulator"] {
-                import(&image::build(&Order::for_this_machine(program))?)?;
+                import(&image::build(&Choice::for_this_machine(program))?)?;
             }
         }
         Ok(())
