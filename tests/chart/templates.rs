@@ -351,6 +351,14 @@ fn labels_for_all_objects_reach_each_of_them_and_no_selector() {
     );
 }
 
+/// Thousands of Services with long names would be too much for the program's environment.
+#[test]
+fn the_services_of_a_namespace_are_no_variables_of_the_controller() {
+    for values in [json!({}), settings::everything()] {
+        assert_eq!(pod(&rendered(&values))["spec"]["enableServiceLinks"], false);
+    }
+}
+
 #[test]
 fn pods_are_kept_to_nodes_that_the_image_is_for() {
     const REQUIRED: &str = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0";
