@@ -9,6 +9,8 @@ use std::{
 use thiserror::Error;
 use tokio::time::sleep;
 
+use crate::resolver::Resolver;
+
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts.
@@ -51,7 +53,7 @@ pub async fn check(host: &str, port: u16, wait: Duration) -> Result<String, Chec
 }
 
 async fn request(address: &str) -> reqwest::Result<(bool, String)> {
-    let builder = reqwest::Client::builder();
+    let builder = reqwest::Client::builder().dns_resolver(Resolver::for_connections(TIMEOUT));
     let client = builder.no_proxy().timeout(TIMEOUT).build()?;
     let response = client
         .get(format!("http://{address}/readyz"))

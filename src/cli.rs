@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Off for the client libraries: they log every failed attempt. The controller logs a failure once.
-const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=off";
+const LOG_FILTER: &str =
+    "info,hickory_net=off,hickory_resolver=off,kube_client=off,kube_runtime=off";
 
 /// Tracks the tasks of Alibaba Cloud's Container Service (ACK) as Kubernetes objects.
 #[derive(Debug, Parser)]

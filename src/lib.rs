@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod program;
 pub mod proxy;
+pub mod resolver;
 pub mod rules;
 pub mod scheduler;
 pub mod selector;

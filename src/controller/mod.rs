@@ -2,6 +2,7 @@
 //! the scheduler returns.
 
 mod cluster;
+mod connections;
 mod deviations;
 mod engine;
 mod events;
@@ -236,7 +237,7 @@ fn connect_once(proxies: &Proxies) -> Result<(Client, String, bool), StartError>
     config.headers.push((USER_AGENT, agent));
     let namespace = config.default_namespace.clone();
     let runs_program = config.auth_info.exec.is_some();
-    let client = Client::try_from(config).map_err(|error| {
+    let client = connections::client(&config).map_err(|error| {
         StartError::Cluster(match error {
             // The text of these errors holds the proxy's URL, which may hold a password.
             kube::Error::ProxyProtocolUnsupported { .. }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     proxy::Proxies,
+    resolver::Resolver,
     rules::{PollError, PollResult, Reason, Service},
 };
 
@@ -87,12 +88,14 @@ impl TaskApi {
     }
 
     fn builder(options: &ClientOptions) -> ClientBuilder {
+        // Shorter than the whole, so that it shows which of both was too long.
+        let connect_timeout = (options.request_timeout * 3 / 4).min(Duration::from_secs(5));
         Client::builder()
             .user_agent(crate::USER_AGENT)
+            .dns_resolver(Resolver::for_connections(connect_timeout))
             .proxy(options.proxies.for_client())
             .redirect(redirect::Policy::none())
-            // Shorter than the whole, so that it shows which of both was too long.
-            .connect_timeout((options.request_timeout * 3 / 4).min(Duration::from_secs(5)))
+            .connect_timeout(connect_timeout)
             .timeout(options.request_timeout)
     }
 

@@ -5,6 +5,8 @@ use std::{error::Error, fmt, io};
 
 use rustls::CertificateError;
 
+use crate::resolver::ResolveError;
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionError {
@@ -48,7 +50,7 @@ impl ConnectionError {
             Self::BadCertificate => "the certificate can't be accepted",
             Self::Tls => "the TLS handshake failed",
             Self::NoSuchHost => "no such host",
-            Self::NameServer => "the name server doesn't answer",
+            Self::NameServer => "the name server fails or doesn't answer",
             Self::Refused => "the connection was refused",
             Self::Reset => "the connection was reset",
             Self::NoRoute => "there is no route to the host",
@@ -71,7 +73,6 @@ impl ConnectionError {
         let is_reading = error.is_body() || error.is_decode();
         match by_cause {
             Some(cause) => cause,
-            None if error.is_dns() => Self::NameServer,
             None if error.is_timeout() && error.is_connect() => Self::ConnectTimeout,
             None if error.is_timeout() && is_reading => Self::ReadTimeout,
             None if error.is_timeout() => Self::AnswerTimeout,
@@ -83,6 +84,12 @@ impl ConnectionError {
     fn of_cause(cause: &(dyn Error + 'static)) -> Option<Self> {
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             return Some(Self::of_tls(error));
+        }
+        if let Some(error) = cause.downcast_ref::<ResolveError>() {
+            return Some(match error {
+                ResolveError::NoSuchHost => Self::NoSuchHost,
+                ResolveError::NameServer => Self::NameServer,
+            });
         }
         if let Some(error) = cause.downcast_ref::<io::Error>() {
             return Self::of_io(error);
@@ -129,7 +136,7 @@ impl ConnectionError {
                 Some(Self::NoRoute)
             }
             io::ErrorKind::UnexpectedEof => Some(Self::Closed),
-            _ => of_resolver(&error.to_string()),
+            _ => None,
         }
     }
 
@@ -142,22 +149,6 @@ impl ConnectionError {
             None
         }
     }
-}
-
-/// What the C library says of a name: glibc and musl have other words.
-fn of_resolver(text: &str) -> Option<ConnectionError> {
-    let text = text.strip_prefix("failed to lookup address information: ")?;
-    let is_unknown = [
-        "not known",
-        "not resolve",
-        "No address",
-        "no usable address",
-    ];
-    Some(if is_unknown.iter().any(|part| text.contains(part)) {
-        ConnectionError::NoSuchHost
-    } else {
-        ConnectionError::NameServer
-    })
 }
 
 /// An error and all below it. What an [`io::Error`] wraps isn't among its sources, for it counts as the

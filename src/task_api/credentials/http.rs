@@ -11,6 +11,7 @@ use reqwest::{Client, ClientBuilder, Request, StatusCode, redirect};
 
 use super::Surroundings;
 use crate::clock::Clock;
+use crate::resolver::Resolver;
 use crate::task_api::{
     classify::is_plain_word,
     connection_error::ConnectionError,
@@ -78,25 +79,25 @@ impl Clients {
     /// Services of this machine have its clock, and tell nothing.
     pub fn new(surroundings: &Surroundings) -> Self {
         let proxies = surroundings.proxies.clone();
-        let sts = Http::new(move || builder().proxy(proxies.for_client()));
+        let sts = Http::new(move || builder(CONNECT_TIMEOUT).proxy(proxies.for_client()));
         Self {
             sts: Http {
                 clock: Some(surroundings.clock.clone()),
                 ..sts
             },
             local: Http::new(|| {
-                builder()
+                builder(LOCAL_CONNECT_TIMEOUT)
                     .no_proxy()
-                    .connect_timeout(LOCAL_CONNECT_TIMEOUT)
                     .timeout(LOCAL_REQUEST_TIMEOUT)
             }),
         }
     }
 }
 
-fn builder() -> ClientBuilder {
+fn builder(connect_timeout: Duration) -> ClientBuilder {
     Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Resolver::for_connections(connect_timeout))
+        .connect_timeout(connect_timeout)
         .timeout(REQUEST_TIMEOUT)
         .redirect(redirect::Policy::none())
 }
