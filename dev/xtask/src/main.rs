@@ -5,6 +5,7 @@ mod chart_docs;
 mod cluster;
 mod cluster_test;
 mod demo;
+mod dns_test;
 mod image;
 mod soak;
 mod tenants_test;
@@ -23,6 +24,7 @@ Usage: cargo demo [--keep] [--context NAME]
        cargo xtask arm64-test
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask tenants-test [--import | --registry REGISTRY]
+       cargo xtask dns-test
        cargo xtask chart-docs
        cargo xtask versions [1.MINOR...]
        cargo xtask soak
@@ -53,6 +55,9 @@ be the node. With --registry, the images are pulled from there; first push the i
 `tenants-test` installs the chart on that cluster as docs/tenants.md has it, and lets tenants try what
 each set-up promises to refuse. It makes and deletes the namespaces team-a and team-b.
 
+`dns-test` tests how the static program finds hosts by their names where DNS fails in part or is slow. It
+needs user namespaces, `ip` and `mount`, and touches nothing outside namespaces of its own.
+
 `chart-docs` updates the table of values in the chart's README.
 
 `versions` runs the tests that speak with an API server against the newest patch of each supported
@@ -77,6 +82,9 @@ fn main() -> ExitCode {
         ["tenants-test", rest @ ..] if let Some(images) = Images::of(rest) => {
             tenants_test::main(&images)
         }
+        ["dns-test"] => dns_test::main(),
+        // What it runs in namespaces of its own.
+        ["dns-test", "--inside", program] => dns_test::inside(program),
         ["chart-docs"] => chart_docs::main(),
         ["versions", rest @ ..] if let Some(minors) = versions::minors(rest) => {
             versions::main(&minors)
@@ -85,7 +93,7 @@ fn main() -> ExitCode {
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
             "demo" | "image" | "program" | "arm64-test" | "cluster-test" | "tenants-test"
-            | "chart-docs" | "versions" | "soak" | "verbs",
+            | "dns-test" | "chart-docs" | "versions" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {
