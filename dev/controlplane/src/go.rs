@@ -17,7 +17,7 @@ pub(crate) struct Module {
     /// Its directory in the cache.
     pub(crate) name: &'static str,
     /// The dependency whose version names its builds.
-    main: &'static str,
+    pub(crate) main: &'static str,
     /// The names and contents of its files.
     files: [(&'static str, &'static str); 3],
     /// Whether Go may add to `go.mod` and `go.sum` what they lack.
@@ -312,7 +312,7 @@ fn not_started(source: io::Error, minimum: &str) -> Error {
 }
 
 /// The minor version: 26 for `go1.26.1`, `1.26` and `go1.26rc1`.
-pub(crate) fn minor(version: &str) -> Option<u32> {
+fn minor(version: &str) -> Option<u32> {
     let minor = version.split('.').nth(1)?;
     let end = minor
         .find(|c: char| !c.is_ascii_digit())

@@ -11,15 +11,12 @@ use crate::error::Error;
 use crate::go::{self, API_SERVER, KUBERNETES, Module};
 use crate::{Binaries, Progress};
 
-/// The module of Kubernetes.
-const MODULE: &str = "k8s.io/kubernetes";
-
 /// The newest patch of Kubernetes `1.MINOR` that is published as a Go module, such as `v1.33.4`.
 ///
 /// # Errors
 /// If Go can't tell.
 pub fn newest_patch(minor: u32) -> Result<String, Error> {
-    let versions = go::list(&["-versions", MODULE])?;
+    let versions = go::list(&["-versions", KUBERNETES.main])?;
     let prefix = format!("v1.{minor}.");
     let patches = versions.split_whitespace().filter_map(|version| {
         let patch = version.strip_prefix(&prefix)?.parse::<u32>().ok()?;
@@ -63,10 +60,11 @@ fn link(program: &Path, directory: &Path) -> Result<(), Error> {
 
 /// Kubernetes requires its own libraries as `v0.0.0`, from its own repository. Elsewhere they are published beside it.
 fn go_mod(version: &str) -> Result<String, Error> {
-    let query = format!("{MODULE}@{version}");
+    let module = KUBERNETES.main;
+    let query = format!("{module}@{version}");
     let path = go::list(&["-f", "{{.GoMod}}", &query])?;
     let own = fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
-    let mut text = format!("module controlplane/binaries\n\nrequire {MODULE} {version}\n\n");
+    let mut text = format!("module controlplane/binaries\n\nrequire {module} {version}\n\n");
     let published = version.replacen("v1.", "v0.", 1);
     for line in own.lines() {
         if line.starts_with("go ") {

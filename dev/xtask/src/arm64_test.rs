@@ -85,9 +85,8 @@ fn check_signatures() -> Result<(), Error> {
 
 /// Installs what is missing where that is possible.
 fn install() -> Result<(), Error> {
-    let has = |program| Command::new(program).arg("--version").output().is_ok();
-    let is_complete = || has(QEMU) && Architecture::Arm64.tools().is_ok();
-    if !is_complete() && has("apt-get") {
+    let is_complete = || image::works(QEMU) && Architecture::Arm64.tools().is_ok();
+    if !is_complete() && image::works("apt-get") {
         for arguments in [
             &["update"][..],
             &[&["install", "--yes"][..], &PACKAGES].concat(),
@@ -99,7 +98,7 @@ fn install() -> Result<(), Error> {
                 .status();
         }
     }
-    if !has(QEMU) {
+    if !image::works(QEMU) {
         return Err(Error::NoQemu);
     }
     Ok(())

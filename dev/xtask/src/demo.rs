@@ -7,7 +7,7 @@ mod interrupt;
 mod screen;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use simulator::{Script, Simulator};
 
 use cluster::Cluster;
 use error::Error;
+
+use crate::cluster::repository;
 
 /// The tasks, and the reason that each must end with.
 const EXPECTED: [(&str, &str); 3] = [
@@ -144,10 +146,6 @@ fn start(
         _task_api: task_api,
         cluster,
     })
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 impl Demo {

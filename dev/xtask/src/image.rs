@@ -12,7 +12,11 @@ use std::{
     process::ExitCode,
 };
 
-pub use self::{architecture::Architecture, binary::Binary, error::Error};
+pub use self::{
+    architecture::{Architecture, works},
+    binary::Binary,
+    error::Error,
+};
 
 /// The directory of images, below the target directory.
 const DIRECTORY: &str = "image";

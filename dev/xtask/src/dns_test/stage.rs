@@ -17,6 +17,7 @@ use super::{
     cases::{Case, Outcome, SERVER, SILENT_SERVER, VOID},
     server::{Answer, Server},
 };
+use crate::cluster::repository;
 
 /// A task that has ended, and an STS.
 const SCRIPT: &str = "tasks: [{id: T-1, duration: 0s}]\nsts: {}\n";
@@ -47,7 +48,7 @@ impl Stage {
                 &["--bind", &own.to_string_lossy(), &format!("/etc/{name}")],
             )?;
         }
-        let crd = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/scaleouttasks.yaml");
+        let crd = repository().join("crds/scaleouttasks.yaml");
         let crd = crd.to_string_lossy();
         kubectl(&plane, &["apply", "--filename", &crd])?;
         let established = ["wait", "--for=condition=Established", "--filename", &crd];

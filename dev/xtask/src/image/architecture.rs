@@ -68,10 +68,14 @@ impl Architecture {
             Self::Amd64 => "x86_64-linux-gnu-gcc",
             Self::Arm64 => "aarch64-linux-gnu-gcc",
         };
-        let works = |name: &&str| Command::new(name).arg("--version").output().is_ok();
-        let found = [cross, "clang"].into_iter().find(works);
+        let found = [cross, "clang"].into_iter().find(|name| works(name));
         found
             .map(str::to_owned)
             .ok_or(Error::Compiler(self.name(), cross))
     }
+}
+
+/// Whether that program is there and can be run.
+pub fn works(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
 }
