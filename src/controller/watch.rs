@@ -30,7 +30,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 const WATCH_SECONDS: u32 = 40;
 /// Pages of a list where the API server can't stream one. An object may have 1.5 MiB, and a page is held whole.
-const PAGE_SIZE: u32 = 15;
+const PAGE_SIZE: u32 = 8;
 
 /// What a watch brings for the scheduler, or the number of a watch that won't work unless somebody mends something.
 pub type Watched = Result<Input, usize>;

@@ -1,10 +1,15 @@
-//! A task as the API describes it, and what a status shows of it: normalised, counted, bounded.
+//! What a status shows of a task: normalised, bounded.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Abnormal, Ready, Reason, Summary,
+    task::{
+        ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS, EVENT_LEVEL_CHARS, EVENT_MESSAGE_CHARS,
+        INSTANCE_ID_CHARS, MAX_RESULTS, MAX_STAGES, STAGE_MESSAGE_CHARS, STAGE_TIME_CHARS, Task,
+        TaskEvent, WORD_CHARS,
+    },
     task_events::{Level, keep_most_telling},
     task_state::{TaskState, normal_result, normal_state},
     text::shown,
@@ -15,98 +20,9 @@ use crate::api::{
     TaskTarget,
 };
 
-/// A task as the API describes it, not yet normalised or bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Task {
-    /// The task's ID, where the API repeats it.
-    pub task_id: Option<String>,
-    /// The cluster it belongs to.
-    pub cluster_id: Option<String>,
-    /// What kind of task it is.
-    pub task_type: Option<String>,
-    /// What it is doing now.
-    pub current_stage: Option<String>,
-    /// Its state; never empty.
-    pub state: String,
-    /// When it was created.
-    pub created: Option<Timestamp>,
-    /// When it last changed.
-    pub updated: Option<Timestamp>,
-    /// Its instances, in the API's order.
-    pub results: Vec<Instance>,
-    /// The task's own error: code and message.
-    pub error: Option<(Option<String>, Option<String>)>,
-    /// What it works on.
-    pub target: Option<Target>,
-    /// What it does one after the other, in the API's order.
-    pub stages: Vec<Stage>,
-    /// What it told of itself, in the API's order.
-    pub events: Vec<TaskEvent>,
-}
-
-/// One instance of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Instance {
-    /// The instance's ID.
-    pub id: String,
-    /// What became of it.
-    pub status: String,
-}
-
-/// What a task works on, such as a node pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// What kind of thing it is.
-    pub type_: Option<String>,
-    /// Its ID.
-    pub id: Option<String>,
-}
-
-/// One of the things that a task does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stage {
-    /// How far it is.
-    pub state: Option<String>,
-    /// When it began, as the API writes it: often without a zone.
-    pub start_time: Option<String>,
-    /// When it ended, likewise.
-    pub end_time: Option<String>,
-    /// What it says.
-    pub message: Option<String>,
-}
-
-/// Something that a task told of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TaskEvent {
-    /// When.
-    pub time: Option<Timestamp>,
-    /// How bad it is.
-    pub level: Option<String>,
-    /// Why, in a word.
-    pub reason: Option<String>,
-    /// What happened.
-    pub message: Option<String>,
-    /// Who tells.
-    pub source: Option<String>,
-}
-
-/// How many instances the status lists.
-pub const MAX_RESULTS: usize = 1000;
-/// How many stages the status shows.
-pub const MAX_STAGES: usize = 20;
-
-const WORD_CHARS: usize = 64;
-const INSTANCE_ID_CHARS: usize = 128;
-const ERROR_CODE_CHARS: usize = 128;
-const ERROR_MESSAGE_CHARS: usize = 1024;
-const STAGE_TIME_CHARS: usize = 32;
-const STAGE_MESSAGE_CHARS: usize = 256;
-const EVENT_LEVEL_CHARS: usize = 32;
-const EVENT_MESSAGE_CHARS: usize = 512;
-
 /// What a status shows of the task, and what that means.
 pub fn task_status(task: &Task) -> (ScaleOutTaskStatus, Summary) {
-    let counts = count(task);
+    let counts = task.results.counts();
     let status = ScaleOutTaskStatus {
         cluster_id: bounded(task.cluster_id.as_deref(), WORD_CHARS),
         task_type: bounded(task.task_type.as_deref(), WORD_CHARS),
@@ -217,29 +133,13 @@ fn sentence(lead: &str, counts: InstanceCounts, cause: Option<String>) -> String
     .concat()
 }
 
-fn count(task: &Task) -> InstanceCounts {
-    let mut counts = InstanceCounts::default();
-    for instance in &task.results {
-        counts.total += 1;
-        match normal_result(&instance.status) {
-            "success" => counts.succeeded += 1,
-            "failed" => counts.failed += 1,
-            _ => counts.pending += 1,
-        }
-    }
-    counts
-}
-
 fn listed(task: &Task) -> Option<Vec<TaskResult>> {
-    let entries = task
-        .results
-        .iter()
-        .take(MAX_RESULTS)
-        .map(|instance| TaskResult {
-            data: shown(&instance.id, INSTANCE_ID_CHARS),
-            status: shown(normal_result(&instance.status), WORD_CHARS),
-        });
-    (!task.results.is_empty()).then(|| entries.collect())
+    let listed = task.results.listed();
+    let entries = listed.iter().map(|instance| TaskResult {
+        data: shown(&instance.id, INSTANCE_ID_CHARS),
+        status: shown(normal_result(&instance.status), WORD_CHARS),
+    });
+    (!listed.is_empty()).then(|| entries.collect())
 }
 
 fn error(task: &Task) -> Option<TaskError> {

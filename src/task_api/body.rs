@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{
     lenient::{Any, AnyText, Bounded},
-    task_result::Instances,
+    task_result::Results,
     xml,
 };
 use crate::rules::{MAX_STAGES, Stage, Target, Task, TaskEvent, keep_most_telling};
@@ -38,7 +38,7 @@ pub fn parse_task(body: &[u8], task_id: &str) -> Result<Task, BodyError> {
     if task.task_id.as_deref().is_some_and(|id| id != task_id) {
         return Err(BodyError::OtherTask);
     }
-    Ok(task)
+    Ok(task.shortened())
 }
 
 /// Finds the cluster in a body, however the rest of it is.
@@ -97,7 +97,7 @@ struct WireTask {
     #[serde(default)]
     state: Option<String>,
     #[serde(default)]
-    task_result: Instances,
+    task_result: Results,
     #[serde(default)]
     task_type: AnyText,
     #[serde(default)]

@@ -166,7 +166,7 @@ impl TaskApi {
             return Err(refused(status, in_header, waits, body));
         }
         let body = match body {
-            Ok(body) => body.bytes,
+            Ok(body) => body,
             Err(error) if error.reason == Reason::InvalidResponse => {
                 let reason = query.reason_of_invalid(&[]);
                 return Err(PollError { reason, ..error });
@@ -174,15 +174,16 @@ impl TaskApi {
             Err(error) => return Err(error),
         };
         let error = |reason| PollError {
-            request_id: in_header.or_else(|| request_id_in(&body)),
+            request_id: in_header.or_else(|| request_id_in(&body.bytes)),
             ..PollError::new(reason)
         };
-        match parse_task(&body, query.task_id) {
+        // It holds its place until it is understood.
+        match parse_task(&body.bytes, query.task_id) {
             Ok(task) if query.counts(task.cluster_id.as_deref()) => Ok(task),
             Ok(_) => Err(error(Reason::TaskNotFound)),
             Err(problem) => {
                 debug!(error = %problem, "invalid response of the task API");
-                Err(error(query.reason_of_invalid(&body)))
+                Err(error(query.reason_of_invalid(&body.bytes)))
             }
         }
     }
@@ -218,13 +219,12 @@ fn refused(
     let by_status = status == StatusCode::TOO_MANY_REQUESTS
         || !status.is_client_error()
         || waits.is_throttled();
-    let body = match body {
-        Ok(body) => body.bytes,
+    let (code, in_body) = match body {
+        Ok(body) => parse_error(&body.bytes),
         // The missing part may have held the error code that decides.
         Err(error) if error.reason == Reason::TaskApiUnavailable && !by_status => return error,
-        Err(_) => Vec::new(),
+        Err(_) => (None, None),
     };
-    let (code, in_body) = parse_error(&body);
     let error = PollError {
         request_id: in_header.or_else(|| in_body.filter(|id| is_request_id(id))),
         ..classify(status, code.as_deref(), waits)

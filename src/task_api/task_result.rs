@@ -10,15 +10,15 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
-use crate::rules::Instance;
+use crate::rules::{Instance, Instances};
 
 /// What `task_result` holds.
-pub type Instances = Entries<false, false>;
+pub type Results = Entries<false, false>;
 
 /// The instances of an array of entries, of one entry, or of null. Whether these are in an entry's
 /// `task` already, or in an array: there is no second one.
 #[derive(Default)]
-pub struct Entries<const IN_TASK: bool, const IN_ARRAY: bool>(pub Vec<Instance>);
+pub struct Entries<const IN_TASK: bool, const IN_ARRAY: bool>(pub Instances);
 
 impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Deserialize<'de>
     for Entries<IN_TASK, IN_ARRAY>
@@ -35,14 +35,14 @@ struct EntriesVisitor<const IN_TASK: bool, const IN_ARRAY: bool>;
 impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Visitor<'de>
     for EntriesVisitor<IN_TASK, IN_ARRAY>
 {
-    type Value = Vec<Instance>;
+    type Value = Instances;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("instances")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
+        Ok(Instances::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -53,9 +53,9 @@ impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Visitor<'de>
         if IN_ARRAY {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
-        let mut all = Vec::new();
+        let mut all = Instances::default();
         while let Some(Entries::<IN_TASK, true>(instances)) = seq.next_element()? {
-            all.extend(instances);
+            all.append(instances);
         }
         Ok(all)
     }
@@ -64,7 +64,7 @@ impl<'de, const IN_TASK: bool, const IN_ARRAY: bool> Visitor<'de>
 /// One instance, those in `task`, or none where the object is empty.
 fn read_entry<'de, const IN_TASK: bool, A: MapAccess<'de>>(
     mut map: A,
-) -> Result<Vec<Instance>, A::Error> {
+) -> Result<Instances, A::Error> {
     let (mut data, mut status, mut task) = (None, None, None);
     let mut has_others = false;
     while let Some(key) = map.next_key::<String>()? {
@@ -87,11 +87,11 @@ fn read_entry<'de, const IN_TASK: bool, A: MapAccess<'de>>(
         (Some(_), ..) => Err(A::Error::custom("an instance beside others")),
         // One of the others may say what became of it.
         (None, _, None) if has_others => Err(A::Error::custom("an instance without status")),
-        (None, None, None) => Ok(Vec::new()),
-        (None, data, status) => Ok(vec![Instance {
+        (None, None, None) => Ok(Instances::default()),
+        (None, data, status) => Ok(Instances::from(Instance {
             id: trimmed(data),
             status: trimmed(status),
-        }]),
+        })),
     }
 }
 

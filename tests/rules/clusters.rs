@@ -1,6 +1,6 @@
 //! A task of another cluster is not shown.
 
-use scaleouttask_controller::rules::{Instance, Next, Reason, Task};
+use scaleouttask_controller::rules::{Instance, Instances, Next, Reason, Task};
 
 use crate::fixtures::{Story, answer, describes, next_call, poll_error, task};
 
@@ -146,10 +146,10 @@ fn foreign(state: &str) -> Task {
         task_type: marker(),
         current_stage: marker(),
         created: "2024-05-01T11:00:00Z".parse().ok(),
-        results: vec![Instance {
+        results: Instances::from(Instance {
             id: MARKER.into(),
             status: MARKER.into(),
-        }],
+        }),
         error: Some((marker(), marker())),
         ..task(state)
     }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleouttask_controller::{
     api::{InstanceCounts, ScaleOutTaskStatus, TaskError},
-    rules::{Instance, MAX_RESULTS, PollError, Reason, Task},
+    rules::{Instance, Instances, MAX_RESULTS, PollError, Reason, Task},
 };
 
 use crate::fixtures::{Story, answer, at, at_millis, describes, poll_error, task, task_of};
@@ -94,10 +94,10 @@ fn every_text_is_cut_to_its_maximum_number_of_characters() {
             task_type: Some(text.clone()),
             current_stage: Some(text.clone()),
             state: text.clone(),
-            results: vec![Instance {
+            results: Instances::from(Instance {
                 id: text.clone(),
                 status: text.clone(),
-            }],
+            }),
             error: Some((Some(text.clone()), Some(text.clone()))),
             ..Task::default()
         });
@@ -257,10 +257,10 @@ fn messages_contain_no_text_of_the_body_but_the_tasks_error() {
         cluster_id: Some("LEAK-1".into()),
         task_type: Some("LEAK-2".into()),
         current_stage: Some("LEAK-3".into()),
-        results: vec![Instance {
+        results: Instances::from(Instance {
             id: "LEAK-4".into(),
             status: "LEAK-5".into(),
-        }],
+        }),
         ..task("LEAK-6")
     };
     story.called(1, describes(task()));

@@ -13,8 +13,8 @@ use proptest::{
 use scaleouttask_controller::{
     api::SecretReference,
     rules::{
-        Instance, Memory, Next, Occasion, PollError, PollResult, Reason, Stage, Target, Task,
-        TaskEvent,
+        Instance, Instances, Memory, Next, Occasion, PollError, PollResult, Reason, Stage, Target,
+        Task, TaskEvent,
     },
 };
 
@@ -430,7 +430,7 @@ fn states() -> impl Strategy<Value = String> {
     ]
 }
 
-fn results() -> impl Strategy<Value = Vec<Instance>> {
+fn results() -> impl Strategy<Value = Instances> {
     let statuses = select(vec![
         "success", "failed", "fail", "initial", "initail", "odd",
     ]);
@@ -445,7 +445,7 @@ fn results() -> impl Strategy<Value = Vec<Instance>> {
             let copied = instances[index.index(instances.len())].clone();
             instances.resize(1010, copied);
         }
-        instances
+        instances.into_iter().collect()
     })
 }
 

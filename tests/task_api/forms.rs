@@ -259,7 +259,7 @@ proptest! {
         pairs in prop::collection::vec(("[a-z0-9-]{1,10}", "success|failed|fail|FAILED|initail|odd"), 0..8),
     ) {
         let task = parse(&write(way, &pairs)).unwrap();
-        let read: Vec<_> = task.results.into_iter().map(|one| (one.id, one.status)).collect();
+        let read: Vec<_> = task.results.listed().iter().map(|one| (one.id.clone(), one.status.clone())).collect();
         prop_assert_eq!(read, pairs);
     }
 
@@ -280,7 +280,7 @@ proptest! {
         }
         let body = serde_json::json!({ "state": "success", "task_result": form });
         if let Ok(task) = parse(&body.to_string()) {
-            let failed = task.results.iter().any(|one| one.status == "failed" || one.id == "failed");
+            let failed = task.results.listed().iter().any(|one| one.status == "failed" || one.id == "failed");
             prop_assert!(failed, "{body}: {:?}", task.results);
         }
     }
