@@ -13,8 +13,8 @@ use reqwest::Url;
 use scaleouttask_controller::{
     api::ScaleOutTaskSpec,
     rules::{
-        Case, Fingerprint, Instance, Memory, Object, ObjectKey, Occasion, Policy, Task, TaskChange,
-        observe,
+        Case, Fingerprint, Instance, Memory, Nodes, Object, ObjectKey, Occasion, Policy, Task,
+        TaskChange, observe,
     },
     scheduler::{
         Call, CallLimits, Config, Effect, EventResult, Input, Now, Scheduler, WriteResult,
@@ -43,7 +43,7 @@ fn parse(criterion: &mut Criterion) {
 }
 
 fn decide(criterion: &mut Criterion) {
-    let policy = policy();
+    let (policy, nodes) = (policy(), Nodes::default());
     let now = Timestamp::now();
     let polled = |state: &str| Occasion::Polled {
         result: Ok(task(state)),
@@ -56,6 +56,7 @@ fn decide(criterion: &mut Criterion) {
         observe(&Case {
             policy: &policy,
             object,
+            nodes: &nodes,
             memory: Memory::default(),
             occasion,
             now,

@@ -78,6 +78,7 @@ pub struct CheckArgs {
 
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct RunArgs {
     /// Region of objects whose spec has none, such as cn-hangzhou [env: also
     /// ALIBABA_CLOUD_REGION_ID]
@@ -197,6 +198,14 @@ pub struct RunArgs {
     )]
     secret_credentials: bool,
 
+    /// Watch the cluster's nodes, for objects with waitForNodes; needs permission to list and watch them
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_NODES",
+        value_parser = FalseyValueParser::new()
+    )]
+    nodes: bool,
+
     /// Work only while holding a Lease, so that several replicas can run
     #[arg(
         long,
@@ -263,6 +272,7 @@ impl RunArgs {
                 default_region: region.map(|region| region.to_string()),
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
+                nodes: self.nodes,
                 secret_credentials: self.secret_credentials,
                 allowed_regions: self.allowed_region.into_iter().collect(),
                 min_poll_interval: self.min_poll_interval,
@@ -287,6 +297,7 @@ impl RunArgs {
             scope: Scope {
                 namespaces,
                 selector: self.selector,
+                nodes: self.nodes,
             },
             lease,
             admin_address: self.admin_address,

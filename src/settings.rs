@@ -60,13 +60,15 @@ pub struct Scope {
     pub namespaces: Vec<String>,
     /// The labels that they must have.
     pub selector: Selector,
+    /// Whether to watch the cluster's Nodes too.
+    pub nodes: bool,
 }
 
 impl Scope {
-    /// The number of watches: this many lists must be done before all objects are known.
+    /// The number of watches: this many lists must be done before all is known.
     #[must_use]
     pub fn watches(&self) -> usize {
-        self.namespaces.len().max(1)
+        self.namespaces.len().max(1) + usize::from(self.nodes)
     }
 }
 

@@ -42,7 +42,7 @@ use super::status::ScaleOutTaskStatus;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "True once the task succeeded for every instance"
+        description = "True once the task succeeded for every instance, with waitForNodes once all nodes are Ready"
     ),
     printcolumn(
         name = "Reason",
@@ -88,6 +88,13 @@ use super::status::ScaleOutTaskStatus;
         type_ = "string",
         json_path = ".status.currentStage",
         description = "What the task is doing now",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Nodes",
+        type_ = "string",
+        json_path = ".status.nodes",
+        description = "Ready nodes, of those that the object waits for",
         priority = 1
     ),
     printcolumn(
@@ -160,6 +167,11 @@ pub struct ScaleOutTaskSpec {
     /// While true, the task is not polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+
+    /// Ready only once the node of each instance is Ready in the controller's own cluster. Works only
+    /// if the operator of the controller has it watch nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_for_nodes: Option<bool>,
 
     /// Delete this object this many seconds after it finished. By default it stays. Leave this unset
     /// where a GitOps tool would create the object again.

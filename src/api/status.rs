@@ -74,6 +74,10 @@ pub struct ScaleOutTaskStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<InstanceCounts>,
 
+    /// Ready nodes, of those that the object waits for, such as 3/5; only with waitForNodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<String>,
+
     /// Instances that succeeded, of all instances, such as 3/5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
@@ -119,7 +123,7 @@ pub struct ScaleOutTaskStatus {
 }
 
 impl ScaleOutTaskStatus {
-    /// Hashes the fields that come from the task API. The pattern lists all fields, so that a new one
+    /// Hashes what comes from the task API, and whether nodes are shown. The pattern lists all fields, so that a new one
     /// can't be forgotten.
     pub fn hash_task(&self, hasher: &mut impl Hasher) {
         let Self {
@@ -131,6 +135,7 @@ impl ScaleOutTaskStatus {
             updated,
             task_result,
             instances,
+            nodes,
             progress,
             error,
             target,
@@ -146,6 +151,8 @@ impl ScaleOutTaskStatus {
         (seconds(created), seconds(updated)).hash(hasher);
         (task_result, instances, progress, error).hash(hasher);
         (target, stages, events).hash(hasher);
+        // How many are Ready, the Nodes tell: a wait has that beside its fingerprint.
+        nodes.is_some().hash(hasher);
     }
 
     /// The names of the fields that come from the task API, as they are on the wire.
@@ -162,7 +169,8 @@ impl ScaleOutTaskStatus {
 }
 
 /// Result of one instance.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TaskResult {
     /// ID of the instance.
     #[serde(default)]
@@ -170,6 +178,25 @@ pub struct TaskResult {
     /// success, failed, initial or any other status that the task API reports.
     #[serde(default)]
     pub status: String,
+    /// Name of the instance's Node, with waitForNodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Whether that Node is Ready, with waitForNodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_ready: Option<bool>,
+}
+
+/// Only what comes from the task API.
+impl Hash for TaskResult {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self {
+            data,
+            status,
+            node: _,
+            node_ready: _,
+        } = self;
+        (data, status).hash(hasher);
+    }
 }
 
 /// Numbers of instances by status.

@@ -27,8 +27,8 @@ use crate::{
     metrics::Metrics,
     rules::{ObjectKey, PollError, Reason, Severity},
     scheduler::{
-        Call, Deletion, DeletionResult, Effect, EventResult, Input, ObjectCounts, ObjectId,
-        Publication, Record, Scheduler, Write, WriteResult,
+        Call, Deletion, DeletionResult, Effect, EventResult, Input, NodeInput, ObjectCounts,
+        ObjectId, Publication, Record, Scheduler, Write, WriteResult,
     },
     settings::Scope,
 };
@@ -137,9 +137,14 @@ impl Engine {
     fn watched(&mut self, watched: Watched) {
         match watched {
             Ok(input) => {
-                if let Input::ListingDone(watch) = input {
-                    self.is_listed = true;
-                    self.listed(watch);
+                match input {
+                    Input::ListingDone(watch) => {
+                        self.is_listed = true;
+                        self.listed(watch);
+                    }
+                    // The last of the watches.
+                    Input::Nodes(NodeInput::ListingDone) => self.listed(self.scope.watches() - 1),
+                    _ => {}
                 }
                 self.take(input);
             }
@@ -293,6 +298,7 @@ impl Engine {
         let (in_flight, waiting) = self.scheduler.calls();
         self.metrics.calls(in_flight, waiting);
         self.metrics.writes_failing(self.scheduler.writes_failing());
+        self.metrics.nodes_overdue(self.scheduler.nodes_overdue());
         self.deviations.show();
         self.metrics.clock_skew(self.clock.skew());
         let credentials = self.poller.task_api.credentials_up();

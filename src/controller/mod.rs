@@ -10,10 +10,13 @@ mod fence;
 mod jobs;
 mod kept_secrets;
 mod lease;
+mod listing;
+mod nodes;
 mod poller;
 mod reconnect;
 mod secrets;
 mod watch;
+mod watch_log;
 mod wire;
 mod writer;
 

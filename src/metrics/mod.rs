@@ -106,12 +106,15 @@ pub struct Metrics {
     /// The Lease that this replica works under; empty without one.
     lease: String,
     watch_up: Family<NamespaceLabel, Gauge>,
+    /// Without labels, and absent where Nodes aren't watched.
+    nodes_watch_up: Family<[(String, String); 0], Gauge>,
     credentials_up: Family<SourceLabel, Gauge>,
     calls_in_flight: Gauge,
     calls_waiting: Gauge,
     events: Family<OutcomeLabel, Counter>,
     turn_seconds: Histogram,
     writes_failing: Gauge,
+    nodes_overdue: Gauge,
     crd_outdated: Gauge,
     foreign_changes: Counter,
     clock_skew: Gauge<f64, AtomicU64>,
@@ -143,12 +146,14 @@ impl Metrics {
             leader: Family::default(),
             lease,
             watch_up: Family::default(),
+            nodes_watch_up: Family::default(),
             credentials_up: Family::default(),
             calls_in_flight: Gauge::default(),
             calls_waiting: Gauge::default(),
             events: Family::default(),
             turn_seconds: Histogram::new(TURN_SECONDS),
             writes_failing: Gauge::default(),
+            nodes_overdue: Gauge::default(),
             crd_outdated: Gauge::default(),
             foreign_changes: Counter::default(),
             clock_skew: Gauge::default(),
@@ -198,10 +203,27 @@ impl Metrics {
             self.watch_up.clone(),
         );
         registry.register(
+            "nodes_watch_up",
+            "Whether the cluster's nodes can be listed and watched; only with --nodes",
+            self.nodes_watch_up.clone(),
+        );
+        registry.register(
+            "nodes_overdue",
+            "Objects that have waited for their nodes for more than 15 minutes",
+            self.nodes_overdue.clone(),
+        );
+        registry.register(
             "credentials_up",
             "Whether the controller's own credentials can be read, and a region takes them",
             self.credentials_up.clone(),
         );
+        self.register_trouble();
+        self.register_objects();
+    }
+
+    /// What tells that something is wrong, or slow.
+    fn register_trouble(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "status_writes_failing",
             "Objects whose status could not be written at the last try",
@@ -238,6 +260,11 @@ impl Metrics {
             "How long one turn of the controller's loop took; it blocks everything else",
             self.turn_seconds.clone(),
         );
+    }
+
+    /// What tells of the objects.
+    fn register_objects(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "status_writes",
             "Writes of status, by outcome",
@@ -304,6 +331,17 @@ impl Metrics {
         let namespace = namespace.unwrap_or("*").to_owned();
         let label = NamespaceLabel { namespace };
         self.watch_up.get_or_create(&label).set(up.into());
+    }
+
+    /// Sets whether the cluster's Nodes can be watched.
+    pub fn watches_nodes(&self, up: bool) {
+        self.nodes_watch_up.get_or_create(&[]).set(up.into());
+    }
+
+    /// Sets how many objects have waited for their nodes for long.
+    pub fn nodes_overdue(&self, count: usize) {
+        self.nodes_overdue
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets whether the controller's own credentials work, by their source, where that is known.

@@ -30,16 +30,16 @@ impl Fingerprint {
     }
 }
 
-/// 64 bits that stand for a cluster's ID. Comparable within one process only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClusterMark(u64);
+/// 64 bits that stand for the ID of a cluster, region or instance. Comparable within one process only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark(u64);
 
-impl ClusterMark {
-    /// Of that cluster.
+impl Mark {
+    /// Of that ID.
     #[must_use]
-    pub fn of(cluster_id: &str) -> Self {
+    pub fn of(id: &str) -> Self {
         let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
-        hasher.write(cluster_id.as_bytes());
+        hasher.write(id.as_bytes());
         Self(hasher.finish128().h1)
     }
 }
@@ -59,6 +59,7 @@ mod tests {
         let results = results.iter().map(|(data, status)| TaskResult {
             data: (*data).to_owned(),
             status: (*status).to_owned(),
+            ..TaskResult::default()
         });
         ScaleOutTaskStatus {
             task_result: Some(results.collect()),

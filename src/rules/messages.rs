@@ -1,6 +1,8 @@
 //! What people read: one sentence for each summary, with the mend where there is one.
 
-use super::{Abnormal, Denial, PollError, Ready, Reason, Service, Summary};
+use super::{
+    Abnormal, Denial, MAX_RESULTS, PollError, Ready, Reason, Service, Summary, node_wait::NodeLook,
+};
 
 pub fn pending() -> Summary {
     Summary {
@@ -49,6 +51,72 @@ pub fn not_allowed(denial: Denial) -> Summary {
         }
     };
     stall(Reason::NotAllowed, message.to_owned())
+}
+
+pub fn nodes_not_watched() -> Summary {
+    stall(
+        Reason::NodesNotWatched,
+        "spec.waitForNodes needs a controller that watches nodes: start it with --nodes (in the chart \
+         nodes.enabled=true), or set the field to false to have the object end with its task"
+            .to_owned(),
+    )
+}
+
+pub fn nodes_elsewhere() -> Summary {
+    stall(
+        Reason::NodesElsewhere,
+        "The task belongs to another cluster than the nodes that this controller sees: create the object \
+         in the task's own cluster, or set spec.waitForNodes to false"
+            .to_owned(),
+    )
+}
+
+pub fn waiting_for_nodes(look: &NodeLook, are_listed: bool) -> Summary {
+    let nodes = if are_listed {
+        look.sentence()
+    } else {
+        "the cluster's nodes aren't known yet".to_owned()
+    };
+    Summary {
+        ready: Ready::False,
+        abnormal: Abnormal::Reconciling,
+        reason: Reason::WaitingForNodes,
+        message: format!("The task succeeded; {nodes}{}", note_of_cut(look)),
+    }
+}
+
+pub fn nodes_ready(look: &NodeLook) -> Summary {
+    let nodes = match look.total {
+        0 => "it has no instances to wait for".to_owned(),
+        _ => look.sentence(),
+    };
+    Summary {
+        ready: Ready::True,
+        abnormal: Abnormal::None,
+        reason: Reason::NodesReady,
+        message: format!("The task succeeded; {nodes}{}", note_of_cut(look)),
+    }
+}
+
+fn note_of_cut(look: &NodeLook) -> String {
+    if look.total > MAX_RESULTS {
+        format!("; taskResult lists the first {MAX_RESULTS}")
+    } else {
+        String::new()
+    }
+}
+
+/// The task succeeded in time, but its nodes weren't all Ready.
+pub fn timed_out_without_nodes(timeout: &str, look: Option<&NodeLook>) -> Summary {
+    let nodes = look.map(|look| format!(": {}", look.sentence()));
+    stall(
+        Reason::TimedOut,
+        format!(
+            "The task succeeded, but its nodes weren't seen to be Ready within {timeout} of this object's \
+             creation{}. Raise or remove spec.timeout to go on",
+            nodes.unwrap_or_default()
+        ),
+    )
 }
 
 pub fn secret_credentials_off() -> Summary {

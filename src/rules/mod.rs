@@ -11,6 +11,8 @@ mod event_note;
 mod fingerprint;
 mod identity;
 mod messages;
+mod node_wait;
+mod nodes;
 mod object;
 mod observe;
 mod poll_result;
@@ -29,8 +31,10 @@ pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
 pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
 pub use duration::{DurationError, parse_duration};
 pub use event_note::EventNote;
-pub use fingerprint::{ClusterMark, Fingerprint};
+pub use fingerprint::{Fingerprint, Mark};
 pub use identity::{ResourceVersion, Uid};
+pub use node_wait::NodeWait;
+pub use nodes::{Node, NodeChange, NodeInstance, Nodes};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{
     CLOCK_WAIT, Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
@@ -38,7 +42,7 @@ pub use observe::{
 pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;
-pub use status::{ObjectStatus, StatusPatch, TaskChange};
+pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};
 pub use task::{Instance, Instances, MAX_RESULTS, MAX_STAGES, Stage, Target, Task, TaskEvent};
 pub use task_events::{MAX_EVENTS, keep_most_telling};
 pub use task_state::TaskState;

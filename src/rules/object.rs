@@ -45,6 +45,8 @@ pub struct Policy {
     pub poll_interval: Duration,
     /// The clusters whose tasks may be shown; empty for all.
     pub allowed_cluster_ids: Vec<String>,
+    /// Whether the Nodes of the controller's own cluster are watched.
+    pub nodes: bool,
     /// Whether `credentialsSecretRef` is honoured.
     pub secret_credentials: bool,
     /// The regions that may be asked; empty for all.
@@ -61,6 +63,7 @@ impl Default for Policy {
             default_region: None,
             poll_interval: Duration::from_secs(15),
             allowed_cluster_ids: Vec::new(),
+            nodes: false,
             secret_credentials: false,
             allowed_regions: BTreeSet::new(),
             min_poll_interval: Duration::from_secs(1),

@@ -1,14 +1,17 @@
 //! What one object shows next, and when it is looked at again.
 
+mod waiting;
+
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Abnormal, ClusterMark, Denial, EventNote, Object, ObjectStatus, Policy, PollError, PollResult,
-    Ready, Reason, Summary, Task, TaskChange,
+    Abnormal, Denial, EventNote, Mark, Nodes, NodesShown, Object, ObjectStatus, Policy, PollError,
+    PollResult, Ready, Reason, Summary, Task, TaskChange, TaskState,
     backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
     messages,
+    node_wait::NodeLook,
     task_status::{is_final, task_status},
     time::{elapsed, floor_to_second},
 };
@@ -128,6 +131,8 @@ pub struct Case<'a> {
     pub policy: &'a Policy,
     /// The object as it is.
     pub object: &'a Object,
+    /// The Nodes that are seen.
+    pub nodes: &'a Nodes,
     /// What is remembered of it.
     pub memory: Memory,
     /// Why it is looked at.
@@ -165,6 +170,8 @@ pub fn observe(case: &Case<'_>) -> Verdict {
         },
         status: object.status.clone(),
         task: TaskChange::None,
+        nodes: None,
+        look: None,
         memory,
     };
     let next = if object.deleting {
@@ -189,6 +196,10 @@ struct Decision<'a> {
     asked_at: Timestamp,
     status: ObjectStatus,
     task: TaskChange,
+    /// The nodes to show, where the task stays as it is.
+    nodes: Option<NodesShown>,
+    /// The nodes as they are.
+    look: Option<NodeLook>,
     memory: Memory,
 }
 
@@ -196,7 +207,8 @@ impl<'a> Decision<'a> {
     fn into_verdict(self, next: Option<Next>) -> Verdict {
         let before = &self.object.status;
         let task = if self.status.task == before.task {
-            TaskChange::None
+            let nodes = self.nodes.map(Box::new);
+            nodes.map_or(TaskChange::None, TaskChange::Nodes)
         } else {
             self.task
         };
@@ -217,6 +229,10 @@ impl<'a> Decision<'a> {
         }
         if let Some(next) = self.decide_without_call() {
             return Some(next);
+        }
+        if let Some(wait) = self.wait_without_answer() {
+            self.echo();
+            return Some(self.still_waits(wait));
         }
         let expired = self.expired_at(self.case.now);
         match self.case.occasion {
@@ -250,7 +266,7 @@ impl<'a> Decision<'a> {
     /// Whether what is shown is of a cluster that is no longer expected or allowed.
     fn shows_foreign_task(&self) -> bool {
         let status = &self.object.status;
-        let is = |id: &str| status.cluster == Some(ClusterMark::of(id));
+        let is = |id: &str| status.cluster == Some(Mark::of(id));
         let expected = self.object.spec.cluster_id();
         let allowed = &self.case.policy.allowed_cluster_ids;
         status.was_read()
@@ -277,20 +293,25 @@ impl<'a> Decision<'a> {
         if let Some(task) = self.own_task() {
             self.echo();
             self.memory = Memory::default();
-            self.show_task(task);
+            self.show_task(task_status(task).0);
             summary.ready = Ready::False;
         }
+        Some(self.rest_with(&summary))
+    }
+
+    /// Shows that until something happens, or the time is over.
+    fn rest_with(&mut self, summary: &Summary) -> Next {
         if self.expired_at(self.case.now) {
-            return Some(self.timed_out());
+            return self.timed_out();
         }
-        self.show(&summary);
-        Some(self.until_deadline().map_or(Next::Rest, Next::Wait))
+        self.show(summary);
+        self.until_deadline().map_or(Next::Rest, Next::Wait)
     }
 
     fn suspended(&self) -> Option<Summary> {
         let never_polled = match self.object.reason() {
             // No call was made, or none was answered.
-            Some(Reason::RegionMissing | Reason::CredentialsInvalid) => {
+            Some(Reason::RegionMissing | Reason::NodesNotWatched | Reason::CredentialsInvalid) => {
                 !self.object.status.was_read()
             }
             _ => self.kept_ready() == Ready::Unknown,
@@ -305,8 +326,15 @@ impl<'a> Decision<'a> {
             .then(|| messages::suspended(ready))
     }
 
-    /// Why no call can be made at all.
+    /// Why no call is made at all.
     fn blocked(&self) -> Option<Summary> {
+        let sees_no_nodes = self.object.spec.wait_for_nodes && !self.case.policy.nodes;
+        self.unaskable()
+            .or_else(|| sees_no_nodes.then(messages::nodes_not_watched))
+    }
+
+    /// Why no call can be made.
+    fn unaskable(&self) -> Option<Summary> {
         if self.object.region(self.case.policy).is_none() {
             return Some(messages::region_missing());
         }
@@ -374,11 +402,22 @@ impl<'a> Decision<'a> {
 
     fn answered(&mut self, task: &Task) -> Next {
         self.memory = Memory::default();
-        let summary = self.show_task(task);
+        let (shown, mut summary) = task_status(task);
+        if summary.reason == Reason::TaskSucceeded && self.follows_nodes() {
+            return self.succeeded(shown, task.results.others());
+        }
+        self.show_task(shown);
+        if !summary.reason.is_final() && self.waits_elsewhere() {
+            summary = messages::nodes_elsewhere();
+        }
         self.show(&summary);
         if summary.reason.is_final() {
             return self.finish(summary.reason);
         }
+        self.next_poll()
+    }
+
+    fn next_poll(&self) -> Next {
         let interval = self.object.poll_interval(self.case.policy);
         let uid = &self.object.uid;
         self.call(next_poll(interval, uid, self.asked_at, self.case.now))
@@ -446,7 +485,13 @@ impl<'a> Decision<'a> {
     fn timed_out(&mut self) -> Next {
         self.memory = Memory::default();
         let timeout = self.object.spec.timeout().unwrap_or_default();
-        self.show(&messages::timed_out(timeout));
+        let summary = if self.status.state == TaskState::Success {
+            let kept = self.object.status.nodes.as_deref().map(NodeLook::shown);
+            messages::timed_out_without_nodes(timeout, self.look.as_ref().or(kept.as_ref()))
+        } else {
+            messages::timed_out(timeout)
+        };
+        self.show(&summary);
         self.finish(Reason::TimedOut)
     }
 
@@ -490,7 +535,7 @@ impl<'a> Decision<'a> {
     }
 
     fn after_the_end(&self) -> Next {
-        if self.poll_request_waits() && !self.object.is_suspended() && self.blocked().is_none() {
+        if self.poll_request_waits() && !self.object.is_suspended() && self.unaskable().is_none() {
             return Next::Call {
                 after: Duration::MAX,
                 requested: true,
@@ -531,17 +576,18 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn show_task(&mut self, task: &Task) -> Summary {
-        let (shown, summary) = task_status(task);
+    fn show_task(&mut self, shown: ScaleOutTaskStatus) {
         self.status.set_task(&shown);
         self.task = TaskChange::Set(Box::new(shown));
-        summary
     }
 
     fn show(&mut self, summary: &Summary) {
         let generation = self.object.generation;
         if !summary.reason.is_final() {
             self.status.finished_at = None;
+        }
+        if summary.reason != Reason::WaitingForNodes {
+            self.status.nodes = None;
         }
         self.status.observed_generation = Some(generation);
         self.status.conditions.show(

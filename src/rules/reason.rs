@@ -13,6 +13,10 @@ pub enum Reason {
     TaskStateUnknown,
     /// The task succeeded for every instance.
     TaskSucceeded,
+    /// The task succeeded, and the object waits for its nodes.
+    WaitingForNodes,
+    /// All nodes of the task were Ready.
+    NodesReady,
     /// The task ended well, but not for every instance.
     InstancesFailed,
     /// The task failed.
@@ -21,6 +25,10 @@ pub enum Reason {
     TaskCanceled,
     /// Nothing says which region to ask.
     RegionMissing,
+    /// The object waits for nodes, and the controller watches none.
+    NodesNotWatched,
+    /// The task belongs to a cluster whose nodes the controller doesn't see.
+    NodesElsewhere,
     /// The operator's rules don't let the object ask.
     NotAllowed,
     /// The user asked not to poll.
@@ -58,16 +66,20 @@ pub enum Severity {
 
 impl Reason {
     /// All reasons, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Pending,
         Self::TaskRunning,
         Self::TaskPaused,
         Self::TaskStateUnknown,
         Self::TaskSucceeded,
+        Self::WaitingForNodes,
+        Self::NodesReady,
         Self::InstancesFailed,
         Self::TaskFailed,
         Self::TaskCanceled,
         Self::RegionMissing,
+        Self::NodesNotWatched,
+        Self::NodesElsewhere,
         Self::NotAllowed,
         Self::Suspended,
         Self::TaskApiUnavailable,
@@ -91,10 +103,14 @@ impl Reason {
             Self::TaskPaused => "TaskPaused",
             Self::TaskStateUnknown => "TaskStateUnknown",
             Self::TaskSucceeded => "TaskSucceeded",
+            Self::WaitingForNodes => "WaitingForNodes",
+            Self::NodesReady => "NodesReady",
             Self::InstancesFailed => "InstancesFailed",
             Self::TaskFailed => "TaskFailed",
             Self::TaskCanceled => "TaskCanceled",
             Self::RegionMissing => "RegionMissing",
+            Self::NodesNotWatched => "NodesNotWatched",
+            Self::NodesElsewhere => "NodesElsewhere",
             Self::NotAllowed => "NotAllowed",
             Self::Suspended => "Suspended",
             Self::TaskApiUnavailable => "TaskApiUnavailable",
@@ -122,6 +138,7 @@ impl Reason {
         matches!(
             self,
             Self::TaskSucceeded
+                | Self::NodesReady
                 | Self::InstancesFailed
                 | Self::TaskFailed
                 | Self::TaskCanceled
@@ -167,6 +184,8 @@ impl Reason {
             | Self::TaskPaused
             | Self::TaskStateUnknown
             | Self::TaskSucceeded
+            | Self::WaitingForNodes
+            | Self::NodesReady
             | Self::Suspended => Some(Severity::Normal),
             _ => Some(Severity::Warning),
         }

@@ -16,6 +16,8 @@ pub struct Spec {
     pub poll_interval: Option<Duration>,
     /// Whether not to ask.
     pub suspend: bool,
+    /// Whether the object is Ready only once its nodes are.
+    pub wait_for_nodes: bool,
     /// What few objects have.
     rare: Option<Box<RareSpec>>,
 }
@@ -76,6 +78,7 @@ impl From<ScaleOutTaskSpec> for Spec {
             region: spec.region.map(Into::into),
             poll_interval,
             suspend: spec.suspend.unwrap_or(false),
+            wait_for_nodes: spec.wait_for_nodes.unwrap_or(false),
             rare: (rare != RareSpec::default()).then(|| Box::new(rare)),
         }
     }

@@ -1,13 +1,13 @@
 //! The status as it is kept, and the patch that makes one of another.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{collections::BTreeSet, mem, sync::LazyLock};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{ClusterMark, Conditions, Fingerprint, TaskState};
-use crate::api::ScaleOutTaskStatus;
+use super::{Conditions, Fingerprint, Mark, NodeWait, Reason, TaskState};
+use crate::api::{ScaleOutTaskStatus, TaskResult};
 
 /// What is kept of a status: what something is decided on.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,9 @@ pub struct ObjectStatus {
     /// Stands for all that is shown of the task.
     pub task: Fingerprint,
     /// Stands for the task's cluster, where one is shown.
-    pub cluster: Option<ClusterMark>,
+    pub cluster: Option<Mark>,
+    /// What is shown of the nodes, while the object waits for them.
+    pub nodes: Option<Box<NodeWait>>,
 }
 
 impl Default for ObjectStatus {
@@ -35,14 +37,17 @@ impl Default for ObjectStatus {
 }
 
 impl From<ScaleOutTaskStatus> for ObjectStatus {
-    fn from(status: ScaleOutTaskStatus) -> Self {
+    fn from(mut status: ScaleOutTaskStatus) -> Self {
+        let conditions = Conditions::from(mem::take(&mut status.conditions));
+        let waits = conditions.reason() == Some(Reason::WaitingForNodes);
         Self {
             observed_generation: status.observed_generation,
+            conditions,
+            finished_at: status.finished_at.as_ref().map(|time| time.0),
             state: state_of(&status),
             task: Fingerprint::of(&status),
             cluster: cluster_of(&status),
-            conditions: status.conditions.into(),
-            finished_at: status.finished_at.map(|time| time.0),
+            nodes: waits.then(|| Box::new(NodeWait::of(&status))),
             last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
         }
     }
@@ -54,6 +59,7 @@ impl ObjectStatus {
         self.state = state_of(task);
         self.task = Fingerprint::of(task);
         self.cluster = cluster_of(task);
+        self.nodes = None;
     }
 
     /// Whether the task was ever read, and is shown.
@@ -63,8 +69,8 @@ impl ObjectStatus {
     }
 }
 
-fn cluster_of(status: &ScaleOutTaskStatus) -> Option<ClusterMark> {
-    status.cluster_id.as_deref().map(ClusterMark::of)
+fn cluster_of(status: &ScaleOutTaskStatus) -> Option<Mark> {
+    status.cluster_id.as_deref().map(Mark::of)
 }
 
 fn state_of(status: &ScaleOutTaskStatus) -> TaskState {
@@ -80,8 +86,20 @@ pub enum TaskChange {
     None,
     /// It goes.
     Clear,
-    /// It is this from now on: the fields that the task API fills.
+    /// It is this from now on: the fields that the task API fills, and the nodes.
     Set(Box<ScaleOutTaskStatus>),
+    /// Only its nodes are these now.
+    Nodes(Box<NodesShown>),
+}
+
+/// The nodes of a task, as a status shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodesShown {
+    /// The instances that the status lists, with their Nodes.
+    pub task_result: Vec<TaskResult>,
+    /// Ready nodes of those waited for, such as 3/5.
+    pub nodes: String,
 }
 
 /// The JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) from one status to
@@ -104,11 +122,10 @@ impl StatusPatch<'_> {
             TaskChange::Clear => nothing_of_a_task(),
             TaskChange::Set(task) => {
                 let mut fields = nothing_of_a_task();
-                if let Value::Object(set) = serde_json::to_value(task)? {
-                    fields.extend(set);
-                }
+                fields.extend(object_of(task)?);
                 fields
             }
+            TaskChange::Nodes(nodes) => object_of(nodes)?,
         };
         let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
         if from.observed_generation != to.observed_generation {
@@ -138,6 +155,13 @@ impl Serialize for StatusPatch<'_> {
         let fields = self.fields().map_err(serde::ser::Error::custom)?;
         fields.serialize(serializer)
     }
+}
+
+fn object_of(fields: &impl Serialize) -> serde_json::Result<Map<String, Value>> {
+    Ok(match serde_json::to_value(fields)? {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    })
 }
 
 /// Each field that the task API fills, as null: what isn't set goes.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{task_state::normal_result, text::first_chars};
+use super::{Mark, task_state::normal_result, text::first_chars};
 use crate::api::InstanceCounts;
 
 /// How many instances the status lists.
@@ -94,11 +94,12 @@ pub struct TaskEvent {
     pub source: Option<String>,
 }
 
-/// The instances of a task: those that a status lists, and how many there are in all. A body has room for
-/// tens of thousands, and many answers may wait to be written.
+/// The instances of a task: those that a status lists, and of all others what decides. A body has room for tens
+/// of thousands, and many answers may wait to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instances {
     listed: Vec<Instance>,
+    others: Vec<Mark>,
     counts: InstanceCounts,
 }
 
@@ -107,6 +108,12 @@ impl Instances {
     #[must_use]
     pub fn listed(&self) -> &[Instance] {
         &self.listed
+    }
+
+    /// The IDs of all others.
+    #[must_use]
+    pub fn others(&self) -> &[Mark] {
+        &self.others
     }
 
     /// How many there are in all, and what became of them.
@@ -118,7 +125,11 @@ impl Instances {
     /// Adds the instances of a later part of the body.
     pub fn append(&mut self, other: Self) {
         let room = MAX_RESULTS - self.listed.len();
-        self.listed.extend(other.listed.into_iter().take(room));
+        let mut listed = other.listed.into_iter();
+        self.listed.extend(listed.by_ref().take(room));
+        self.others
+            .extend(listed.map(|instance| Mark::of(&instance.id)));
+        self.others.extend(other.others);
         self.counts.total += other.counts.total;
         self.counts.succeeded += other.counts.succeeded;
         self.counts.failed += other.counts.failed;
@@ -141,6 +152,7 @@ impl From<Instance> for Instances {
         shorten(&mut instance.status, WORD_CHARS);
         Self {
             listed: vec![instance],
+            others: Vec::new(),
             counts,
         }
     }

@@ -138,6 +138,7 @@ fn listed(task: &Task) -> Option<Vec<TaskResult>> {
     let entries = listed.iter().map(|instance| TaskResult {
         data: shown(&instance.id, INSTANCE_ID_CHARS),
         status: shown(normal_result(&instance.status), WORD_CHARS),
+        ..TaskResult::default()
     });
     (!listed.is_empty()).then(|| entries.collect())
 }

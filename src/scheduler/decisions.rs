@@ -10,7 +10,7 @@ use tracing::error;
 use super::{
     ObjectId, Scheduler, Timer,
     input::Now,
-    tracked::{Change, Overdue, WritePriority, WriteStage},
+    tracked::{Change, Overdue, Tracked, WritePriority, WriteStage},
 };
 use crate::rules::{CLOCK_WAIT, Case, Memory, Next, ObjectKey, Occasion, SLOW_RETRY, Verdict};
 
@@ -165,9 +165,12 @@ impl Scheduler {
         }
     }
 
-    /// Whether the calendar is confirmed, or nobody did for long.
-    fn trusts_calendar(&self, now: Now) -> bool {
-        now.is_confirmed || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT
+    /// Whether the object may end by the calendar: it is confirmed, and Nodes that the object waits for have
+    /// been seen, or neither came for long.
+    fn may_end(&self, tracked: &Tracked, now: Now) -> bool {
+        let waits = tracked.object.status.nodes.is_some();
+        let is_known = now.is_confirmed && (!waits || self.node_waits.nodes.are_listed());
+        is_known || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT
     }
 
     /// The verdict of the rules; none if they panicked, which must not end the tracking of other
@@ -177,10 +180,11 @@ impl Scheduler {
         let case = Case {
             policy: &self.config.policy,
             object: &tracked.object,
+            nodes: &self.node_waits.nodes,
             memory: tracked.memory,
             occasion,
             now: now.wall,
-            ends_by: self.trusts_calendar(now).then(|| now.earliest()),
+            ends_by: self.may_end(tracked, now).then(|| now.earliest()),
             seed: self.seed(id, now),
         };
         let verdict = catch_unwind(AssertUnwindSafe(|| (self.observe)(&case)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{NoteId, ObjectId, QueueId};
-use crate::rules::{Object, ObjectKey, PollError, PollResult};
+use crate::rules::{Node, Object, ObjectKey, PollError, PollResult};
 
 /// The time, of both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,8 @@ pub enum Input {
         /// The poll request that it acted on.
         poll_request: Option<Box<str>>,
     },
+    /// The watch of Nodes saw something.
+    Nodes(NodeInput),
     /// A write of status ended.
     WriteEnded(ObjectId, WriteResult),
     /// A deletion ended. That the object is gone shows as [`Input::Gone`].
@@ -78,6 +80,19 @@ pub enum Input {
     Stopping,
     /// The time that [`Scheduler::next_wake`](super::Scheduler::next_wake) named has come.
     Tick,
+}
+
+/// What the watch of Nodes saw.
+#[derive(Clone, Debug)]
+pub enum NodeInput {
+    /// It lists all Nodes from the start.
+    Relisting,
+    /// One was listed, appeared or changed.
+    Applied(Node),
+    /// That was all: what wasn't listed is gone.
+    ListingDone,
+    /// The Node of that name is gone.
+    Gone(Box<str>),
 }
 
 /// How a write of status ended.

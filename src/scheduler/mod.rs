@@ -14,6 +14,7 @@ mod event_queue;
 mod fair_queue;
 mod input;
 mod limits;
+mod nodes;
 mod object_counts;
 mod object_ids;
 mod objects;
@@ -37,6 +38,7 @@ use self::{
     call_queues::CallQueues,
     deviations::Deviations,
     event_queue::EventQueue,
+    nodes::NodeWaits,
     object_counts::Row,
     object_ids::ObjectIds,
     shares::Shares,
@@ -50,7 +52,7 @@ pub use self::{
         Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD,
         STANDBY_PERIOD,
     },
-    input::{DeletionResult, EventResult, Input, Now, WriteResult},
+    input::{DeletionResult, EventResult, Input, NodeInput, Now, WriteResult},
     limits::{CallLimits, Fairness, Slots},
     object_counts::ObjectCounts,
     rate_limiter::RateLimiter,
@@ -111,6 +113,7 @@ pub struct Scheduler {
     congested: BTreeSet<Arc<str>>,
     counts: ObjectCounts,
     deviations: Deviations,
+    node_waits: NodeWaits,
     /// Objects whose status couldn't be written at the last try.
     writes_failing: usize,
     leads: bool,
@@ -154,6 +157,7 @@ impl Scheduler {
             congested: BTreeSet::new(),
             counts: ObjectCounts::default(),
             deviations: Deviations::default(),
+            node_waits: NodeWaits::default(),
             writes_failing: 0,
             leads: false,
             leads_until: Duration::ZERO,
@@ -315,6 +319,7 @@ impl Scheduler {
             }
             Input::WriteEnded(object, result) => self.write_ended(object, result, now),
             Input::DeletionEnded(object, result) => self.deletion_ended(object, result, now),
+            Input::Nodes(input) => self.take_in_nodes(input, now),
             Input::EventEnded(note, result) => self.events.ended(note, result, now.monotonic),
             Input::Stopping => self.stop(),
             Input::LeadsUntil(_) | Input::Tick => {}
@@ -365,6 +370,7 @@ impl Scheduler {
         self.answers = Shares::new(slots.answers, fairness);
         self.congested.clear();
         self.deviations = Deviations::default();
+        self.node_waits.clear();
         self.writes_failing = 0;
         self.events.abandon();
         for mut tracked in mem::take(&mut self.objects).into_values() {
@@ -402,6 +408,7 @@ impl Scheduler {
                     Timer::FirstLook => self.welcome(id, now),
                     Timer::Planned => self.is_due(id, at, now),
                     Timer::Overdue => self.is_overdue(id),
+                    Timer::NodesOverdue => self.nodes_are_overdue(id),
                     Timer::Retry => self.retry_write(id, at),
                 }
             }

@@ -39,6 +39,7 @@ impl Scheduler {
             }
             None => self.admit(watch, listing, object, now),
         };
+        self.follow_nodes(id, now);
         self.reconsider(id, now);
     }
 
@@ -56,6 +57,7 @@ impl Scheduler {
     /// Looks at an object for the first time in this term.
     pub(super) fn welcome(&mut self, id: ObjectId, now: Now) {
         self.await_answer(id, now);
+        self.follow_nodes(id, now);
         self.reconsider(id, now);
     }
 
@@ -74,6 +76,7 @@ impl Scheduler {
 
     pub(super) fn forget(&mut self, id: ObjectId) {
         self.take_back(id);
+        self.forget_nodes(id);
         let Some(tracked) = self.objects.remove(&id) else {
             return;
         };
@@ -106,7 +109,7 @@ impl Scheduler {
     }
 
     /// Takes the object that a write returned, unless the watch was faster.
-    pub(super) fn accept(&mut self, id: ObjectId, mut object: Object) {
+    pub(super) fn accept(&mut self, id: ObjectId, mut object: Object, now: Now) {
         self.deviations.restore(id, &mut object.status);
         if let Some(tracked) = self.objects.get_mut(&id)
             && tracked.object.uid == object.uid
@@ -116,6 +119,7 @@ impl Scheduler {
         {
             tracked.replace(object, &mut self.counts);
             tracked.written_in = self.listings.get(&tracked.watch).copied();
+            self.follow_nodes(id, now);
         }
     }
 }

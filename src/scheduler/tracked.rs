@@ -6,6 +6,7 @@ use super::{
     QueueId,
     call_queues::Priority,
     fair_queue::Place,
+    nodes::NodeWait,
     object_counts::{ObjectCounts, Row},
 };
 use crate::rules::{
@@ -23,6 +24,8 @@ pub enum Timer {
     Overdue,
     /// A failed write is retried.
     Retry,
+    /// The object has waited for its nodes for too long.
+    NodesOverdue,
 }
 
 /// What is planned for an object.
@@ -66,6 +69,7 @@ pub struct DecidedOn {
     poll_request: Option<Box<str>>,
     deleting: bool,
     finished: bool,
+    node_changes: u32,
 }
 
 /// In what an object differs from what its schedule was decided on.
@@ -88,12 +92,14 @@ impl DecidedOn {
         }
     }
 
-    fn of(object: &Object) -> Self {
+    fn of(tracked: &Tracked) -> Self {
+        let object = &tracked.object;
         Self {
             generation: object.generation,
             poll_request: object.pending_poll_request().map(Into::into),
             deleting: object.deleting,
             finished: object.is_finished(),
+            node_changes: tracked.node_changes,
         }
     }
 
@@ -101,7 +107,8 @@ impl DecidedOn {
         let is_requested = self.poll_request.is_some() && self.poll_request != before.poll_request;
         let is_object = self.generation != before.generation
             || self.deleting != before.deleting
-            || self.finished != before.finished;
+            || self.finished != before.finished
+            || self.node_changes != before.node_changes;
         match (is_object, is_requested) {
             (true, _) => Change::Object,
             (false, true) => Change::PollRequest,
@@ -210,6 +217,10 @@ pub struct Tracked {
     /// Whether its status is known to be one that was written in this term.
     pub is_written: bool,
     pub memory: Memory,
+    /// What of the Nodes concerns it.
+    pub node_wait: Option<Box<NodeWait>>,
+    /// Counts the changes of those Nodes.
+    pub node_changes: u32,
     pub decided_on: DecidedOn,
     pub planned: Option<(Duration, Planned)>,
     pub overdue: Overdue,
@@ -236,6 +247,8 @@ impl Tracked {
             written_in: None,
             is_written: false,
             memory: Memory::default(),
+            node_wait: None,
+            node_changes: 0,
             decided_on: DecidedOn::nothing(),
             planned: None,
             overdue: Overdue::No,
@@ -266,7 +279,7 @@ impl Tracked {
 
     /// Compares the object with what was last decided on, and remembers it as decided on.
     pub fn note_change(&mut self) -> Change {
-        let now = DecidedOn::of(&self.object);
+        let now = DecidedOn::of(self);
         let change = now.change_since(&self.decided_on);
         self.decided_on = now;
         change
@@ -274,7 +287,7 @@ impl Tracked {
 
     /// Compares without remembering.
     pub fn peek_change(&self) -> Change {
-        DecidedOn::of(&self.object).change_since(&self.decided_on)
+        DecidedOn::of(self).change_since(&self.decided_on)
     }
 
     /// The end was decided here: the watch that shows it brings nothing new.
@@ -318,6 +331,13 @@ impl Tracked {
         if let Overdue::At(at) = &mut self.overdue {
             *at = earlier(*at);
         }
+        if let Some(at) = self
+            .node_wait
+            .as_mut()
+            .and_then(|wait| wait.overdue_at.as_mut())
+        {
+            *at = earlier(*at);
+        }
         if let Some(WriteStage::BackingOff { until }) =
             self.write.as_mut().map(|one| &mut one.stage)
         {
@@ -346,6 +366,8 @@ impl Tracked {
             Some(WriteStage::BackingOff { until }) => Some((until, Timer::Retry)),
             _ => None,
         };
-        planned.into_iter().chain(overdue).chain(retry)
+        let nodes = self.node_wait.as_ref().and_then(|wait| wait.overdue_at);
+        let nodes = nodes.map(|at| (at, Timer::NodesOverdue));
+        planned.into_iter().chain(overdue).chain(retry).chain(nodes)
     }
 }

@@ -257,7 +257,7 @@ impl Scheduler {
                     let key = object.key.clone();
                     self.effects.push(Effect::TellAltered(key));
                 }
-                self.accept(id, *object);
+                self.accept(id, *object, now);
                 if let WriteStage::UnderWay { memory, next } = stage {
                     self.settle(id, memory, next, now);
                 }
@@ -272,7 +272,7 @@ impl Scheduler {
                 let is_first = !write.had_conflict && write.attempts == 0;
                 write.had_conflict = true;
                 write.reopen();
-                self.accept(id, *object);
+                self.accept(id, *object, now);
                 if is_first {
                     self.queue_write(id);
                     self.reconsider(id, now);

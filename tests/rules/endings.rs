@@ -12,8 +12,12 @@ fn finished() -> Vec<(&'static str, Story)> {
     failed_instance.called(1, describes(task_of("success", &["failed"])));
     let mut timed_out = Story::new(|spec| spec.timeout = Some("1s".into()));
     timed_out.called(1, answer("running"));
+    let mut nodes_ready = Story::new(|spec| spec.wait_for_nodes = Some(true));
+    nodes_ready.policy.nodes = true;
+    nodes_ready.called(1, answer("success"));
     vec![
         ("TaskSucceeded", Story::polled("success")),
+        ("NodesReady", nodes_ready),
         ("InstancesFailed", failed_instance),
         ("TaskFailed", Story::polled("failed")),
         ("TaskCanceled", Story::polled("cancelled")),

@@ -16,9 +16,8 @@ fn these_reasons_are_normal_and_all_others_are_warnings() {
     for reason in Reason::ALL {
         let severity = match reason.as_str() {
             "Pending" => None,
-            "TaskRunning" | "TaskPaused" | "TaskStateUnknown" | "TaskSucceeded" | "Suspended" => {
-                Some(Severity::Normal)
-            }
+            "TaskRunning" | "TaskPaused" | "TaskStateUnknown" | "TaskSucceeded"
+            | "WaitingForNodes" | "NodesReady" | "Suspended" => Some(Severity::Normal),
             _ => Some(Severity::Warning),
         };
         assert_eq!(reason.severity(), severity, "{reason:?}");

@@ -9,8 +9,8 @@ use k8s_openapi::{
 use scaleouttask_controller::{
     api::{ScaleOutTaskSpec, ScaleOutTaskStatus},
     rules::{
-        self, Case, EventNote, Instance, Memory, Next, ObjectKey, ObjectStatus, Occasion, Policy,
-        PollError, PollResult, Reason, StatusPatch, Task,
+        self, Case, EventNote, Instance, Memory, Next, Node, NodeInstance, Nodes, ObjectKey,
+        ObjectStatus, Occasion, Policy, PollError, PollResult, Reason, StatusPatch, Task,
     },
 };
 use serde_json::Value;
@@ -103,6 +103,7 @@ pub struct Verdict {
 pub fn decide(
     policy: &Policy,
     object: &Object,
+    nodes: &Nodes,
     memory: Memory,
     occasion: &Occasion,
     now: Timestamp,
@@ -112,6 +113,7 @@ pub fn decide(
     let verdict = rules::observe(&Case {
         policy,
         object: &kept,
+        nodes,
         memory,
         occasion,
         now,
@@ -163,6 +165,7 @@ fn merge(target: &mut Value, patch: Value) {
 pub struct Story {
     pub policy: Policy,
     pub object: Object,
+    pub nodes: Nodes,
     pub memory: Memory,
     pub seed: u64,
 }
@@ -191,6 +194,7 @@ impl Story {
                 },
                 ..Object::default()
             },
+            nodes: Nodes::default(),
             memory: Memory::default(),
             seed: 7,
         }
@@ -258,6 +262,7 @@ impl Story {
         let verdict = decide(
             &self.policy,
             &self.object,
+            &self.nodes,
             self.memory,
             occasion,
             now,
@@ -314,6 +319,16 @@ impl Story {
 
 fn since_creation(time: Timestamp) -> i64 {
     time.duration_since(at(0)).as_secs()
+}
+
+/// A Node.
+pub fn node(name: &str, provider_id: &str, is_ready: bool) -> Node {
+    Node {
+        name: name.into(),
+        instance: NodeInstance::parse(provider_id),
+        is_ready,
+        cluster: None,
+    }
 }
 
 /// A task in this state, without instances.

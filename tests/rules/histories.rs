@@ -18,7 +18,7 @@ use scaleouttask_controller::{
     },
 };
 
-use crate::fixtures::{Object, Story, Verdict, at, at_millis, decide};
+use crate::fixtures::{Object, Story, Verdict, at, at_millis, decide, node};
 
 /// Something that happens to the object, the API or the controller.
 #[derive(Clone, Debug)]
@@ -28,6 +28,14 @@ pub enum Happening {
     /// A call in flight ends.
     Answered(Box<PollResult>),
     Passes(Duration),
+    /// The watch shows a Node: its name, provider ID, and whether it is Ready.
+    Node(&'static str, &'static str, bool),
+    /// A Node is gone.
+    NodeGone(&'static str),
+    /// The first list of Nodes is done.
+    NodesListed,
+    /// The user changes `waitForNodes`.
+    WaitForNodes(bool),
     Suspend(bool),
     Timeout(Option<&'static str>),
     Interval(Option<&'static str>),
@@ -40,6 +48,7 @@ pub enum Happening {
         region: bool,
         secrets: bool,
         allowed: Vec<&'static str>,
+        nodes: bool,
     },
 }
 
@@ -58,7 +67,11 @@ impl Step {
         let spec = &self.before.object.spec;
         let policy = &self.before.policy;
         let secret_refused = spec.credentials_secret_ref.is_some() && !policy.secret_credentials;
-        (spec.region.is_none() && policy.default_region.is_none()) || secret_refused
+        let no_region = spec.region.is_none() && policy.default_region.is_none();
+        let no_nodes = spec.wait_for_nodes == Some(true) && !policy.nodes;
+        // What has ended waits for no nodes.
+        let waits = no_nodes && !self.after.is_finished();
+        no_region || secret_refused || waits
     }
 
     pub fn suspended(&self) -> bool {
@@ -158,16 +171,31 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
                 region,
                 secrets,
                 allowed,
+                nodes,
             } => {
                 self.story.memory = Memory::default();
                 self.call = None;
                 let region = region.then(|| "cn-hangzhou".to_owned());
                 self.story.policy.default_region = region;
                 self.story.policy.secret_credentials = *secrets;
+                self.story.policy.nodes = *nodes;
                 self.story.policy.allowed_cluster_ids =
                     allowed.iter().map(|id| (*id).to_owned()).collect();
                 return self.decide(Occasion::Seen);
             }
+            Happening::Node(name, provider_id, is_ready) => {
+                self.story.nodes.apply(node(name, provider_id, *is_ready));
+                return self.decide(Occasion::Seen);
+            }
+            Happening::NodeGone(name) => {
+                self.story.nodes.remove(name);
+                return self.decide(Occasion::Seen);
+            }
+            Happening::NodesListed => {
+                self.story.nodes.listed();
+                return self.decide(Occasion::Seen);
+            }
+            Happening::WaitForNodes(waits) => spec.wait_for_nodes = Some(*waits),
             Happening::Suspend(suspend) => spec.suspend = Some(*suspend),
             Happening::Timeout(timeout) => spec.timeout = timeout.map(Into::into),
             Happening::Interval(interval) => spec.poll_interval = interval.map(Into::into),
@@ -234,6 +262,7 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
         let verdict = decide(
             &before.policy,
             &before.object,
+            &before.nodes,
             before.memory,
             &input,
             self.now,
@@ -253,11 +282,21 @@ impl<C: Fn(&Step) -> Result<(), TestCaseError>> Player<C> {
     }
 }
 
+/// Nodes that come, change and go.
+const NODES: [&str; 3] = ["n-1", "n-2", "i-1"];
+const PROVIDER_IDS: [&str; 4] = [
+    "",
+    "cn-hangzhou.i-1",
+    "alicloud://cn-hangzhou.i-2",
+    "cn-beijing.i-2",
+];
+
 /// New objects with arbitrary specs.
 pub fn stories() -> impl Strategy<Value = Story> {
     let spec = (timeouts(), intervals(), clusters(), ttls(), any::<bool>());
-    (spec, prop::bool::weighted(0.1), any::<u64>()).prop_map(
-        |((timeout, interval, cluster, ttl, region), suspend, seed)| {
+    let nodes = (any::<bool>(), prop::bool::weighted(0.8));
+    (spec, nodes, prop::bool::weighted(0.1), any::<u64>()).prop_map(
+        |((timeout, interval, cluster, ttl, region), (waits, watched), suspend, seed)| {
             let mut story = Story::new(|spec| {
                 spec.timeout = timeout.map(Into::into);
                 spec.poll_interval = interval.map(Into::into);
@@ -265,7 +304,9 @@ pub fn stories() -> impl Strategy<Value = Story> {
                 spec.ttl_seconds_after_finished = ttl;
                 spec.region = region.then(|| "cn-hangzhou".into());
                 spec.suspend = suspend.then_some(true);
+                spec.wait_for_nodes = waits.then_some(true);
             });
+            story.policy.nodes = watched;
             story.object.uid = seed.to_string();
             story.seed = seed;
             story
@@ -289,9 +330,14 @@ fn events() -> impl Strategy<Value = Happening> {
         1 => ttls().prop_map(Happening::Ttl),
         1 => any::<bool>().prop_map(Happening::Secret),
         3 => option::weighted(0.8, select(vec!["", "a", "b", "c"])).prop_map(Happening::Request),
-        2 => (any::<bool>(), any::<bool>(), allowed()).prop_map(|(region, secrets, allowed)| {
-            Happening::Restart { region, secrets, allowed }
-        }),
+        2 => (any::<bool>(), any::<bool>(), allowed(), prop::bool::weighted(0.8)).prop_map(
+            |(region, secrets, allowed, nodes)| Happening::Restart { region, secrets, allowed, nodes },
+        ),
+        6 => (select(NODES.to_vec()), select(PROVIDER_IDS.to_vec()), any::<bool>())
+            .prop_map(|(name, provider_id, is_ready)| Happening::Node(name, provider_id, is_ready)),
+        1 => select(NODES.to_vec()).prop_map(Happening::NodeGone),
+        1 => Just(Happening::NodesListed),
+        2 => any::<bool>().prop_map(Happening::WaitForNodes),
     ]
 }
 
@@ -434,7 +480,8 @@ fn results() -> impl Strategy<Value = Instances> {
     let statuses = select(vec![
         "success", "failed", "fail", "initial", "initail", "odd",
     ]);
-    let few = vec((texts(), statuses), 0..4);
+    let ids = prop_oneof![texts(), select(vec!["i-1", "i-2"]).prop_map(str::to_owned)];
+    let few = vec((ids, statuses), 0..4);
     (few, prop::bool::weighted(0.02), any::<Index>()).prop_map(|(few, many, index)| {
         let instances = few.into_iter().map(|(id, status)| Instance {
             id,

@@ -11,6 +11,7 @@ mod failures;
 mod fields;
 mod fixtures;
 mod histories;
+mod nodes;
 mod polls;
 mod properties;
 mod timeouts;

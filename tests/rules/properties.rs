@@ -9,7 +9,7 @@ use k8s_openapi::{
 use proptest::{prelude::*, test_runner::Config};
 use scaleouttask_controller::{
     api::ScaleOutTaskStatus,
-    rules::{Memory, Next, Occasion, PollError, Reason, Severity},
+    rules::{Mark, Memory, Next, Occasion, PollError, Reason, Severity},
 };
 
 use crate::{
@@ -60,6 +60,7 @@ at_every_step! {
     an_answer_sets_the_status_and_ends_a_run_of_failures => knows_what_was_answered;
     errors_keep_what_is_known => keeps_what_is_known;
     a_restart_never_unstalls => restart_keeps_stalls;
+    nodes_are_ready_only_once_all_are_in_one_look => shows_nodes;
 }
 
 fn own_conditions(status: &ScaleOutTaskStatus) -> impl Iterator<Item = &Condition> {
@@ -96,7 +97,7 @@ fn conditions_agree(step: &Step) -> Result<(), TestCaseError> {
         prop_assert_eq!(condition.observed_generation, status.observed_generation);
         prop_assert!(condition.type_ == "Ready" || condition.status == "True");
     }
-    let succeeded = ready.reason == "TaskSucceeded";
+    let succeeded = ["TaskSucceeded", "NodesReady"].contains(&ready.reason.as_str());
     prop_assert_eq!(ready.status == "True", succeeded);
     let suspended = ready.reason == "Suspended";
     prop_assert_eq!(abnormal.is_empty(), succeeded || suspended);
@@ -181,6 +182,7 @@ fn decides_the_same_again(step: &Step) -> Result<(), TestCaseError> {
     let again = decide(
         &before.policy,
         &before.object,
+        &before.nodes,
         before.memory,
         &step.input,
         step.now,
@@ -211,6 +213,7 @@ fn settles(step: &Step) -> Result<(), TestCaseError> {
     let again = decide(
         &step.before.policy,
         &step.after,
+        &step.before.nodes,
         step.verdict.memory,
         &step.input,
         later,
@@ -237,6 +240,8 @@ fn has_events(step: &Step) -> Result<(), TestCaseError> {
         "TaskPaused",
         "TaskStateUnknown",
         "TaskSucceeded",
+        "WaitingForNodes",
+        "NodesReady",
         "Suspended",
     ];
     let expected = after.filter(|_| after != before && after != Some(Reason::Pending));
@@ -307,12 +312,45 @@ fn calls_are_allowed(step: &Step) -> Result<(), TestCaseError> {
     let calls = matches!(step.verdict.next, Some(Next::Call { .. }));
     prop_assert!(!(calls && step.suspended()), "{:?}", step.after.reason());
     prop_assert!(!(calls && step.blocked()), "{:?}", step.after.reason());
-    if !calls && step.verdict.next.is_some() && final_reason(&step.after).is_none() {
+    let waits = step.after.reason() == Some(Reason::WaitingForNodes);
+    if !calls && !waits && step.verdict.next.is_some() && final_reason(&step.after).is_none() {
         prop_assert!(
             step.suspended() || step.blocked(),
             "{:?}",
             step.after.reason()
         );
+    }
+    Ok(())
+}
+
+/// As many as are shown, and never Ready without all of them.
+fn shows_nodes(step: &Step) -> Result<(), TestCaseError> {
+    let status = &step.verdict.status;
+    let reason = step.after.reason();
+    let was = step.before.object.reason();
+    let looks = reason == Some(Reason::WaitingForNodes) && step.before.nodes.are_listed();
+    let ends = reason == Some(Reason::NodesReady) && was != reason;
+    if !looks && !ends {
+        return Ok(());
+    }
+    let results = status.task_result.as_deref().unwrap_or_default();
+    let region = step.after.spec.region.as_deref().map(Mark::of);
+    let is_ready = |id: &str| {
+        let node = step.before.nodes.find(Mark::of(id), region);
+        node.is_some_and(|(_, is_ready)| is_ready)
+    };
+    let ready = results
+        .iter()
+        .filter(|result| is_ready(&result.data))
+        .count();
+    if ends {
+        prop_assert_eq!(ready, results.len());
+    } else if results.len() < 1000 {
+        prop_assert_eq!(
+            status.nodes.clone(),
+            Some(format!("{ready}/{}", results.len()))
+        );
+        prop_assert!(ready < results.len());
     }
     Ok(())
 }
@@ -507,6 +545,7 @@ fn restart_keeps_stalls(step: &Step) -> Result<(), TestCaseError> {
         let verdict = decide(
             &step.before.policy,
             &step.before.object,
+            &step.before.nodes,
             Memory::default(),
             &Occasion::Polled {
                 result: Err(error),

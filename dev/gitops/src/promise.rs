@@ -8,7 +8,8 @@ use crate::{
     flux, kstatus,
 };
 
-const SUCCESS: &str = "TaskSucceeded";
+/// Final reasons for one that did, and whose nodes are there where somebody waits for them.
+const SUCCESSES: [&str; 2] = ["TaskSucceeded", "NodesReady"];
 /// Final reasons of `Ready` for a task that didn't succeed.
 const FAILURES: [&str; 4] = ["InstancesFailed", "TaskFailed", "TaskCanceled", "TimedOut"];
 
@@ -99,7 +100,7 @@ fn expected(object: &Value) -> Result<Option<Health>, Error> {
     let reason = find("Ready").map_or("", |ready| ready.reason);
     Ok(if is_stalled || FAILURES.contains(&reason) {
         Some(Health::Failed)
-    } else if reason == SUCCESS {
+    } else if SUCCESSES.contains(&reason) {
         Some(Health::Current)
     } else {
         None

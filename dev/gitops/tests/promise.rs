@@ -73,14 +73,17 @@ fn only_success_is_healthy_to_any_tool() {
 
 #[test]
 fn a_success_is_healthy_to_every_tool_only_for_the_current_generation() {
-    let success = conditions("True", "TaskSucceeded", &[]);
+    let successes = ["TaskSucceeded", "NodesReady"].map(|reason| conditions("True", reason, &[]));
     let rows = [
         (GENERATION, ArgoCd::Healthy, Health::Current),
         (GENERATION - 1, ArgoCd::Progressing, Health::InProgress),
         (-1, ArgoCd::Progressing, Health::InProgress),
     ];
-    for (observed, argocd, health) in rows {
-        let object = object(observed, &success);
+    for ((observed, argocd, health), success) in rows
+        .into_iter()
+        .flat_map(|row| successes.iter().map(move |success| (row, success)))
+    {
+        let object = object(observed, success);
         let verdicts = verdicts(&object).unwrap();
         assert_eq!(verdicts.argocd, argocd, "{observed}");
         assert_eq!(verdicts.agreed(), Some(health), "{observed}");
@@ -104,6 +107,11 @@ fn an_object_that_breaks_a_promise_is_reported() {
         (
             "ready before the end",
             current("True", "TaskRunning", &[]),
+            healthy,
+        ),
+        (
+            "ready before its nodes",
+            current("True", "WaitingForNodes", &[]),
             healthy,
         ),
         (

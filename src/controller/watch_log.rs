@@ -1,0 +1,109 @@
+//! What the log and the metrics say of the watches.
+
+use std::sync::Arc;
+
+use kube::runtime::watcher;
+use tracing::{info, warn};
+
+use crate::metrics::Metrics;
+
+/// What is watched.
+pub enum Scope {
+    /// `ScaleOutTask`s, in one namespace or in all.
+    Tasks(Option<String>),
+    /// The cluster's Nodes.
+    Nodes,
+}
+
+/// Logs what is wrong once, not at every attempt, and shows it as a metric.
+pub struct WatchLog {
+    scope: Scope,
+    metrics: Arc<Metrics>,
+    logged: Option<String>,
+    is_up: Option<bool>,
+}
+
+impl WatchLog {
+    pub fn new(scope: Scope, metrics: Arc<Metrics>) -> Self {
+        Self {
+            scope,
+            metrics,
+            logged: None,
+            is_up: None,
+        }
+    }
+
+    fn show(&mut self, is_up: bool) {
+        if self.is_up != Some(is_up) {
+            self.is_up = Some(is_up);
+            match &self.scope {
+                Scope::Tasks(namespace) => self.metrics.watches(namespace.as_deref(), is_up),
+                Scope::Nodes => self.metrics.watches_nodes(is_up),
+            }
+        }
+    }
+
+    /// An attempt failed. Returns whether somebody has to mend something.
+    pub fn fails(&mut self, error: &watcher::Error) -> bool {
+        let code = status_code(error);
+        self.tell(error, code);
+        matches!(code, Some(401 | 403 | 404))
+    }
+
+    fn tell(&mut self, error: &watcher::Error, code: Option<u16>) {
+        // The version is compacted away: the watcher lists anew.
+        if code == Some(410) {
+            return;
+        }
+        self.show(false);
+        let text = error.to_string();
+        if self.logged.as_ref() == Some(&text) {
+            return;
+        }
+        let hint = match (code, &self.scope) {
+            (Some(404), Scope::Tasks(_)) => "apply crds/scaleouttasks.yaml",
+            (Some(401), _) => "check the kubeconfig's or service account's credentials",
+            (Some(403), Scope::Tasks(_)) => "grant list and watch on scaleouttasks.scaleout.dev",
+            (Some(403), Scope::Nodes) => "grant list and watch on nodes, or leave --nodes out",
+            _ => "is the API server up?",
+        };
+        match &self.scope {
+            Scope::Tasks(namespace) => {
+                let namespace = namespace.as_deref();
+                warn!(
+                    namespace,
+                    error = text,
+                    hint,
+                    "can't watch ScaleOutTasks; retrying"
+                );
+            }
+            Scope::Nodes => warn!(error = text, hint, "can't watch nodes; retrying"),
+        }
+        self.logged = Some(text);
+    }
+
+    /// The watch brought something.
+    pub fn works(&mut self) {
+        self.show(true);
+        if self.logged.take().is_none() {
+            return;
+        }
+        match &self.scope {
+            Scope::Tasks(namespace) => {
+                let namespace = namespace.as_deref();
+                info!(namespace, "watching ScaleOutTasks again");
+            }
+            Scope::Nodes => info!("watching nodes again"),
+        }
+    }
+}
+
+fn status_code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}
