@@ -71,12 +71,12 @@ struct Seen {
 pub struct NodeChange {
     /// The instances whose Nodes are others, or look different.
     pub instances: Vec<Mark>,
-    /// Whether it concerns all: the first list is done, or it is another cluster that is seen.
+    /// Whether it concerns all: a list is done, or it is another cluster that is seen.
     pub concerns_all: bool,
 }
 
 impl Nodes {
-    /// Whether the watch has shown all Nodes once.
+    /// Whether all Nodes are known: from the end of a list to the beginning of the next.
     #[must_use]
     pub fn are_listed(&self) -> bool {
         self.is_listed
@@ -107,30 +107,29 @@ impl Nodes {
         nodes.reduce(|best, other| if other.1 && !best.1 { other } else { best })
     }
 
-    /// The watch lists all Nodes from the start.
+    /// The watch lists all Nodes from the start. Up to its end, what was seen before stands beside what is seen now,
+    /// and is no look at all Nodes.
     pub fn relist(&mut self) {
         self.listing += 1;
+        self.is_listed = false;
     }
 
     /// That was all: what wasn't listed is gone.
     pub fn listed(&mut self) -> NodeChange {
+        self.is_listed = true;
         let gone: Vec<Arc<str>> = self
             .by_name
             .iter()
             .filter(|(_, seen)| seen.listing != self.listing)
             .map(|(name, _)| name.clone())
             .collect();
-        let mut change = NodeChange {
-            concerns_all: !self.is_listed,
-            ..NodeChange::default()
-        };
-        self.is_listed = true;
         for name in gone {
-            let one = self.remove(&name);
-            change.instances.extend(one.instances);
-            change.concerns_all |= one.concerns_all;
+            self.drop_seen(&name);
         }
-        change
+        NodeChange {
+            instances: Vec::new(),
+            concerns_all: true,
+        }
     }
 
     /// A Node appeared or changed. A heartbeat changes nothing.
@@ -285,14 +284,11 @@ mod tests {
         nodes.relist();
         nodes.apply(node("a", "cn.i-1", true));
         nodes.apply(node("b", "cn.i-2", true));
-        assert!(nodes.listed().concerns_all, "the first list");
+        assert!(nodes.listed().concerns_all);
         nodes.relist();
         nodes.apply(node("b", "cn.i-2", true));
-        let change = nodes.listed();
-        assert_eq!(
-            (change.instances, change.concerns_all),
-            (vec![Mark::of("i-1")], false)
-        );
+        assert!(!nodes.are_listed(), "what was seen is no look at all");
+        assert!(nodes.listed().concerns_all);
         assert_eq!(found(&nodes, "i-1", None), None);
         assert!(found(&nodes, "i-2", None).is_some());
     }

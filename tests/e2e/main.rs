@@ -15,6 +15,7 @@ mod leaders;
 mod lifecycle;
 mod memory;
 mod mistakes;
+mod nodes;
 mod pipeline;
 mod process;
 mod promises;

@@ -12,7 +12,7 @@ use scaleouttask_controller::rules::{Abnormal, GRACE, Object, Reason};
 use crate::{
     promise::Promise,
     request::{Fate, Stage, What},
-    setting::{Setting, Truth},
+    setting::{SUCCESS, Setting, Truth},
     world::{Action, World},
 };
 
@@ -108,6 +108,7 @@ impl Calm {
         let mut costs = objects.map(|(object, called)| match object {
             None => !called,
             Some(object) if object.is_finished() || object.is_suspended() => !called,
+            Some(object) if object.reason() == Some(Reason::WaitingForNodes) => !called,
             // Asked about so seldom that it may not have been due.
             Some(object) if is_slow(object) => true,
             Some(_) => called,
@@ -142,13 +143,17 @@ fn next(world: &World) -> Option<Action> {
         if !process.news.is_empty() {
             return Some(Action::Hear(index));
         }
+        if !process.node_news.is_empty() {
+            return Some(Action::HearOfNode(index));
+        }
     }
     world.can_pass().then_some(Action::Pass)
 }
 
 fn shows_the_truth(setting: &Setting, world: &World) -> bool {
     let is_quiet = world.processes().all(|(_, process)| {
-        process.requests.is_empty() && process.news.is_empty() && !process.frozen
+        let is_told = process.news.is_empty() && process.node_news.is_empty();
+        process.requests.is_empty() && is_told && !process.frozen
     });
     let is_led = world.processes().any(|(_, process)| process.leads());
     let objects = world.cluster.objects.iter().enumerate();
@@ -176,12 +181,21 @@ fn is_true(object: &Object, index: usize, setting: &Setting, world: &World) -> b
         shown == Reason::Suspended
     } else if truth == Truth::Missing && end >= object.created_at + GRACE {
         shown == truth.reason() && is_stalled(object)
+    } else if truth == SUCCESS && object.spec.wait_for_nodes {
+        waits_for_nodes(object, setting, world)
     } else {
         shown == truth.reason()
     };
     let waits = object.pending_poll_request().is_some() && !object.is_suspended();
     let stays = object.spec.ttl().is_none() || !object.is_finished();
     fits && !waits && stays && object.status.observed_generation == Some(object.generation)
+}
+
+/// Whether it shows as many nodes as are Ready, which aren't all.
+fn waits_for_nodes(object: &Object, setting: &Setting, world: &World) -> bool {
+    let ready = format!("{}/{}", world.ready_nodes(setting), setting.nodes.len());
+    let wait = object.status.nodes.as_ref();
+    !world.nodes_are_ready(setting) && wait.is_some_and(|wait| wait.nodes == Some(ready))
 }
 
 fn is_stalled(object: &Object) -> bool {

@@ -7,7 +7,7 @@ use scaleouttask_controller::{
     rules::{Object, Policy, PollError, PollResult, Reason},
     scheduler::{
         Call, CallLimits, Config, DeletionResult, Effect, Election, EventResult, Input, LeaseStep,
-        Now, RENEW_DEADLINE, Scheduler, Slots, Write, WriteResult,
+        NodeInput, Now, RENEW_DEADLINE, Scheduler, Slots, Write, WriteResult,
     },
 };
 
@@ -32,6 +32,8 @@ pub struct Process {
     variant: Variant,
     /// What the watch has yet to tell.
     pub news: VecDeque<Input>,
+    /// What the watch of Nodes has yet to tell.
+    pub node_news: VecDeque<NodeInput>,
     /// It tells nothing for a while.
     pub stalled: bool,
     /// By SIGSTOP.
@@ -61,6 +63,7 @@ impl Process {
             policy: Policy {
                 default_region: Some("r".to_owned()),
                 poll_interval: POLL_INTERVAL,
+                nodes: !setting.nodes.is_empty(),
                 ..Policy::default()
             },
             limits: setting.variant.limits(setting.limits),
@@ -76,6 +79,7 @@ impl Process {
             election: setting.elects.then(|| Election::new(identity)),
             variant: setting.variant,
             news: VecDeque::new(),
+            node_news: VecDeque::new(),
             stalled: false,
             frozen: false,
             requests: Vec::new(),
@@ -231,6 +235,14 @@ impl Process {
                 What::Call(_) => {}
                 What::Write(_) | What::Delete(_) => self.give_up(request, now),
             }
+        }
+    }
+
+    /// The next of what the watch of Nodes tells.
+    pub fn hear_of_node(&mut self, now: Now) {
+        if let Some(event) = self.node_news.pop_front() {
+            self.feed(Input::Nodes(event), now);
+            self.strive(now);
         }
     }
 
@@ -403,7 +415,9 @@ impl Process {
             Stage::Sent => false,
             Stage::Late | Stage::Answered(_) => true,
         };
-        self.requests.iter().all(is_slow) && (self.frozen || self.stalled || self.news.is_empty())
+        let is_told = self.stalled || self.news.is_empty();
+        let is_told = self.frozen || is_told && self.node_news.is_empty();
+        self.requests.iter().all(is_slow) && is_told
     }
 
     /// So much time has passed.

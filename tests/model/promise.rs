@@ -21,6 +21,7 @@ pub enum Promise {
     PollRequestIsActedOn,
     WhatIsKnownStays,
     FinishedStaysSo,
+    NodesWereReady,
     CallsAreBounded,
     NamespacesTakeTurns,
     NamespacesShareSlots,
@@ -49,6 +50,9 @@ impl fmt::Display for Promise {
             Self::PollRequestIsActedOn => "a poll request is echoed after a call, not before",
             Self::WhatIsKnownStays => "trouble takes nothing away that was shown",
             Self::FinishedStaysSo => "a finished object stays so",
+            Self::NodesWereReady => {
+                "an object shows NodesReady only after all nodes were Ready at one time"
+            }
             Self::CallsAreBounded => "no more calls are under way than may be",
             Self::NamespacesTakeTurns => {
                 "while an object waits, another namespace gets one call at most"

@@ -12,6 +12,8 @@ pub struct Setting {
     /// Two replicas under a Lease; else one that always leads.
     pub elects: bool,
     pub objects: Vec<Plan>,
+    /// What each Node goes through, in turn. Where there are any, each task has an instance for each.
+    pub nodes: &'static [&'static [NodeTruth]],
     /// How many faults there are at most, and of which kinds.
     pub faults: usize,
     pub fates: &'static [Fate],
@@ -42,6 +44,13 @@ pub enum Truth {
     State(&'static str),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeTruth {
+    Gone,
+    NotReady,
+    Ready,
+}
+
 /// What can happen to a whole replica, its watch, or the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Accident {
@@ -55,6 +64,8 @@ pub enum Accident {
     Stall,
     /// The watch starts over.
     Relist,
+    /// That of Nodes does.
+    RelistNodes,
     /// Somebody else takes the Lease.
     Steal,
     /// Somebody deletes the Lease.
@@ -98,6 +109,7 @@ impl Setting {
                 specify: |_| {},
                 truths: &[RUNNING, SUCCESS],
             }],
+            nodes: &[],
             faults: 0,
             fates: &[],
             accidents: &[],

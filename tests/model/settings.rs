@@ -6,7 +6,7 @@ use scaleouttask_controller::scheduler::CallLimits;
 
 use crate::{
     request::Fate,
-    setting::{Accident, Edit, Plan, RUNNING, SUCCESS, Setting, Truth},
+    setting::{Accident, Edit, NodeTruth, Plan, RUNNING, SUCCESS, Setting, Truth},
     variant::Variant,
 };
 
@@ -40,6 +40,8 @@ pub fn all() -> Vec<Setting> {
         accidents(),
         unknown(),
         queues(),
+        nodes(),
+        joining(),
     ]
 }
 
@@ -163,6 +165,63 @@ pub fn queues() -> Setting {
     }
 }
 
+/// One replica, and two nodes that come, go and come again, and whose watch starts over.
+pub fn nodes() -> Setting {
+    Setting {
+        objects: vec![Plan {
+            specify: |spec| spec.wait_for_nodes = Some(true),
+            truths: &[SUCCESS],
+        }],
+        nodes: &[
+            &[NodeTruth::Ready, NodeTruth::Gone, NodeTruth::Ready],
+            &[
+                NodeTruth::NotReady,
+                NodeTruth::Ready,
+                NodeTruth::NotReady,
+                NodeTruth::Ready,
+            ],
+        ],
+        faults: 2,
+        fates: &[Fate::Fails, Fate::Unheard, Fate::Slow],
+        accidents: &[Accident::RelistNodes],
+        ..Setting::plain("nodes")
+    }
+}
+
+/// The same with a task that goes on, users and a crash.
+pub fn joining() -> Setting {
+    Setting {
+        objects: vec![Plan {
+            specify: |spec| {
+                spec.wait_for_nodes = Some(true);
+                spec.timeout = Some("25s".to_owned());
+            },
+            truths: &[RUNNING, SUCCESS],
+        }],
+        nodes: &[
+            &[NodeTruth::Gone, NodeTruth::Ready],
+            &[NodeTruth::Gone, NodeTruth::NotReady, NodeTruth::Ready],
+        ],
+        faults: 1,
+        fates: FATES,
+        accidents: &[
+            Accident::Crash,
+            Accident::Stall,
+            Accident::Relist,
+            Accident::RelistNodes,
+        ],
+        edits: 1,
+        edit_kinds: &[
+            Edit::ToggleSuspend,
+            Edit::AskForPoll,
+            Edit::LiftTimeout,
+            Edit::DeleteOrCreate,
+        ],
+        calendar: Duration::from_secs(40),
+        ..Setting::plain("joining")
+    }
+}
+
 /// Two replicas, two objects, and everything that can go wrong.
 pub fn large() -> Setting {
     Setting {
@@ -210,6 +269,11 @@ pub fn of(variant: Variant) -> Setting {
             faults: 0,
             ..users()
         },
+        V::ForgetsReadyNodes
+        | V::ForgetsLostNodes
+        | V::TakesTwoListsForOne
+        | V::TakesRegisteredForReady
+        | V::IsBlindWhileWaiting => nodes(),
         V::TakesAnyLateAnswer => accidents(),
         V::IsDeafWhileStandingBy | V::TakesOverAtOnce | V::SeesNoSignOfLife | V::ClaimsBlindly => {
             Setting {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use scaleouttask_controller::{
-    rules::{Case, Conditions, Next, Object, Observe, TaskChange, TaskState, Verdict, observe},
+    rules::{
+        Case, Conditions, Mark, Next, Node, NodeInstance, Object, Observe, TaskChange, TaskState,
+        Verdict, observe,
+    },
     scheduler::{
         CallLimits, DeletionResult, Election, Fairness, Input, LEASE_DURATION, LeaseRecord,
-        RENEW_DEADLINE, WriteResult,
+        NodeInput, RENEW_DEADLINE, WriteResult,
     },
 };
 
@@ -43,10 +46,15 @@ pub enum Variant {
     ForgetsFailedCalls,
     ForgetsFailedDeletions,
     TakesOneAnswerForAnother,
+    ForgetsReadyNodes,
+    ForgetsLostNodes,
+    TakesTwoListsForOne,
+    TakesRegisteredForReady,
+    IsBlindWhileWaiting,
 }
 
 /// Every broken one, with the promises of which it breaks at least one.
-pub const BROKEN: [(Variant, &[Promise]); 27] = [
+pub const BROKEN: [(Variant, &[Promise]); 32] = [
     (Variant::PollsTheFinished, &[Promise::FinishedIsNeverPolled]),
     (
         Variant::PollsTheSuspended,
@@ -92,6 +100,17 @@ pub const BROKEN: [(Variant, &[Promise]); 27] = [
     (Variant::ForgetsFailedCalls, &[Promise::Converges]),
     (Variant::ForgetsFailedDeletions, &[Promise::Converges]),
     (Variant::TakesOneAnswerForAnother, &[Promise::Converges]),
+    (Variant::ForgetsReadyNodes, &[Promise::Converges]),
+    (
+        Variant::ForgetsLostNodes,
+        &[Promise::NodesWereReady, Promise::Converges],
+    ),
+    (
+        Variant::TakesTwoListsForOne,
+        &[Promise::NodesWereReady, Promise::Converges],
+    ),
+    (Variant::TakesRegisteredForReady, &[Promise::NodesWereReady]),
+    (Variant::IsBlindWhileWaiting, &[Promise::Converges]),
 ];
 
 /// How long a lead lasts that nobody ends.
@@ -111,6 +130,8 @@ impl Variant {
             Self::DeletesTooEarly => deletes_too_early,
             Self::WritesOverAndOver => writes_over_and_over,
             Self::TakesOneAnswerForAnother => takes_one_answer_for_another,
+            Self::TakesRegisteredForReady => takes_registered_for_ready,
+            Self::IsBlindWhileWaiting => is_blind_while_waiting,
             _ => observe,
         }
     }
@@ -126,6 +147,11 @@ impl Variant {
             | (Self::ForgetsFailedDeletions, Input::DeletionEnded(_, DeletionResult::Failed))
             | (Self::ForgetsGoneObjects, Input::Gone(_) | Input::ListingDone(_)) => None,
             (Self::IsDeafWhileStandingBy, Input::Applied(..)) if !leads => None,
+            (Self::ForgetsReadyNodes, Input::Nodes(NodeInput::Applied(node))) if node.is_ready => {
+                None
+            }
+            (Self::ForgetsLostNodes, Input::Nodes(NodeInput::Gone(_)))
+            | (Self::TakesTwoListsForOne, Input::Nodes(NodeInput::Relisting)) => None,
             (_, event) => Some(event),
         }
     }
@@ -270,6 +296,41 @@ fn takes_one_answer_for_another(case: &Case<'_>) -> Verdict {
     if case.object.status.was_read() {
         verdict.status = case.object.status.clone();
         verdict.task = TaskChange::None;
+    }
+    verdict
+}
+
+/// As if each Node that has registered were Ready.
+fn takes_registered_for_ready(case: &Case<'_>) -> Verdict {
+    let mut nodes = case.nodes.clone();
+    for number in 0..2 {
+        let (id, provider_id) = (format!("i-{number}"), format!("r.i-{number}"));
+        if let Some((name, false)) = case.nodes.find(Mark::of(&id), None) {
+            nodes.apply(Node {
+                name: name.clone(),
+                instance: NodeInstance::parse(&provider_id),
+                is_ready: true,
+                cluster: None,
+            });
+        }
+    }
+    observe(&Case {
+        nodes: &nodes,
+        ..*case
+    })
+}
+
+/// As where the end of a write asks for no second look.
+fn is_blind_while_waiting(case: &Case<'_>) -> Verdict {
+    let verdict = observe(case);
+    let shown = &case.object.status;
+    if shown.nodes.is_some() && !case.occasion.is_poll() {
+        return Verdict {
+            status: shown.clone(),
+            task: TaskChange::None,
+            note: None,
+            ..verdict
+        };
     }
     verdict
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::{
-    rules::{PollError, PollResult, Reason, Task},
-    scheduler::{Input, LEASE_DURATION, LeaseRecord, Now, WriteResult},
+    rules::{Instance, Node, NodeInstance, PollError, PollResult, Reason, Task},
+    scheduler::{Input, LEASE_DURATION, LeaseRecord, NodeInput, Now, WriteResult},
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     process::{NOW, POLL_INTERVAL, Process},
     promise::Promise,
     request::{Fate, Reply, Request, Stage, What},
-    setting::{Accident, Edit, Setting, Truth},
+    setting::{Accident, Edit, NodeTruth, Setting, Truth},
     shared::Shared,
     variant::Variant,
 };
@@ -24,6 +24,10 @@ pub struct World {
     pub cluster: Shared<Cluster>,
     /// How far each task has come in its plan.
     pub tasks: Vec<usize>,
+    /// The same of each Node.
+    pub nodes: Vec<usize>,
+    /// Whether all Nodes were Ready at one time.
+    pub were_ready: bool,
     /// Since the beginning.
     pub calendar: Duration,
     pub faults_left: usize,
@@ -44,6 +48,10 @@ pub enum Action {
     Pass,
     /// A task goes on to what its plan has next.
     GoOn(usize),
+    /// A Node does.
+    NodeGoesOn(usize),
+    /// This replica's watch of Nodes tells the next of its news.
+    HearOfNode(usize),
     /// This replica's watch tells the next of its news.
     Hear(usize),
     /// This replica's request passes the fence, if it may.
@@ -72,6 +80,8 @@ impl World {
                 .collect(),
             cluster: Shared::new(Cluster::new(&setting.objects, wall(Duration::ZERO))),
             tasks: vec![0; setting.objects.len()],
+            nodes: vec![0; setting.nodes.len()],
+            were_ready: false,
             calendar: Duration::ZERO,
             faults_left: setting.faults,
             edits_left: setting.edits,
@@ -101,6 +111,17 @@ impl World {
         setting.objects[index].truths[self.tasks[index]]
     }
 
+    pub fn nodes_are_ready(&self, setting: &Setting) -> bool {
+        self.ready_nodes(setting) == self.nodes.len()
+    }
+
+    pub fn ready_nodes(&self, setting: &Setting) -> usize {
+        let truths = self.nodes.iter().zip(setting.nodes);
+        truths
+            .filter(|(at, truths)| truths[**at] == NodeTruth::Ready)
+            .count()
+    }
+
     pub fn processes(&self) -> impl Iterator<Item = (usize, &Process)> {
         let numbered = self.replicas.iter().enumerate();
         numbered.filter_map(|(index, replica)| Some((index, replica.process.as_ref()?)))
@@ -115,6 +136,11 @@ impl World {
             match &replica.process {
                 None => actions.push(Action::Start(index)),
                 Some(process) => self.actions_of(index, process, setting, &mut actions),
+            }
+        }
+        for (node, at) in self.nodes.iter().enumerate() {
+            if at + 1 < setting.nodes[node].len() {
+                actions.push(Action::NodeGoesOn(node));
             }
         }
         let orphans = 0..self.cluster.orphans.len();
@@ -146,6 +172,9 @@ impl World {
         } else if !process.news.is_empty() {
             actions.push(Action::Hear(index));
         }
+        if !process.frozen && !process.node_news.is_empty() {
+            actions.push(Action::HearOfNode(index));
+        }
         for (number, request) in process.requests.iter().enumerate() {
             match request.stage {
                 Stage::Decided if !process.frozen => actions.push(Action::Send(index, number)),
@@ -175,7 +204,7 @@ impl World {
             Accident::Stop | Accident::Freeze => !process.frozen,
             Accident::Stall => !process.news.is_empty() && !process.stalled,
             Accident::Steal | Accident::Unlease => self.cluster.lease.is_some(),
-            Accident::Crash | Accident::Relist => true,
+            Accident::Crash | Accident::Relist | Accident::RelistNodes => true,
         }
     }
 
@@ -191,6 +220,8 @@ impl World {
         match action {
             Action::Pass => self.pass(setting),
             Action::GoOn(index) => self.tasks[index] += 1,
+            Action::NodeGoesOn(node) => self.node_goes_on(setting, node),
+            Action::HearOfNode(index) => self.hear_of_node(setting, index),
             Action::Hear(index) => self.hear(index),
             Action::Send(index, number) => self.process(index).send(number, now),
             Action::End(index, number, fate) => {
@@ -296,6 +327,13 @@ impl World {
         let identity = format!("{index}-{}", replica.starts);
         replica.process = Some(Process::start(setting, identity, now));
         self.relist(index);
+        if !setting.nodes.is_empty() {
+            self.relist_nodes(index);
+        }
+    }
+
+    fn relist_nodes(&mut self, index: usize) {
+        self.process(index).node_news = [NodeInput::Relisting].into();
     }
 
     /// The watch starts over. What it hadn't told is told by the list, or never.
@@ -313,6 +351,44 @@ impl World {
             let listed = objects.map(|object| Input::Listed(0, Box::new(object)));
             let list = listed.chain([Input::ListingDone(0)]).collect();
             self.process(index).news = list;
+        }
+    }
+
+    fn hear_of_node(&mut self, setting: &Setting, index: usize) {
+        let now = self.now();
+        let news = &self.process(index).node_news;
+        let lists = matches!(news.front(), Some(NodeInput::Relisting));
+        self.process(index).hear_of_node(now);
+        if lists {
+            let shown = (0..self.nodes.len()).map(|node| self.node_event(setting, node));
+            let listed = shown.filter(|event| matches!(event, NodeInput::Applied(_)));
+            let list = listed.chain([NodeInput::ListingDone]).collect();
+            self.process(index).node_news = list;
+        }
+    }
+
+    fn node_goes_on(&mut self, setting: &Setting, node: usize) {
+        self.nodes[node] += 1;
+        self.were_ready |= self.nodes_are_ready(setting);
+        let event = self.node_event(setting, node);
+        for index in 0..self.replicas.len() {
+            if self.replicas[index].process.is_some() {
+                self.process(index).node_news.push_back(event.clone());
+            }
+        }
+    }
+
+    /// What a watch tells of a Node as it is now.
+    fn node_event(&self, setting: &Setting, node: usize) -> NodeInput {
+        let name = format!("n-{node}");
+        match setting.nodes[node][self.nodes[node]] {
+            NodeTruth::Gone => NodeInput::Gone(name.into()),
+            truth => NodeInput::Applied(Node {
+                name: name.into(),
+                instance: NodeInstance::parse(&format!("r.i-{node}")),
+                is_ready: truth == NodeTruth::Ready,
+                cluster: None,
+            }),
         }
     }
 
@@ -338,6 +414,7 @@ impl World {
             Accident::Freeze => self.process(index).frozen = true,
             Accident::Stall => self.process(index).stalled = true,
             Accident::Relist => self.relist(index),
+            Accident::RelistNodes => self.relist_nodes(index),
             Accident::Steal => {
                 let thief = LeaseRecord {
                     holder: "somebody else".to_owned(),
@@ -445,7 +522,7 @@ impl World {
         let (reply, changed, broken) = match &request.what {
             What::Call(call) => {
                 let truth = self.truth(setting, index_of(&call.key));
-                return Reply::Called(Box::new(result_of(truth)));
+                return Reply::Called(Box::new(result_of(truth, setting.nodes.len())));
             }
             What::ReadLease => return Reply::Lease(self.cluster.lease.clone()),
             What::Claim(record) => {
@@ -457,6 +534,9 @@ impl World {
             What::Write(write) => {
                 let blindly = variant == Variant::WritesBlindly;
                 let landed = self.cluster.get_mut().write(write, blindly);
+                let is_early = write.status.conditions.reason() == Some(Reason::NodesReady)
+                    && !self.were_ready;
+                self.broken = self.broken.or(is_early.then_some(Promise::NodesWereReady));
                 (Reply::Written(landed.end), landed.changed, landed.broken)
             }
             What::Delete(deletion) => {
@@ -480,11 +560,16 @@ fn wall(since: Duration) -> Timestamp {
     start + SignedDuration::try_from(since).unwrap()
 }
 
-fn result_of(truth: Truth) -> PollResult {
+fn result_of(truth: Truth, instances: usize) -> PollResult {
+    let instance = |number| Instance {
+        id: format!("i-{number}"),
+        status: "success".to_owned(),
+    };
     match truth {
         Truth::Missing => Err(PollError::new(Reason::TaskNotFound)),
         Truth::State(state) => Ok(Task {
             state: state.to_owned(),
+            results: (0..instances).map(instance).collect(),
             ..Task::default()
         }),
     }

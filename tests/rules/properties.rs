@@ -345,6 +345,7 @@ fn shows_nodes(step: &Step) -> Result<(), TestCaseError> {
         .count();
     if ends {
         prop_assert_eq!(ready, results.len());
+        prop_assert!(step.before.nodes.are_listed() || results.is_empty());
     } else if results.len() < 1000 {
         prop_assert_eq!(
             status.nodes.clone(),

@@ -59,7 +59,7 @@ impl<'a> Decision<'a> {
             return self.elsewhere();
         }
         let look = self.look(&wait.results, &[]);
-        if self.case.nodes.are_listed() || look.are_all_ready() {
+        if self.case.nodes.are_listed() {
             return self.follow(look);
         }
         // What is shown is better than what is seen so far.
@@ -92,7 +92,8 @@ impl<'a> Decision<'a> {
                 nodes: look.column(),
             });
         }
-        if look.are_all_ready() {
+        let is_known = self.case.nodes.are_listed() || look.total == 0;
+        if is_known && look.are_all_ready() {
             self.show(&messages::nodes_ready(&look));
             return self.finish(Reason::NodesReady);
         }
