@@ -145,13 +145,13 @@ impl Variant {
             (Self::ForgetsFailedWrites, Input::WriteEnded(_, WriteResult::Failed))
             | (Self::ForgetsFailedCalls, Input::CallEnded { result: Err(_), .. })
             | (Self::ForgetsFailedDeletions, Input::DeletionEnded(_, DeletionResult::Failed))
-            | (Self::ForgetsGoneObjects, Input::Gone(_) | Input::ListingDone(_)) => None,
+            | (Self::ForgetsGoneObjects, Input::Gone(_) | Input::ListingDone(_))
+            | (Self::ForgetsLostNodes, Input::Nodes(NodeInput::Gone(_)))
+            | (Self::TakesTwoListsForOne, Input::Nodes(NodeInput::Relisting)) => None,
             (Self::IsDeafWhileStandingBy, Input::Applied(..)) if !leads => None,
             (Self::ForgetsReadyNodes, Input::Nodes(NodeInput::Applied(node))) if node.is_ready => {
                 None
             }
-            (Self::ForgetsLostNodes, Input::Nodes(NodeInput::Gone(_)))
-            | (Self::TakesTwoListsForOne, Input::Nodes(NodeInput::Relisting)) => None,
             (_, event) => Some(event),
         }
     }
