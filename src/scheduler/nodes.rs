@@ -151,8 +151,10 @@ impl Scheduler {
         }
         self.node_waits.add(id, &wait);
         tracked.node_wait = Some(Box::new(wait));
-        // A Node may have changed before it was known that the object waits for it.
-        tracked.node_changes = tracked.node_changes.wrapping_add(1);
+        if waits {
+            // A Node may have changed before it was known that the object waits for it.
+            tracked.node_changes = tracked.node_changes.wrapping_add(1);
+        }
     }
 
     /// The object is gone.

@@ -44,6 +44,7 @@ impl Stage {
             scheduler: Scheduler::new(Config {
                 policy: Policy {
                     default_region: Some("cn-hangzhou".to_owned()),
+                    nodes: true,
                     secret_credentials: true,
                     ..Policy::default()
                 },

@@ -10,6 +10,7 @@ mod elections;
 mod events;
 mod fairness;
 mod fixtures;
+mod nodes;
 mod terms;
 
 mod simulation;
