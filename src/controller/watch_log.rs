@@ -43,11 +43,12 @@ impl WatchLog {
         }
     }
 
-    /// An attempt failed. Returns whether somebody has to mend something.
+    /// An attempt failed. Returns whether nothing is to be waited for: it won't work unless somebody mends something.
     pub fn fails(&mut self, error: &watcher::Error) -> bool {
         let code = status_code(error);
         self.tell(error, code);
-        matches!(code, Some(401 | 403 | 404))
+        // The objects are tracked without Nodes too: they hold nothing up.
+        matches!(self.scope, Scope::Nodes) || matches!(code, Some(401 | 403 | 404))
     }
 
     fn tell(&mut self, error: &watcher::Error, code: Option<u16>) {

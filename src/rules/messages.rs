@@ -75,7 +75,8 @@ pub fn waiting_for_nodes(look: &NodeLook, are_listed: bool) -> Summary {
     let nodes = if are_listed {
         look.sentence()
     } else {
-        "the cluster's nodes aren't known yet".to_owned()
+        "the cluster's nodes aren't known yet: where that lasts, the controller's log says why"
+            .to_owned()
     };
     Summary {
         ready: Ready::False,

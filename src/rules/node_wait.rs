@@ -28,10 +28,11 @@ impl NodeWait {
         }
     }
 
-    /// Whether some instances are known only while the task's answer is there.
+    /// Whether some instances are known only while the task's answer is there. So it is also where somebody else
+    /// changed what is shown.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.total > self.results.len()
+        self.results.is_empty() || self.total != self.results.len()
     }
 }
 
@@ -77,12 +78,13 @@ impl NodeLook {
 
     /// What was last shown.
     pub fn shown(wait: &NodeWait) -> Self {
+        let column = wait.nodes.as_deref().unwrap_or_default();
+        let ready = column
+            .split('/')
+            .next()
+            .and_then(|ready| ready.parse().ok());
         Self {
-            ready: wait
-                .results
-                .iter()
-                .filter(|result| is_ready(result))
-                .count(),
+            ready: ready.unwrap_or_default(),
             total: wait.total,
             results: wait.results.clone(),
         }
@@ -90,6 +92,19 @@ impl NodeLook {
 
     pub fn are_all_ready(&self) -> bool {
         self.ready == self.total
+    }
+
+    /// The same as it was when all were Ready.
+    pub fn all_ready(self) -> Self {
+        let results = self.results.into_iter().map(|result| TaskResult {
+            node_ready: Some(true),
+            ..result
+        });
+        Self {
+            results: results.collect(),
+            ready: self.total,
+            ..self
+        }
     }
 
     /// What a status that waits shows of them.
@@ -110,11 +125,14 @@ impl NodeLook {
     pub fn sentence(&self) -> String {
         let Self { ready, total, .. } = self;
         if self.are_all_ready() {
-            return format!("all {total} nodes are Ready");
+            return match total {
+                1 => "its node is Ready".to_owned(),
+                _ => format!("all {total} nodes are Ready"),
+            };
         }
         let missing = self.results.iter().filter(|result| !is_ready(result));
         let mut named: Vec<String> = missing.take(NAMED).map(name).collect();
-        let more = total - ready - named.len();
+        let more = total.saturating_sub(ready + named.len());
         if more > 0 {
             named.push(format!("{more} more"));
         }

@@ -2,10 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use super::Mark;
+
+/// Before all names.
+static NO_NAME: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
 /// What is kept of a Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Nodes {
     by_instance: BTreeSet<(Mark, Arc<str>)>,
     /// How many Nodes name each cluster.
     clusters: BTreeMap<Mark, usize>,
+    /// The one that all name that tell, as the last list that is done says.
+    cluster: Option<Mark>,
     /// Counts the lists that the watch began.
     listing: u32,
     is_listed: bool,
@@ -85,15 +90,24 @@ impl Nodes {
     /// The cluster whose Nodes these are, as all that tell say.
     #[must_use]
     pub fn cluster(&self) -> Option<Mark> {
+        self.cluster
+    }
+
+    /// Returns whether it is another than before.
+    fn follow_clusters(&mut self) -> bool {
+        if !self.is_listed {
+            return false;
+        }
         let mut clusters = self.clusters.keys().copied();
-        clusters.next().filter(|_| clusters.next().is_none())
+        let cluster = clusters.next().filter(|_| clusters.next().is_none());
+        std::mem::replace(&mut self.cluster, cluster) != cluster
     }
 
     /// Name and readiness of the Node of an instance, in any region where none is given. Of two, one that is
     /// Ready.
     #[must_use]
     pub fn find(&self, instance: Mark, region: Option<Mark>) -> Option<(&Arc<str>, bool)> {
-        let start = (instance, Arc::from(""));
+        let start = (instance, NO_NAME.clone());
         let of_instance = self.by_instance.range(start..);
         let nodes = of_instance
             .take_while(|(id, _)| *id == instance)
@@ -126,6 +140,7 @@ impl Nodes {
         for name in gone {
             self.drop_seen(&name);
         }
+        self.follow_clusters();
         NodeChange {
             instances: Vec::new(),
             concerns_all: true,
@@ -146,7 +161,6 @@ impl Nodes {
             seen.listing = self.listing;
             return NodeChange::default();
         }
-        let cluster_before = self.cluster();
         let name = self
             .by_name
             .get_key_value(&name)
@@ -167,18 +181,23 @@ impl Nodes {
         };
         self.by_name.insert(name, seen);
         instances.dedup();
-        NodeChange {
-            instances,
-            concerns_all: self.cluster() != cluster_before,
-        }
+        self.change(instances)
     }
 
     /// A Node is gone.
     pub fn remove(&mut self, name: &str) -> NodeChange {
-        let cluster_before = self.cluster();
+        let instances = self.drop_seen(name);
+        self.change(instances)
+    }
+
+    /// A list that goes on tells nothing before its end.
+    fn change(&mut self, instances: Vec<Mark>) -> NodeChange {
+        if !self.is_listed {
+            return NodeChange::default();
+        }
         NodeChange {
-            instances: self.drop_seen(name),
-            concerns_all: self.cluster() != cluster_before,
+            instances,
+            concerns_all: self.follow_clusters(),
         }
     }
 
@@ -265,6 +284,7 @@ mod tests {
     #[test]
     fn what_changes_is_told_and_a_heartbeat_is_not() {
         let mut nodes = Nodes::default();
+        nodes.listed();
         let touched = |change: NodeChange| (change.instances, change.concerns_all);
         let (one, two) = (Mark::of("i-1"), Mark::of("i-2"));
         let first = node("a", "cn.i-1", false);
@@ -296,6 +316,7 @@ mod tests {
     #[test]
     fn the_cluster_is_what_all_nodes_that_tell_agree_on() {
         let mut nodes = Nodes::default();
+        nodes.listed();
         let of = |name: &str, cluster: Option<&str>| Node {
             cluster: cluster.map(Mark::of),
             ..node(name, "", true)
@@ -308,5 +329,11 @@ mod tests {
         assert_eq!(nodes.cluster(), None);
         assert!(nodes.remove("a").concerns_all);
         assert_eq!(nodes.cluster(), Some(Mark::of("c-2")));
+        // Half a list says nothing.
+        nodes.relist();
+        nodes.apply(of("b", Some("c-3")));
+        assert_eq!(nodes.cluster(), Some(Mark::of("c-2")));
+        nodes.listed();
+        assert_eq!(nodes.cluster(), Some(Mark::of("c-3")));
     }
 }

@@ -72,7 +72,7 @@ impl Default for Policy {
     }
 }
 
-/// One `ScaleOutTask`. Its size doesn't depend on what its task is like.
+/// One `ScaleOutTask`. Its size doesn't depend on what its task is like, but while it waits for nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
     /// Namespace and name.

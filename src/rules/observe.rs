@@ -349,6 +349,7 @@ impl<'a> Decision<'a> {
         let spec_changed = self.status.observed_generation != Some(self.object.generation);
         let is_edit = spec_changed && self.object.shown().is_some();
         let in_trouble = self.object.reason().is_some_and(Reason::is_trouble);
+        let in_trouble = in_trouble || self.object.reason().is_some_and(Reason::is_about_nodes);
         if expired || !(is_edit || in_trouble) {
             return self.call(Duration::ZERO);
         }
@@ -407,7 +408,7 @@ impl<'a> Decision<'a> {
             return self.succeeded(shown, task.results.others());
         }
         self.show_task(shown);
-        if !summary.reason.is_final() && self.waits_elsewhere() {
+        if !summary.reason.is_final() && self.is_elsewhere(self.status.cluster) {
             summary = messages::nodes_elsewhere();
         }
         self.show(&summary);

@@ -175,6 +175,12 @@ impl Reason {
         )
     }
 
+    /// Whether it is the nodes that are missing, and not the task's end.
+    #[must_use]
+    pub const fn is_about_nodes(self) -> bool {
+        matches!(self, Self::WaitingForNodes | Self::NodesElsewhere)
+    }
+
     /// The type of the Event that reports this reason; none for [`Reason::Pending`].
     #[must_use]
     pub const fn severity(self) -> Option<Severity> {

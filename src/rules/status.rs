@@ -1,6 +1,10 @@
 //! The status as it is kept, and the patch that makes one of another.
 
-use std::{collections::BTreeSet, mem, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, LazyLock},
+};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde::{Serialize, Serializer};
@@ -26,8 +30,8 @@ pub struct ObjectStatus {
     pub task: Fingerprint,
     /// Stands for the task's cluster, where one is shown.
     pub cluster: Option<Mark>,
-    /// What is shown of the nodes, while the object waits for them.
-    pub nodes: Option<Box<NodeWait>>,
+    /// What is shown of the nodes, while the object waits for them. Objects of one task may share it.
+    pub nodes: Option<Arc<NodeWait>>,
 }
 
 impl Default for ObjectStatus {
@@ -47,7 +51,7 @@ impl From<ScaleOutTaskStatus> for ObjectStatus {
             state: state_of(&status),
             task: Fingerprint::of(&status),
             cluster: cluster_of(&status),
-            nodes: waits.then(|| Box::new(NodeWait::of(&status))),
+            nodes: waits.then(|| Arc::new(NodeWait::of(&status))),
             last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
         }
     }

@@ -35,7 +35,7 @@ impl Scheduler {
             match tracked.peek_change() {
                 Change::Object => self.unplan(id),
                 Change::PollRequest => self.request_call(id, now),
-                Change::None => {}
+                Change::Nodes | Change::None => {}
             }
             return;
         }
@@ -55,7 +55,7 @@ impl Scheduler {
                 // What was planned before is no longer so: the write decides anew.
                 self.unplan(id);
             }
-        } else if change == Change::Object {
+        } else if matches!(change, Change::Object | Change::Nodes) {
             self.decide(id, Occasion::Seen, now);
         }
         if change == Change::PollRequest {
@@ -168,7 +168,8 @@ impl Scheduler {
     /// Whether the object may end by the calendar: it is confirmed, and Nodes that the object waits for have
     /// been seen, or neither came for long.
     fn may_end(&self, tracked: &Tracked, now: Now) -> bool {
-        let waits = tracked.object.status.nodes.is_some();
+        let object = &tracked.object;
+        let waits = object.spec.wait_for_nodes && !object.is_finished();
         let is_known = now.is_confirmed && (!waits || self.node_waits.nodes.are_listed());
         is_known || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT
     }

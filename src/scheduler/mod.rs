@@ -352,8 +352,8 @@ impl Scheduler {
         self.leads = true;
         self.led_since = now.monotonic;
         self.term += 1;
-        let first_look = |id: &ObjectId| (now.monotonic, *id, Timer::FirstLook);
-        self.timers.extend(self.objects.keys().map(first_look));
+        let look = |id: &ObjectId| (now.monotonic, *id, Timer::Look);
+        self.timers.extend(self.objects.keys().map(look));
     }
 
     /// Objects get new IDs, so that the end of what is still under way is nothing to this term.
@@ -405,7 +405,10 @@ impl Scheduler {
                 self.timers.pop_first();
                 left -= 1;
                 match timer {
-                    Timer::FirstLook => self.welcome(id, now),
+                    Timer::Look => {
+                        left = left.saturating_sub(self.cost_of_look(id));
+                        self.welcome(id, now);
+                    }
                     Timer::Planned => self.is_due(id, at, now),
                     Timer::Overdue => self.is_overdue(id),
                     Timer::NodesOverdue => self.nodes_are_overdue(id),

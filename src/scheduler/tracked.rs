@@ -6,7 +6,7 @@ use super::{
     QueueId,
     call_queues::Priority,
     fair_queue::Place,
-    nodes::NodeWait,
+    nodes::Concern,
     object_counts::{ObjectCounts, Row},
 };
 use crate::rules::{
@@ -16,8 +16,8 @@ use crate::rules::{
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// The object is looked at for the first time in this term.
-    FirstLook,
+    /// The object is looked at: for the first time in this term, or for a Node changed.
+    Look,
     /// What is planned for the object.
     Planned,
     /// The object has been without an answer for too long.
@@ -79,6 +79,8 @@ pub enum Change {
     None,
     /// In a new poll request only.
     PollRequest,
+    /// In the Nodes that concern it.
+    Nodes,
     /// In more.
     Object,
 }
@@ -107,12 +109,13 @@ impl DecidedOn {
         let is_requested = self.poll_request.is_some() && self.poll_request != before.poll_request;
         let is_object = self.generation != before.generation
             || self.deleting != before.deleting
-            || self.finished != before.finished
-            || self.node_changes != before.node_changes;
-        match (is_object, is_requested) {
-            (true, _) => Change::Object,
-            (false, true) => Change::PollRequest,
-            (false, false) => Change::None,
+            || self.finished != before.finished;
+        let is_nodes = self.node_changes != before.node_changes;
+        match (is_object, is_requested, is_nodes) {
+            (true, ..) | (_, true, true) => Change::Object,
+            (_, true, _) => Change::PollRequest,
+            (.., true) => Change::Nodes,
+            _ => Change::None,
         }
     }
 }
@@ -218,7 +221,7 @@ pub struct Tracked {
     pub is_written: bool,
     pub memory: Memory,
     /// What of the Nodes concerns it.
-    pub node_wait: Option<Box<NodeWait>>,
+    pub concern: Option<Box<Concern>>,
     /// Counts the changes of those Nodes.
     pub node_changes: u32,
     pub decided_on: DecidedOn,
@@ -247,7 +250,7 @@ impl Tracked {
             written_in: None,
             is_written: false,
             memory: Memory::default(),
-            node_wait: None,
+            concern: None,
             node_changes: 0,
             decided_on: DecidedOn::nothing(),
             planned: None,
@@ -332,9 +335,9 @@ impl Tracked {
             *at = earlier(*at);
         }
         if let Some(at) = self
-            .node_wait
+            .concern
             .as_mut()
-            .and_then(|wait| wait.overdue_at.as_mut())
+            .and_then(|concern| concern.overdue_at.as_mut())
         {
             *at = earlier(*at);
         }
@@ -366,7 +369,7 @@ impl Tracked {
             Some(WriteStage::BackingOff { until }) => Some((until, Timer::Retry)),
             _ => None,
         };
-        let nodes = self.node_wait.as_ref().and_then(|wait| wait.overdue_at);
+        let nodes = self.concern.as_ref().and_then(|concern| concern.overdue_at);
         let nodes = nodes.map(|at| (at, Timer::NodesOverdue));
         planned.into_iter().chain(overdue).chain(retry).chain(nodes)
     }

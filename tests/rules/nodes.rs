@@ -1,6 +1,9 @@
 //! Waiting for nodes: what an object shows of them, when it is done, and what it waits for no more.
 
-use scaleouttask_controller::rules::{Instance, Mark, Next, Node, Reason, Task};
+use scaleouttask_controller::{
+    api::ScaleOutTaskStatus,
+    rules::{Instance, Mark, Next, Node, Reason, Task},
+};
 
 use crate::fixtures::{Story, answer, describes, node, poll_error, task_of};
 
@@ -127,8 +130,58 @@ fn what_is_ready_stays_so_whatever_becomes_of_the_nodes() {
     assert_eq!(story.finished_at(), Some(5));
     story.policy.nodes = false;
     story.request("again");
-    story.called(8, describes(succeeded(3)));
+    let stage = Some("done".to_owned());
+    let task = Task {
+        current_stage: stage.clone(),
+        ..succeeded(3)
+    };
+    story.called(8, describes(task));
     assert_eq!(story.shows(), "True - NodesReady");
+    assert_eq!(story.status().current_stage, stage);
+    assert_eq!(story.status().nodes.as_deref(), Some("3/3"), "they were");
+}
+
+#[test]
+fn an_edit_is_acknowledged_before_the_nodes_are_listed() {
+    let mut story = waiting();
+    story.nodes.relist();
+    story.edit(|spec| spec.ttl_seconds_after_finished = Some(60));
+    story.seen(5);
+    assert_eq!(story.status().observed_generation, Some(2));
+    assert_eq!(story.shows(), "False Reconciling WaitingForNodes");
+}
+
+#[test]
+fn what_somebody_else_took_out_of_the_status_is_asked_about() {
+    for take in [
+        (|status| status.task_result = None) as fn(&mut ScaleOutTaskStatus),
+        |status| status.instances = None,
+        |status| status.task_result.as_mut().unwrap().truncate(1),
+        |status| status.instances.as_mut().unwrap().total = 0,
+        |status| status.nodes = Some("999/3".to_owned()),
+    ] {
+        let mut story = waiting();
+        take(&mut story.object.status);
+        story.seen(5);
+        assert_eq!(story.shows(), "False Reconciling WaitingForNodes");
+        story.called(6, describes(succeeded(3)));
+        assert_eq!(story.status().nodes.as_deref(), Some("0/3"));
+        assert_eq!(nodes_of(&story).len(), 3);
+    }
+}
+
+#[test]
+fn a_wrong_clock_times_no_wait_out() {
+    let mut story = waiting();
+    story.object.spec.timeout = Some("1m".into());
+    story.request("now");
+    story.seen(10);
+    let next = story.called(100, poll_error(Reason::ClockSkewed)).next;
+    assert_eq!(story.shows(), "False Reconciling WaitingForNodes");
+    let Some(Next::Wait(left)) = next else {
+        panic!("{next:?}");
+    };
+    assert!(!left.is_zero());
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::SignedDuration;
 use scaleouttask_controller::{
     rules::{Case, Instance, Node, NodeInstance, PollResult, Reason, Task, Verdict, observe},
     scheduler::{Config, Effect, Input, NodeInput, Scheduler, Write, WriteResult},
 };
 
 use crate::fixtures::{
-    Stage, answer, calls, object_in, only_call, only_write, reason, stage, writes, written,
+    Stage, answer, object_in, only_call, only_write, reason, stage, writes, written,
 };
 
 const READY: bool = true;
@@ -197,6 +198,72 @@ fn a_new_leader_sees_what_happened_while_it_stood_by() {
     assert_eq!(reason(&write), Some(Reason::NodesReady));
 }
 
+/// The deadline passed while no controller ran, and the last call's answer comes before the Nodes.
+#[test]
+fn an_object_whose_time_is_over_waits_for_the_first_list() {
+    let mut stage = stage();
+    stage.handle(node(1, READY));
+    let object = object_in("ns", "a", |spec| {
+        spec.wait_for_nodes = Some(true);
+        spec.timeout = Some("1s".to_owned());
+    });
+    stage.now.wall += SignedDuration::from_secs(5);
+    let call = only_call(stage.apply(object));
+    assert!(
+        stage.end(&call, success(&[1])).is_empty(),
+        "nothing is known yet"
+    );
+    stage.handle(listed());
+    let call = only_call(stage.next());
+    let write = only_write(stage.end(&call, success(&[1])));
+    assert_eq!(reason(&write), Some(Reason::NodesReady));
+}
+
+/// Without permission to list Nodes it must end all the same.
+#[test]
+fn an_object_whose_time_is_over_does_not_wait_for_a_list_that_never_comes() {
+    let mut stage = stage();
+    let object = object_in("ns", "a", |spec| {
+        spec.wait_for_nodes = Some(true);
+        spec.timeout = Some("1s".to_owned());
+    });
+    stage.now.wall += SignedDuration::from_secs(5);
+    let mut effects = stage.apply(object);
+    let mut last = None;
+    for _ in 0..40 {
+        let next = effects.pop().map(|effect| match effect {
+            Effect::Call(call) => stage.end(&call, success(&[1])),
+            Effect::Write(write) => {
+                let effects = stage.land(&write);
+                last = Some(write);
+                effects
+            }
+            other => panic!("{other:?}"),
+        });
+        match next {
+            Some(next) => effects.extend(next),
+            None if stage.scheduler.next_wake().is_none() => break,
+            None => effects = stage.next(),
+        }
+    }
+    let write = last.unwrap();
+    assert_eq!(reason(&write), Some(Reason::TimedOut));
+    let message = &write.status.conditions.shown().unwrap().message;
+    assert!(!message.contains("missing"), "nobody looked: {message}");
+}
+
+#[test]
+fn a_refused_write_is_not_hurried_by_a_node_that_flaps() {
+    let mut stage = waiting_stage();
+    wait(&mut stage, "a", &[1, 2]);
+    let write = only_write(stage.handle(node(1, READY)));
+    stage.handle(Input::WriteEnded(write.id, WriteResult::Refused));
+    for is_ready in [false, true, false] {
+        assert!(stage.handle(node(1, is_ready)).is_empty());
+    }
+    only_write(stage.next());
+}
+
 #[test]
 fn the_label_of_another_cluster_wakes_those_that_it_concerns() {
     let mut stage = waiting_stage();
@@ -219,9 +286,12 @@ fn the_label_of_another_cluster_wakes_those_that_it_concerns() {
     let write = only_write(stage.handle(labelled("x", "c-2")));
     assert_eq!(reason(&write), Some(Reason::NodesElsewhere));
     assert!(stage.land(&write).is_empty(), "it is asked about slowly");
-    // Where they differ, none is compared: the task is asked about at once.
-    let effects: Vec<Effect> = stage.handle(labelled("y", "c-1"));
-    let call = calls(effects).remove(0);
+    // Where they differ, none is compared: the task is asked about within a poll interval.
+    let mut effects: Vec<Effect> = stage.handle(labelled("y", "c-1"));
+    let began = stage.now.monotonic;
+    effects.extend(stage.next());
+    assert!(stage.now.monotonic <= began + Duration::from_secs(15));
+    let call = only_call(effects);
     let write = only_write(stage.end(&call, task));
     assert_eq!(reason(&write), Some(Reason::WaitingForNodes));
 }
