@@ -1,7 +1,9 @@
 //! Permissions and service account tokens.
 
 use serde_json::{Value, json};
-use testbed::render::{NAMESPACE, RELEASE, find, granted, kinds, pod, read, render_as, rendered};
+use testbed::render::{
+    NAMESPACE, RELEASE, arguments, find, granted, kinds, pod, read, render_as, rendered,
+};
 
 use crate::settings;
 
@@ -52,6 +54,41 @@ fn secrets_can_be_read_only_in_the_named_namespaces() {
     assert_eq!(found[0]["metadata"]["namespace"], "team-b");
     let rules = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]);
     assert_eq!(found[0]["rules"], rules);
+}
+
+/// Also where the release is kept to namespaces: Nodes are in none.
+#[test]
+fn nodes_can_be_listed_and_watched_only_where_that_is_enabled() {
+    let is_about_nodes = |rule: &Value| rule["resources"] == json!(["nodes"]);
+    let off = json!({ "nodes": { "enabled": false } });
+    for values in [json!({}), off, json!({ "namespaces": ["team-a"] })] {
+        assert!(!granted(&rendered(&values)).iter().any(is_about_nodes));
+        assert!(!arguments(&rendered(&values)).contains(&"--nodes"));
+    }
+    let all = json!({ "nodes": { "enabled": true } });
+    for values in [all, settings::namespaced()] {
+        let objects = rendered(&values);
+        let name = format!("{NAMESPACE}-{RELEASE}-nodes");
+        let role = find(&objects, "ClusterRole", &name);
+        let rules =
+            json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }]);
+        assert_eq!(role["rules"], rules);
+        let rules = granted(&objects);
+        let count = rules.iter().filter(|rule| is_about_nodes(rule)).count();
+        assert_eq!(count, 1, "in that role alone");
+        let binding = find(&objects, "ClusterRoleBinding", &name);
+        assert_eq!(binding["roleRef"]["name"], name.as_str());
+        assert_eq!(
+            binding["subjects"],
+            json!([{ "kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE }])
+        );
+        assert!(arguments(&objects).contains(&"--nodes"));
+    }
+    let theirs = json!({
+        "nodes": { "enabled": true }, "rbac": { "create": false, "aggregateToView": false },
+    });
+    let kinds = kinds(&rendered(&theirs));
+    assert!(!kinds.iter().any(|kind| kind.starts_with("ClusterRole")));
 }
 
 #[test]

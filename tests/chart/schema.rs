@@ -130,6 +130,8 @@ fn wrong_values_are_refused_with_their_names() {
         ),
         (json!({ "namespaces": "default" }), "namespaces"),
         (json!({ "namespaces": ["a", "a"] }), "namespaces"),
+        (json!({ "nodes": true }), "nodes"),
+        (json!({ "nodes": { "enabled": "yes" } }), "nodes"),
         (json!({ "credentials": { "key": "x" } }), "credentials"),
         (
             json!({ "credentials": { "rrsa": { "roleArn": "tracker" } } }),

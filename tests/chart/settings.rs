@@ -40,11 +40,12 @@ pub fn rrsa() -> Value {
     } } })
 }
 
-/// Two namespaces, and Secrets in one of them.
+/// Two namespaces, Secrets in one of them, and the cluster's Nodes.
 pub fn namespaced() -> Value {
     json!({
         "namespaces": ["team-a", "team-b"],
         "secretCredentials": { "enabled": true, "namespaces": ["team-b"] },
+        "nodes": { "enabled": true },
     })
 }
 
@@ -60,6 +61,7 @@ pub fn everything() -> Value {
         "allowedRegions": ["cn-hangzhou"],
         "access": { "rules": [{ "namespaces": ["*"], "clusterIds": ["c1"] }] },
         "secretCredentials": { "enabled": true, "namespaces": ["team-a"] },
+        "nodes": { "enabled": true },
         "admissionPolicy": {
             "enabled": true, "namespaceSelector": { "matchLabels": { "tenant": "yes" } },
         },

@@ -98,6 +98,7 @@ fn each_value_sets_its_flag() {
             json!({ "selector": "team in (web,data)" }),
             "--selector=team in (web,data)",
         ),
+        (json!({ "nodes": { "enabled": true } }), "--nodes"),
         (json!({ "pollInterval": "1m30s" }), "--poll-interval=1m30s"),
         (
             json!({ "requestsPerSecond": 0.5 }),
@@ -548,6 +549,15 @@ fn the_notes_of_helm_can_be_copied() {
         .0;
     let object: Value = serde_saphyr::from_str(manifest).unwrap();
     assert_eq!(object["kind"], "ScaleOutTask");
+}
+
+#[test]
+fn the_notes_of_helm_say_whether_objects_can_wait_for_nodes() {
+    for enabled in [true, false] {
+        let notes = notes(&json!({ "nodes": { "enabled": enabled } }));
+        let line = "\nObjects with waitForNodes are Ready once the Nodes of their instances are.\n";
+        assert_eq!(notes.contains(line), enabled, "{notes}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use k8s_openapi::api::{
     core::v1::Secret,
-    rbac::v1::{Role, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
-use kube::{Api, Resource, api::PostParams};
+use kube::{Api, api::PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testbed::render::{RELEASE, granted, render_as};
@@ -76,6 +76,7 @@ fn plan() -> Plan {
 
 fn arguments(namespace: &str) -> Vec<String> {
     let arguments = [
+        "--nodes",
         "--secret-credentials",
         "--leader-elect",
         "--lease-name",
@@ -89,6 +90,16 @@ fn arguments(namespace: &str) -> Vec<String> {
         .collect()
 }
 
+/// Everything that needs a permission, for those namespaces, and Secrets in one.
+fn values(namespaces: &[&str], with_secrets: &str) -> Value {
+    json!({
+        "namespaces": namespaces,
+        "secretCredentials": { "enabled": true, "namespaces": [with_secrets] },
+        "nodes": { "enabled": true },
+        "rbac": { "aggregateToView": false },
+    })
+}
+
 impl Trial {
     /// Grants everything the chart grants, except that verb.
     async fn new(cluster: &Cluster, name: &str, without: Option<&Verb>) -> Self {
@@ -99,10 +110,7 @@ impl Trial {
         let cluster = cluster.acting_as(&user).await;
         let stage = Stage::new(&cluster, name, plan(), arguments).await;
         let namespace = stage.namespace.clone();
-        let values = json!({
-            "namespaces": [namespace],
-            "secretCredentials": { "enabled": true, "namespaces": [namespace] },
-        });
+        let values = values(&[&namespace], &namespace);
         let mut objects = render_as(RELEASE, &account, &values).unwrap();
         let granted = verbs(&granted(&objects));
         for object in &mut objects {
@@ -114,10 +122,18 @@ impl Trial {
                 remove(object, without);
             }
         }
+        let client = || cluster.client.clone();
+        let own = &namespace;
         for object in &objects {
             match object["kind"].as_str() {
-                Some("Role") => create::<Role>(&cluster, &namespace, object).await,
-                Some("RoleBinding") => create::<RoleBinding>(&cluster, &namespace, object).await,
+                Some("Role") => create::<Role>(Api::namespaced(client(), own), object).await,
+                Some("RoleBinding") => {
+                    create::<RoleBinding>(Api::namespaced(client(), own), object).await;
+                }
+                Some("ClusterRole") => create::<ClusterRole>(Api::all(client()), object).await,
+                Some("ClusterRoleBinding") => {
+                    create::<ClusterRoleBinding>(Api::all(client()), object).await;
+                }
                 _ => {}
             }
         }
@@ -134,7 +150,8 @@ impl Trial {
             "metadata": { "name": "keys" },
             "stringData": { "accessKeyId": "id", "accessKeySecret": "secret" },
         });
-        create::<Secret>(&self.stage.cluster, &self.stage.namespace, &secret).await;
+        let client = self.stage.cluster.client.clone();
+        create::<Secret>(Api::namespaced(client, &self.stage.namespace), &secret).await;
         let spec = json!({
             "taskId": TASK_ID,
             "ttlSecondsAfterFinished": 0,
@@ -206,16 +223,10 @@ fn remove(object: &mut Value, (group, resource, verb): &Verb) {
     }
 }
 
-async fn create<K>(cluster: &Cluster, namespace: &str, object: &Value)
+async fn create<K>(api: Api<K>, object: &Value)
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
-        + DeserializeOwned
-        + serde::Serialize
-        + Clone
-        + std::fmt::Debug,
-    K::DynamicType: Default,
+    K: DeserializeOwned + serde::Serialize + Clone + std::fmt::Debug,
 {
-    let api: Api<K> = Api::namespaced(cluster.client.clone(), namespace);
     let object = serde_json::from_value(object.clone()).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
 }
@@ -236,9 +247,9 @@ async fn the_controller_uses_each_verb_that_the_chart_grants_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_of_the_verbs_a_request_is_refused() {
     let cluster = Cluster::shared().await;
-    let values = json!({ "secretCredentials": { "enabled": true, "namespaces": ["any"] } });
+    let values = values(&[], "any");
     let all = verbs(&granted(&render_as(RELEASE, "any", &values).unwrap()));
-    assert_eq!(all.len(), 10, "{all:?}");
+    assert_eq!(all.len(), 12, "{all:?}");
     let each = all.iter().enumerate().map(|(number, verb)| {
         let cluster = &cluster;
         async move {

@@ -183,6 +183,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- range .namespaces }}{{ $args = append $args (printf "--namespace=%s" .) }}{{ end }}
 {{- with .selector }}{{ $args = append $args (printf "--selector=%s" .) }}{{ end }}
+{{- if .nodes.enabled }}{{ $args = append $args "--nodes" }}{{ end }}
 {{- $args = append $args (printf "--poll-interval=%s" .pollInterval) }}
 {{- $args = append $args (printf "--requests-per-second=%v" .requestsPerSecond) }}
 {{- $args = append $args (printf "--concurrency=%d" (int64 .concurrency)) }}
