@@ -89,6 +89,17 @@ fn each_object_on_the_page_is_read_and_written_back_the_same() {
     assert!(objects > 0);
 }
 
+/// Unknown fields would be dropped silently.
+#[test]
+fn each_object_of_the_gitops_examples_has_fields_of_the_crd_only() {
+    for path in ["waves/node-pools", "kustomize"] {
+        let path = format!("docs/gitops/{path}/web-pool.yaml");
+        let yaml: Value = serde_saphyr::from_str(&read(&path)).unwrap();
+        let object: ScaleOutTask = serde_json::from_value(yaml.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&object).unwrap(), yaml, "{path}");
+    }
+}
+
 #[test]
 fn the_conditions_of_each_status_on_the_page_agree() {
     for example in examples() {

@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, api::PostParams};
 use scaleouttask_controller::rules::Reason;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,6 +35,18 @@ fn scale_out_as(
     spec: &Value,
     seconds: &str,
 ) -> (i32, String, String) {
+    scale_out_with(&[], kubeconfig, world, name, spec, seconds)
+}
+
+/// The same with these options.
+fn scale_out_with(
+    options: &[&str],
+    kubeconfig: &Path,
+    world: &World,
+    name: &str,
+    spec: &Value,
+    seconds: &str,
+) -> (i32, String, String) {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("object.json");
     let object = json!({
@@ -45,7 +59,9 @@ fn scale_out_as(
     path.push(env::var_os("PATH").unwrap());
     let mut script = Command::new("sh");
     script
-        .args([PathBuf::from(SCRIPT), file, PathBuf::from(seconds)])
+        .arg(SCRIPT)
+        .args(options)
+        .args([file, PathBuf::from(seconds)])
         .envs([("PATH", path), ("KUBECONFIG", kubeconfig.into())]);
     let output = tokio::task::block_in_place(|| script.output().unwrap());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -154,6 +170,78 @@ async fn the_script_says_where_nothing_tells_how_a_deleted_object_ended() {
             "{stderr}"
         );
     }
+}
+
+/// Creates the Node of an instance, named after it.
+async fn add_node(world: &World, instance: &str, ready: &str) {
+    let node = json!({
+        "metadata": { "name": instance },
+        "spec": { "providerID": format!("cn-hangzhou.{instance}") },
+        "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+    });
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = serde_json::from_value(node).unwrap();
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_waits_for_nodes_and_lists_those_that_do_not_come() {
+    let mut world = World::new("pipelinenodes").await;
+    world.add_task("{id: T-1, instances: [{id: i-pipeline-1}, {id: i-pipeline-2}]}");
+    world.add_task("{id: T-2, instances: [{id: i-pipeline-1}, {id: i-pipeline-3}]}");
+    world.start_with(&["--credentials", "none", "--nodes"], &[]);
+    add_node(&world, "i-pipeline-1", "True").await;
+    add_node(&world, "i-pipeline-2", "False").await;
+    let run = |name: &str, spec: &Value| {
+        let administrator = world.plane.kubeconfig();
+        scale_out_with(
+            &["--wait-for-nodes"],
+            administrator,
+            &world,
+            name,
+            spec,
+            "60",
+        )
+    };
+
+    let (code, stdout, stderr) = thread::scope(|threads| {
+        let script = threads.spawn(|| run("joins", &json!({ "taskId": "T-1" })));
+        for moment in ["create", "jsonpath={.status.nodes}=1/2"] {
+            let moment = format!("--for={moment}");
+            world.kubectl_text(&["wait", "sot/joins", &moment, "--timeout=60s"]);
+        }
+        assert!(!script.is_finished());
+        let ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let patch = ["--subresource=status", "--patch", &ready.to_string()];
+        world.kubectl_text(&[&["patch", "node/i-pipeline-2"], patch.as_slice()].concat());
+        script.join().unwrap()
+    });
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let joined = "scaleouttask/joins: The task succeeded; all 2 nodes are Ready\n";
+    assert_eq!(stdout, joined);
+
+    // The object is gone at once, and its Events tell.
+    let at_once = json!({ "taskId": "T-1", "ttlSecondsAfterFinished": 0 });
+    let (code, stdout, stderr) = run("goes", &at_once);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("all 2 nodes are Ready"), "{stdout}");
+
+    let impatient = json!({ "taskId": "T-2", "timeout": "3s" });
+    let (code, stdout, stderr) = run("never", &impatient);
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert_eq!(stderr, "no Ready node: i-pipeline-3\n", "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_says_where_the_controller_watches_no_nodes() {
+    let mut world = World::new("pipelinenonodes").await;
+    world.add_task("{id: T-1, instances: [{id: i-1}]}");
+    world.start();
+    let spec = json!({ "taskId": "T-1", "waitForNodes": true });
+    let administrator = world.plane.kubeconfig();
+    let (code, stdout, stderr) = scale_out_as(administrator, &world, "waits", &spec, "60");
+    assert_eq!(code, 2, "{stdout}{stderr}");
+    assert!(stdout.contains("nodes.enabled=true"), "{stdout}");
 }
 
 #[test]

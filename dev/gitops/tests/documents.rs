@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use gitops::{ArgoCd, Health, argocd, check, flux, kstatus};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An object that the API server never returns, because the CRD gives each object a status.
 const WITHOUT_STATUS: &str = "testdata/progressing_noStatus.yaml";
@@ -103,4 +103,48 @@ fn the_table_of_the_readme_pairs_the_verdicts_that_agree() {
         let argocd: ArgoCd = serde_json::from_value(argocd.into()).unwrap();
         assert_eq!(format!("{:?}", argocd.health().unwrap()), kstatus);
     }
+}
+
+/// The YAML documents of a file.
+fn yaml(path: &str) -> Vec<Value> {
+    let text = fs::read_to_string(documents().join(path)).unwrap();
+    serde_saphyr::from_multiple(&text).unwrap()
+}
+
+fn minutes(duration: &Value) -> u32 {
+    let text = duration.as_str().unwrap();
+    text.strip_suffix('m').unwrap().parse().unwrap()
+}
+
+#[test]
+fn in_flux_the_second_wave_depends_on_the_nodes_of_the_first() {
+    let kustomizations = yaml("flux/waves.yaml");
+    let [first, second] = &kustomizations[..] else {
+        panic!("{kustomizations:?}");
+    };
+    let task = &yaml("waves/node-pools/web-pool.yaml")[0]["spec"];
+    assert_eq!(task["waitForNodes"], true);
+    for (kustomization, folder) in [(first, "node-pools"), (second, "apps")] {
+        let spec = &kustomization["spec"];
+        assert_eq!(spec["path"], format!("./waves/{folder}"));
+        assert!(documents().join("waves").join(folder).is_dir());
+        assert_eq!(spec["wait"], true);
+    }
+    let name = &first["metadata"]["name"];
+    assert_eq!(second["spec"]["dependsOn"], json!([{ "name": name }]));
+    // The object tells which nodes are missing, so it must be first.
+    assert!(minutes(&first["spec"]["timeout"]) > minutes(&task["timeout"]));
+}
+
+#[test]
+fn in_argo_cd_the_second_wave_comes_after_the_nodes_of_the_first() {
+    let source = &yaml("argocd/waves.yaml")[0]["spec"]["source"];
+    assert_eq!(source["path"], "waves");
+    assert_eq!(source["directory"]["recurse"], true);
+    let wave = |path: &str| -> i32 {
+        let object = &yaml(path)[0];
+        let wave = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
+        wave.as_str().unwrap().parse().unwrap()
+    };
+    assert!(wave("waves/node-pools/web-pool.yaml") < wave("waves/apps/web.yaml"));
 }

@@ -1,22 +1,31 @@
 #!/bin/sh
 # Applies a file with one ScaleOutTask and waits for the task's end.
 #
-#   scale-out.sh FILE [TIMEOUT_SECONDS]
+#   scale-out.sh [--wait-for-nodes] FILE [TIMEOUT_SECONDS]
 #
-# Exit codes: 0 the task succeeded; 1 it ended badly; 2 it can't be tracked until somebody mends what the
-# message says; 3 it hasn't ended by the timeout; 4 the object was deleted, and how the task ended isn't
-# known; 64 wrong usage, or kubectl failed.
+# With --wait-for-nodes, or waitForNodes in the file, it waits until the nodes are Ready too.
+#
+# Exit codes: 0 the task succeeded, and nodes that it waits for were Ready; 1 it ended badly; 2 it can't be
+# tracked until somebody mends what the message says; 3 it hasn't ended by the timeout; 4 the object was
+# deleted, and how the task ended isn't known; 64 wrong usage, or kubectl failed.
 set -u
 
+spec='{}'
+if [ "${1:-}" = --wait-for-nodes ]; then
+  spec='{"waitForNodes":true}'
+  shift
+fi
 case $#:${2:-1800} in
   [12]:*[!0-9]* | [!12]:*)
-    echo "usage: $0 FILE [TIMEOUT_SECONDS]" >&2
+    echo "usage: $0 [--wait-for-nodes] FILE [TIMEOUT_SECONDS]" >&2
     exit 64
     ;;
 esac
 deadline=$(($(date +%s) + ${2:-1800}))
 
-key=$(kubectl apply -f "$1" -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid}') || exit 64
+# Set before it is applied: an object whose task has ended waits for no nodes any more.
+object=$(kubectl patch --local --type=merge -f "$1" -p "{\"spec\":$spec}" -o json) || exit 64
+key=$(printf '%s\n' "$object" | kubectl apply -f - -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid}') || exit 64
 read -r namespace name generation uid <<KEY
 $key
 KEY
@@ -37,11 +46,13 @@ tell_by_events() {
     events=$(kubectl -n "$namespace" get events --field-selector involvedObject.uid="$uid" --sort-by=.eventTime \
       -o jsonpath='{range .items[*]}{.reason}: {.message}{"\n"}{end}') || break
     # The newest alone: a task that was tracked again after its timeout has an older end.
-    end=$(printf '%s\n' "$events" | tail -n 1 | grep -E '^(TaskSucceeded|InstancesFailed|TaskFailed|TaskCanceled|TimedOut): ')
+    end=$(printf '%s\n' "$events" | tail -n 1 | grep -E '^(TaskSucceeded|NodesReady|InstancesFailed|TaskFailed|TaskCanceled|TimedOut): ')
     if [ -n "$end" ]; then
       printf '%s\n' "$task: ${end#*: }"
-      [ "${end%%: *}" = TaskSucceeded ]
-      exit
+      case ${end%%: *} in
+        TaskSucceeded | NodesReady) exit 0 ;;
+        *) exit 1 ;;
+      esac
     fi
     sleep 1
   done
@@ -82,7 +93,7 @@ elif [ "$ready" = True ]; then
   exit 0
 elif [ -n "$finished" ]; then
   kubectl -n "$namespace" get "$task" --ignore-not-found \
-    -o jsonpath='{range .status.taskResult[?(@.status=="failed")]}failed: {.data}{"\n"}{end}' >&2
+    -o jsonpath='{range .status.taskResult[?(@.status=="failed")]}failed: {.data}{"\n"}{end}{range .status.taskResult[?(@.nodeReady==false)]}no Ready node: {.data}{"\n"}{end}' >&2
   exit 1
 elif [ "$stalled" = True ]; then
   exit 2
