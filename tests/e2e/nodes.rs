@@ -7,7 +7,7 @@ mod watch;
 use serde_json::{Value, json};
 use testbed::world::{World, ready};
 
-use self::node::{Nodes, grant_nodes};
+use self::node::Nodes;
 
 const ARGS: [&str; 3] = ["--credentials", "none", "--nodes"];
 
@@ -15,7 +15,6 @@ const ARGS: [&str; 3] = ["--credentials", "none", "--nodes"];
 async fn world(name: &str) -> (World, Nodes) {
     let mut world = World::new(name).await;
     let nodes = Nodes::of(&world);
-    grant_nodes(&world.client).await;
     world.start_with(&ARGS, &[]);
     (world, nodes)
 }

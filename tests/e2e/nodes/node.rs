@@ -1,15 +1,12 @@
 //! Nodes as kubelets and the cloud's controller make them.
 
-use k8s_openapi::api::{
-    core::v1::Node,
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
-};
+use k8s_openapi::api::core::v1::Node;
 use kube::{
-    Api, Client,
+    Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use testbed::world::{GROUP, World};
+use testbed::world::World;
 
 /// The Nodes of a test. Their names begin with that of its namespace.
 pub struct Nodes {
@@ -98,30 +95,4 @@ impl Nodes {
         let params = DeleteParams::default();
         self.api.delete(&self.name(name), &params).await.unwrap();
     }
-}
-
-/// Grants what the chart does with `nodes.enabled`.
-pub async fn grant_nodes(client: &Client) {
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": "watch-nodes" },
-        "rules": [{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }],
-    });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": "watch-nodes" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "watch-nodes" },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": GROUP }],
-    });
-    let apply = PatchParams::apply("tests").force();
-    let roles: Api<ClusterRole> = Api::all(client.clone());
-    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
-    roles
-        .patch("watch-nodes", &apply, &Patch::Apply(&role))
-        .await
-        .unwrap();
-    bindings
-        .patch("watch-nodes", &apply, &Patch::Apply(&binding))
-        .await
-        .unwrap();
 }

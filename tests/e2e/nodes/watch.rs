@@ -14,11 +14,7 @@ use testbed::{
     world::{GROUP, USER, World, client_of, eventually, install, ready},
 };
 
-use super::{
-    ARGS, create, end, message,
-    node::{Nodes, grant_nodes},
-    set_task, until_nodes, world,
-};
+use super::{ARGS, create, end, message, node::Nodes, set_task, until_nodes, world};
 
 const YES: bool = true;
 
@@ -26,7 +22,6 @@ const YES: bool = true;
 async fn a_controller_without_nodes_says_the_mend_and_makes_no_call() {
     let mut world = World::new("off").await;
     let nodes = Nodes::of(&world);
-    grant_nodes(&world.client).await;
     world.start();
     nodes.join("a", YES).await;
     set_task(&world, "T-1", "success", &["a"]);
@@ -134,7 +129,6 @@ async fn nodes_of_another_cluster_are_told_by_their_label() {
     let plane = tokio::task::spawn_blocking(start).await.unwrap();
     let client = client_of(&plane).await;
     install(&client).await;
-    grant_nodes(&client).await;
     let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client.clone());
     let node = |name: &str, cluster: &str| {
         let node = json!({
