@@ -4,6 +4,7 @@ mod cluster;
 mod controller;
 mod error;
 mod interrupt;
+mod nodes;
 mod screen;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use simulator::{Script, Simulator};
 
 use cluster::Cluster;
 use error::Error;
+use nodes::Nodes;
 
 use crate::cluster::repository;
 
@@ -25,6 +27,12 @@ const EXPECTED: [(&str, &str); 3] = [
     ("gpu-pool", "TaskFailed"),
     ("batch-pool", "InstancesFailed"),
 ];
+
+/// The task that waits for its nodes too. It needs a cluster of the demo's own.
+const WAITING: (&str, &str) = ("app-pool", "NodesReady");
+
+/// Prints all columns, of which the table shows some.
+const TABLE: [&str; 4] = ["get", "scaleouttasks", "--output", "wide"];
 
 /// Prints conditions as lines of text.
 const CONDITIONS: &str =
@@ -104,6 +112,9 @@ fn run(options: &Options, program: impl FnOnce() -> Result<Vec<OsString>, Error>
 struct Demo {
     controller: Process,
     _task_api: Simulator,
+    /// None in somebody's cluster: a Node that isn't one would be given a pod of each `DaemonSet` there, which no
+    /// taint keeps away, and the traffic of load balancers.
+    nodes: Option<Nodes>,
     cluster: Cluster,
 }
 
@@ -134,16 +145,27 @@ fn start(
     let task_api = Simulator::start(script).map_err(Error::io("start the simulated task API"))?;
     screen::done(task_api.url());
 
-    screen::step("Start the controller and give it three tasks");
+    let nodes = matches!(cluster, Cluster::Own(_)).then(Nodes::default);
+    let (count, files) = match nodes {
+        Some(_) => ("four", &["tasks.yaml", "waiting.yaml"][..]),
+        None => ("three", &["tasks.yaml"][..]),
+    };
+    screen::step(&format!("Start the controller and give it {count} tasks"));
     interrupt::stop_in_order();
     let access = cluster.access();
-    let controller = controller::start(&program, access, &task_api.url())?;
-    let tasks = scripts.join("tasks.yaml");
-    access.kubectl(&["apply", "--filename", &tasks.to_string_lossy()])?;
-    screen::done("applied dev/xtask/demo/tasks.yaml");
+    let controller = controller::start(&program, access, &task_api.url(), nodes.is_some())?;
+    for file in files {
+        let path = scripts.join(file);
+        access.kubectl(&["apply", "--filename", &path.to_string_lossy()])?;
+        screen::done(format!("applied dev/xtask/demo/{file}"));
+    }
+    if nodes.is_none() {
+        screen::done("none that waits for nodes: your cluster is given no Nodes");
+    }
     Ok(Demo {
         controller,
         _task_api: task_api,
+        nodes,
         cluster,
     })
 }
@@ -153,7 +175,7 @@ impl Demo {
     fn present(&mut self, keep: bool) -> Result<(), Error> {
         self.watch()?;
         let access = self.cluster.access();
-        access.show(&["get", "scaleouttasks", "--output", "wide"])?;
+        access.show(&TABLE)?;
         let conditions = ["get", "scaleouttask", "gpu-pool", "--output", CONDITIONS];
         access.show(&conditions)?;
         let why = [
@@ -166,9 +188,13 @@ impl Demo {
         access.show(&why)?;
         self.show_events()?;
         self.check_reasons()?;
-        screen::say(
-            "\nEach task ended as expected: one succeeded, one failed, one succeeded in part.",
-        );
+        let waited = match self.nodes {
+            Some(_) => ", one got its nodes",
+            None => "",
+        };
+        screen::say(&format!(
+            "\nEach task ended as expected: one succeeded, one failed, one succeeded in part{waited}."
+        ));
         if keep {
             return self.keep();
         }
@@ -179,15 +205,21 @@ impl Demo {
     /// Shows a live table until every task has ended.
     fn watch(&mut self) -> Result<(), Error> {
         let typed = &self.cluster.access().typed;
-        screen::command(format!("{typed} get scaleouttasks --watch"));
+        screen::command(format!(
+            "{typed} get scaleouttasks --output wide --watch    # some columns"
+        ));
         let mut table = screen::Table::default();
         let deadline = Instant::now() + LIMIT;
         loop {
             let access = self.cluster.access();
-            let ended = access.finished()?.len() == EXPECTED.len();
-            table.show(&access.kubectl(&["get", "scaleouttasks"])?);
+            let ended = access.finished()?.len() == self.expected().count();
+            let text = access.kubectl(&TABLE)?;
+            table.show(&text);
             if ended {
                 return Ok(());
+            }
+            if let Some(nodes) = &mut self.nodes {
+                nodes.join(access, &text)?;
             }
             self.check_running()?;
             if Instant::now() >= deadline {
@@ -206,7 +238,7 @@ impl Demo {
         let deadline = Instant::now() + EVENTS_LIMIT;
         while Instant::now() < deadline {
             let events = self.cluster.access().kubectl(&EVENTS)?;
-            if EXPECTED.iter().all(|(_, reason)| events.contains(reason)) {
+            if self.expected().all(|(_, reason)| events.contains(reason)) {
                 break;
             }
             interrupt::sleep(REFRESH)?;
@@ -214,9 +246,16 @@ impl Demo {
         self.cluster.access().show(&EVENTS)
     }
 
+    /// The tasks that were given, and the reason that each must end with.
+    fn expected(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        EXPECTED
+            .into_iter()
+            .chain(self.nodes.as_ref().map(|_| WAITING))
+    }
+
     fn check_reasons(&self) -> Result<(), Error> {
         let finished = self.cluster.access().finished()?;
-        for (name, expected) in EXPECTED {
+        for (name, expected) in self.expected() {
             let found = finished.iter().find(|(finished, _)| finished == name);
             let found = found.map_or("none", |(_, reason)| reason.as_str());
             if found != expected {

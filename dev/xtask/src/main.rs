@@ -30,13 +30,15 @@ Usage: cargo demo [--keep] [--context NAME]
        cargo xtask soak
        cargo xtask verbs DIRECTORY
 
-`demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and three
-tasks. All run on loopback and are removed at the end. Needs only Rust and Go.
+`demo` shows the controller at work: a real etcd and kube-apiserver, a simulated task API and four
+tasks, of which one waits for its nodes. All run on loopback and are removed at the end. Needs only Rust
+and Go.
 
 Options:
   --keep           Keep everything running until Ctrl-C, to try kubectl
   --context NAME   Use the cluster of this context in place of one of its own, with a namespace that
-                   goes afterwards, and the CRD too unless it was there
+                   goes afterwards, and the CRD too unless it was there; without the task that waits
+                   for nodes, for it makes no Nodes there
 
 `image` writes an OCI image of the controller (or of `simulator`) for all architectures into
 target/image, without a container daemon, and the list of its parts (CycloneDX). The same source gives
@@ -44,8 +46,8 @@ the same image.
 
 `program` builds only the static binary for the image, for this machine, and prints its path.
 
-`arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and three tasks to their
-end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
+`arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and the demo's tasks to
+their end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
 
 `cluster-test` tests the chart on the cluster in KUBECONFIG: install, three tasks, upgrade, failover,
 uninstall. --import builds the images and imports them into the containerd of this machine, which must

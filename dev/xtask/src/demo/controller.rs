@@ -49,8 +49,13 @@ pub(crate) fn build(repository: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Starts the controller against the cluster and the task API. `program` may be a command with words before the
-/// controller's.
-pub(crate) fn start(program: &[OsString], access: &Access, api: &str) -> Result<Process, Error> {
+/// controller's. With `nodes`, it watches the cluster's Nodes.
+pub(crate) fn start(
+    program: &[OsString],
+    access: &Access,
+    api: &str,
+    nodes: bool,
+) -> Result<Process, Error> {
     let log = access.directory.join("controller.log");
     let mut words = program.iter();
     let mut command = Command::new(words.next().map_or(NAME.as_ref(), OsString::as_os_str));
@@ -72,6 +77,9 @@ pub(crate) fn start(program: &[OsString], access: &Access, api: &str) -> Result<
         "--log-format",
         "text",
     ]);
+    if nodes {
+        command.arg("--nodes");
+    }
     let process = Process::spawn(NAME, &command, &log)?;
     screen::done(format!("its log is {}", log.display()));
     Ok(process)

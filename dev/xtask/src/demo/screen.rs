@@ -34,8 +34,16 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// The widths of all columns but the last, so that rows of different times are aligned.
-const WIDTHS: [usize; 5] = [13, 10, 11, 10, 18];
+/// The columns that the table shows, and their widths, so that rows of different times are aligned.
+const COLUMNS: [(&str, usize); 7] = [
+    ("NAME", 13),
+    ("STATE", 10),
+    ("PROGRESS", 11),
+    ("NODES", 8),
+    ("READY", 8),
+    ("REASON", 18),
+    ("AGE", 0),
+];
 
 /// A table that changes.
 #[derive(Default)]
@@ -46,7 +54,7 @@ pub(crate) struct Table {
 impl Table {
     /// Redraws kubectl's table in place, or appends the rows that changed.
     pub(crate) fn show(&mut self, text: &str) {
-        let rows = cells(text);
+        let rows = shown(&cells(text));
         if is_terminal() && !self.shown.is_empty() {
             let _ = write!(std::io::stdout(), "\x1b[{}A\x1b[J", self.shown.len());
             self.shown.clear();
@@ -81,9 +89,21 @@ fn cells(text: &str) -> Vec<Vec<String>> {
     text.lines().map(row).collect()
 }
 
+/// The columns that are shown, in their order.
+fn shown(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let titles = rows.first().map_or(&[][..], Vec::as_slice);
+    let at = |title| titles.iter().position(|other| other == title);
+    let columns: Vec<usize> = COLUMNS.iter().filter_map(|(title, _)| at(title)).collect();
+    let chosen = |row: &Vec<String>| {
+        let cells = columns.iter().filter_map(|at| row.get(*at));
+        cells.cloned().collect()
+    };
+    rows.iter().map(chosen).collect()
+}
+
 fn aligned(row: &[String]) -> String {
     let pad = |(cell, width): (&String, usize)| format!("{cell:<width$}");
-    let widths = WIDTHS.iter().copied().chain([0]);
+    let widths = COLUMNS.iter().map(|(_, width)| *width);
     row.iter().zip(widths).map(pad).collect::<Vec<_>>().concat()
 }
 
@@ -123,5 +143,17 @@ mod tests {
         let late = cells("NAME   STATE     READY   AGE\nweb    running   False   3s\n");
         assert_eq!(late[1], ["web", "running", "False", "3s"]);
         assert_eq!(aligned(&early[1]).find("0s"), aligned(&late[1]).find("3s"));
+    }
+
+    #[test]
+    fn of_all_columns_some_are_shown() {
+        let rows = cells(
+            "NAME   READY   AGE   TASK   NODES   MESSAGE\napp    False   9s    T-1    1/2     text\n",
+        );
+        let expected = [
+            ["NAME", "NODES", "READY", "AGE"],
+            ["app", "1/2", "False", "9s"],
+        ];
+        assert_eq!(shown(&rows), expected);
     }
 }
