@@ -1,7 +1,9 @@
 //! `cargo xtask cluster-test`: tests the chart on a real cluster with nodes.
 //!
 //! It uses the cluster in `KUBECONFIG`, its own two namespaces and its own release name. It leaves only
-//! the CRD behind.
+//! the CRD behind, and the provider ID of a Node that had none and is this machine.
+
+mod node;
 
 use std::{
     process::ExitCode,
@@ -9,9 +11,11 @@ use std::{
 };
 
 use crate::cluster::{
-    CHART, Cluster, DEMO, Error, Images, LIMIT, NAME, OF_RELEASE, RELEASE, SYSTEM, done,
-    repository, step, text,
+    CHART, Cluster, Error, Images, LIMIT, NAME, OF_RELEASE, RELEASE, SYSTEM, done, repository,
+    step, text,
 };
+
+use node::Node;
 
 /// The namespace of the tasks and the simulated task API.
 const TASKS: &str = "scaleout-test-tasks";
@@ -64,7 +68,9 @@ fn test(cluster: &Cluster, images: &Images) -> Result<(), Error> {
     }
 
     step("Start a simulated task API in a pod");
-    let endpoint = cluster.start_simulator(TASKS, &repository().join(DEMO), images)?;
+    let node = Node::find(cluster, images)?;
+    let script = Node::script(node.as_ref())?;
+    let endpoint = cluster.start_simulator(TASKS, script.path(), images)?;
 
     step("helm install --wait");
     install(cluster, images, &endpoint, "1s")?;
@@ -78,6 +84,12 @@ fn test(cluster: &Cluster, images: &Images) -> Result<(), Error> {
     cluster.kubectl(TASKS, &["apply", "--filename", &text(&demo)])?;
     wait_for_ends(cluster)?;
     check_reasons(cluster)?;
+
+    step("Wait for a node");
+    match node {
+        Some(node) => node.wait_for(cluster)?,
+        None => done("skipped: no Node has, or may be given, a provider ID of an instance"),
+    }
 
     step("helm upgrade --wait");
     install(cluster, images, &endpoint, "2s")?;
@@ -133,6 +145,7 @@ fn install(
         format!("pollInterval={poll_interval}"),
         "allowInsecureEndpoint=true".to_owned(),
         "credentials.none=true".to_owned(),
+        "nodes.enabled=true".to_owned(),
         "region=cn-hangzhou".to_owned(),
         format!("crds.install={}", cluster.may_install_crd()?),
     ];

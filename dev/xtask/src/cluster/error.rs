@@ -20,6 +20,8 @@ pub enum Error {
         expected: String,
         found: String,
     },
+    #[error("can't make the script of the simulated task API: {0}")]
+    Script(io::Error),
     #[error("{0}")]
     NotKept(String),
     #[error("no replica other than {0:?} acquired the lease in time")]
