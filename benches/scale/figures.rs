@@ -5,9 +5,11 @@ use testbed::harness::Table;
 #[derive(Clone, Copy)]
 pub enum Unit {
     Count,
+    Percent,
     Micros,
     Millis,
     Seconds,
+    Bytes,
     Kibibytes,
     Mebibytes,
 }
@@ -19,9 +21,11 @@ impl Unit {
         }
         match self {
             Self::Count => format!("{value:.0}"),
+            Self::Percent => format!("{value:.1}%"),
             Self::Micros => format!("{value:.0} µs"),
             Self::Millis => format!("{value:.1} ms"),
             Self::Seconds => format!("{value:.2} s"),
+            Self::Bytes => format!("{value:.0} B"),
             Self::Kibibytes => format!("{value:.2} KiB"),
             Self::Mebibytes => format!("{value:.1} MiB"),
         }

@@ -11,6 +11,7 @@ mod instances;
 mod large;
 mod latency;
 mod lifecycle;
+mod nodes;
 mod steady;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -63,6 +64,8 @@ enum Scenario {
     Large,
     /// 50 objects beside 10,000 in 1,000 regions that hang
     Hang,
+    /// 1,000 objects that wait for theirs of 10,000 Nodes
+    Nodes,
 }
 
 impl Arguments {
@@ -186,6 +189,9 @@ async fn run(
     if arguments.wants(Scenario::Hang) {
         hang::run(cluster, program, figures).await?;
     }
+    if arguments.wants(Scenario::Nodes) {
+        nodes::run(cluster, program, figures).await?;
+    }
     Ok(())
 }
 
@@ -227,6 +233,12 @@ scenarios.
   loopback that takes connections and never answers. Connections are counted where they arrive, since
   the start. A lag of a millisecond, the grain of timers, counts as one alone at least; a call that is
   still missing at the end counts too.
+- *nodes*: 1,000 objects whose tasks succeeded wait for one Node each, among 10,000 Nodes of 11 KiB with the
+  heartbeats of old kubelets: one of each Node each 10 s, or as many as the API server here takes, for a minute.
+  Memory is that of controllers that had nothing to write, without any Nodes, with the first 2,000, and with all;
+  beyond the first, because a connection's buffers grow with what comes over it. Then one Node after the other
+  becomes Ready, in turn one that an object waits for and one that a bare client follows, which watches the Nodes
+  and patches a status as large; both from before the Node's patch until a watch shows the object.
 
 Lag is the time between two calls of one object less its interval, taken where the calls arrive.
 Processor time is the whole process's, user and system; memory is resident, the program's own pages
