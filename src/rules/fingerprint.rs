@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
+    num::NonZeroU64,
     sync::LazyLock,
 };
 
@@ -32,7 +33,7 @@ impl Fingerprint {
 
 /// 64 bits that stand for the ID of a cluster, region or instance. Comparable within one process only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mark(u64);
+pub struct Mark(NonZeroU64);
 
 impl Mark {
     /// Of that ID.
@@ -40,7 +41,8 @@ impl Mark {
     pub fn of(id: &str) -> Self {
         let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
         hasher.write(id.as_bytes());
-        Self(hasher.finish128().h1)
+        // None of them is zero, so that one that may be missing takes no more room.
+        Self(NonZeroU64::new(hasher.finish128().h1).unwrap_or(NonZeroU64::MIN))
     }
 }
 

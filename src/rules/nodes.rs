@@ -267,6 +267,12 @@ mod tests {
         }
     }
 
+    /// A cluster has thousands.
+    #[test]
+    fn what_is_kept_of_a_node_is_small() {
+        assert_eq!(size_of::<Seen>(), 32);
+    }
+
     #[test]
     fn a_node_is_found_by_its_instance_and_region_never_by_its_name() {
         let mut nodes = Nodes::default();
