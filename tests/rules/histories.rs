@@ -336,7 +336,7 @@ fn events() -> impl Strategy<Value = Happening> {
         6 => (select(NODES.to_vec()), select(PROVIDER_IDS.to_vec()), any::<bool>())
             .prop_map(|(name, provider_id, is_ready)| Happening::Node(name, provider_id, is_ready)),
         1 => select(NODES.to_vec()).prop_map(Happening::NodeGone),
-        1 => Just(Happening::NodesListed),
+        4 => Just(Happening::NodesListed),
         2 => any::<bool>().prop_map(Happening::WaitForNodes),
     ]
 }
@@ -365,9 +365,23 @@ fn ttls() -> impl Strategy<Value = Option<i32>> {
 
 fn poll_results() -> impl Strategy<Value = PollResult> {
     prop_oneof![
-        3 => tasks().prop_map(Ok),
+        2 => tasks().prop_map(Ok),
+        1 => Just(Ok(task_of_nodes())),
         2 => poll_errors().prop_map(Err),
     ]
+}
+
+/// A task that succeeded, whose Nodes may come.
+fn task_of_nodes() -> Task {
+    let instance = |id: &str| Instance {
+        id: id.to_owned(),
+        status: "success".to_owned(),
+    };
+    Task {
+        state: "success".to_owned(),
+        results: ["i-1", "i-2"].map(instance).into_iter().collect(),
+        ..Task::default()
+    }
 }
 
 fn poll_errors() -> impl Strategy<Value = PollError> {

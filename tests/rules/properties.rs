@@ -61,6 +61,7 @@ at_every_step! {
     errors_keep_what_is_known => keeps_what_is_known;
     a_restart_never_unstalls => restart_keeps_stalls;
     nodes_are_ready_only_once_all_are_in_one_look => shows_nodes;
+    no_tool_takes_an_object_for_done_before_its_nodes_are_ready => tools_wait;
 }
 
 fn own_conditions(status: &ScaleOutTaskStatus) -> impl Iterator<Item = &Condition> {
@@ -352,6 +353,27 @@ fn shows_nodes(step: &Step) -> Result<(), TestCaseError> {
             Some(format!("{ready}/{}", results.len()))
         );
         prop_assert!(ready < results.len());
+    }
+    Ok(())
+}
+
+/// kstatus, Flux's expressions and Argo CD's script agree on each status, and wait as long as it does.
+fn tools_wait(step: &Step) -> Result<(), TestCaseError> {
+    let (before, after) = (&step.before.object, &step.after);
+    if after.deleting || after.status == before.status {
+        return Ok(());
+    }
+    let object = serde_json::json!({
+        "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
+        "metadata": { "name": "web-pool", "namespace": "default", "generation": after.generation },
+        "spec": after.spec, "status": after.status,
+    });
+    gitops::check(&object).map_err(TestCaseError::fail)?;
+    let agreed = gitops::verdicts(&object).unwrap().agreed();
+    if agreed == Some(gitops::Health::Current) && after.spec.wait_for_nodes == Some(true) {
+        // What ended without nodes stays so.
+        let ended = before.is_finished() && before.reason() == Some(Reason::TaskSucceeded);
+        prop_assert!(ended || after.reason() == Some(Reason::NodesReady));
     }
     Ok(())
 }
