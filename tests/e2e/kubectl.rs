@@ -95,7 +95,7 @@ async fn kubectl_get_shows_the_columns() {
     assert_eq!(
         rows[0][5..],
         [
-            "AGE", "TASK", "TYPE", "TARGET", "CLUSTER", "STAGE", "UPDATED", "MESSAGE"
+            "AGE", "TASK", "TYPE", "TARGET", "CLUSTER", "STAGE", "NODES", "UPDATED", "MESSAGE"
         ]
     );
     assert_eq!(
