@@ -65,6 +65,12 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The number of the watch of Nodes, if there is one.
+    #[must_use]
+    pub fn nodes_watch(&self) -> Option<usize> {
+        self.nodes.then(|| self.namespaces.len().max(1))
+    }
+
     /// The number of watches: this many lists must be done before all is known.
     #[must_use]
     pub fn watches(&self) -> usize {

@@ -142,8 +142,11 @@ impl Engine {
                         self.is_listed = true;
                         self.listed(watch);
                     }
-                    // The last of the watches.
-                    Input::Nodes(NodeInput::ListingDone) => self.listed(self.scope.watches() - 1),
+                    Input::Nodes(NodeInput::ListingDone) => {
+                        if let Some(watch) = self.scope.nodes_watch() {
+                            self.listed(watch);
+                        }
+                    }
                     _ => {}
                 }
                 self.take(input);

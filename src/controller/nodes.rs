@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     listing::Listing,
-    watch::{NeedsAPerson, WATCH_SECONDS, logged},
-    watch_log::{Scope, WatchLog},
+    watch::{HoldsUpNothing, WATCH_SECONDS, logged},
+    watch_log::{Kind, WatchLog},
 };
 use crate::{
     metrics::Metrics,
@@ -27,12 +27,12 @@ const PAGE_SIZE: u32 = 100;
 pub fn watch(
     client: &Client,
     metrics: &Arc<Metrics>,
-) -> impl Stream<Item = Result<Input, NeedsAPerson>> + Send + use<> {
+) -> impl Stream<Item = Result<Input, HoldsUpNothing>> + Send + use<> {
     let config = watcher::Config::default()
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let api: Api<PartialNode> = Api::all(client.clone());
-    let log = WatchLog::new(Scope::Nodes, metrics.clone());
+    let log = WatchLog::new(Kind::Nodes, metrics.clone());
     logged(Listing::watch(api, config), log).map(|event| Ok(Input::Nodes(input_of(event?))))
 }
 

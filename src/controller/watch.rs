@@ -40,18 +40,17 @@ pub fn watch(
     } else {
         scope.namespaces.iter().cloned().map(Some).collect()
     };
-    let nodes_id = namespaces.len();
     let watches = namespaces.into_iter().enumerate().map(|(id, namespace)| {
         let api = match &namespace {
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
         };
-        let log = WatchLog::new(watch_log::Scope::Tasks(namespace), metrics.clone());
+        let log = WatchLog::new(watch_log::Kind::Tasks(namespace), metrics.clone());
         watch_one(id, api, scope.selector.as_str(), log).boxed()
     });
     let mut watches: Vec<_> = watches.collect();
-    if scope.nodes {
-        let nodes = nodes::watch(client, metrics).map(move |node| node.map_err(|_| nodes_id));
+    if let Some(id) = scope.nodes_watch() {
+        let nodes = nodes::watch(client, metrics).map(move |node| node.map_err(|_| id));
         watches.push(nodes.boxed());
     }
     stream::select_all(watches)
@@ -69,18 +68,18 @@ fn watch_one(
         .timeout(WATCH_SECONDS);
     logged(Listing::watch(api, config), log).map(move |event| match event {
         Ok(event) => Ok(input_of(id, event)),
-        Err(NeedsAPerson) => Err(id),
+        Err(HoldsUpNothing) => Err(id),
     })
 }
 
-/// A watch that fails in a way that somebody has to mend.
-pub struct NeedsAPerson;
+/// A watch fails, and nothing is to be waited for from it before somebody mends something.
+pub struct HoldsUpNothing;
 
 /// The events of a watch, whose failures are logged.
 pub fn logged<K>(
     results: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
     mut log: WatchLog,
-) -> impl Stream<Item = Result<watcher::Event<K>, NeedsAPerson>> + Send
+) -> impl Stream<Item = Result<watcher::Event<K>, HoldsUpNothing>> + Send
 where
     K: Send,
 {
@@ -93,7 +92,7 @@ where
                 }
                 Some(Ok(event))
             }
-            Err(error) => log.fails(&error).then_some(Err(NeedsAPerson)),
+            Err(error) => log.fails(&error).then_some(Err(HoldsUpNothing)),
         };
         async { event }
     })

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use crate::metrics::Metrics;
 
 /// What is watched.
-pub enum Scope {
+pub enum Kind {
     /// `ScaleOutTask`s, in one namespace or in all.
     Tasks(Option<String>),
     /// The cluster's Nodes.
@@ -17,16 +17,16 @@ pub enum Scope {
 
 /// Logs what is wrong once, not at every attempt, and shows it as a metric.
 pub struct WatchLog {
-    scope: Scope,
+    kind: Kind,
     metrics: Arc<Metrics>,
     logged: Option<String>,
     is_up: Option<bool>,
 }
 
 impl WatchLog {
-    pub fn new(scope: Scope, metrics: Arc<Metrics>) -> Self {
+    pub fn new(kind: Kind, metrics: Arc<Metrics>) -> Self {
         Self {
-            scope,
+            kind,
             metrics,
             logged: None,
             is_up: None,
@@ -36,9 +36,9 @@ impl WatchLog {
     fn show(&mut self, is_up: bool) {
         if self.is_up != Some(is_up) {
             self.is_up = Some(is_up);
-            match &self.scope {
-                Scope::Tasks(namespace) => self.metrics.watches(namespace.as_deref(), is_up),
-                Scope::Nodes => self.metrics.watches_nodes(is_up),
+            match &self.kind {
+                Kind::Tasks(namespace) => self.metrics.watches(namespace.as_deref(), is_up),
+                Kind::Nodes => self.metrics.watches_nodes(is_up),
             }
         }
     }
@@ -48,7 +48,7 @@ impl WatchLog {
         let code = status_code(error);
         self.tell(error, code);
         // The objects are tracked without Nodes too: they hold nothing up.
-        matches!(self.scope, Scope::Nodes) || matches!(code, Some(401 | 403 | 404))
+        matches!(self.kind, Kind::Nodes) || matches!(code, Some(401 | 403 | 404))
     }
 
     fn tell(&mut self, error: &watcher::Error, code: Option<u16>) {
@@ -61,15 +61,15 @@ impl WatchLog {
         if self.logged.as_ref() == Some(&text) {
             return;
         }
-        let hint = match (code, &self.scope) {
-            (Some(404), Scope::Tasks(_)) => "apply crds/scaleouttasks.yaml",
+        let hint = match (code, &self.kind) {
+            (Some(404), Kind::Tasks(_)) => "apply crds/scaleouttasks.yaml",
             (Some(401), _) => "check the kubeconfig's or service account's credentials",
-            (Some(403), Scope::Tasks(_)) => "grant list and watch on scaleouttasks.scaleout.dev",
-            (Some(403), Scope::Nodes) => "grant list and watch on nodes, or leave --nodes out",
+            (Some(403), Kind::Tasks(_)) => "grant list and watch on scaleouttasks.scaleout.dev",
+            (Some(403), Kind::Nodes) => "grant list and watch on nodes, or leave --nodes out",
             _ => "is the API server up?",
         };
-        match &self.scope {
-            Scope::Tasks(namespace) => {
+        match &self.kind {
+            Kind::Tasks(namespace) => {
                 let namespace = namespace.as_deref();
                 warn!(
                     namespace,
@@ -78,7 +78,7 @@ impl WatchLog {
                     "can't watch ScaleOutTasks; retrying"
                 );
             }
-            Scope::Nodes => warn!(error = text, hint, "can't watch nodes; retrying"),
+            Kind::Nodes => warn!(error = text, hint, "can't watch nodes; retrying"),
         }
         self.logged = Some(text);
     }
@@ -89,12 +89,12 @@ impl WatchLog {
         if self.logged.take().is_none() {
             return;
         }
-        match &self.scope {
-            Scope::Tasks(namespace) => {
+        match &self.kind {
+            Kind::Tasks(namespace) => {
                 let namespace = namespace.as_deref();
                 info!(namespace, "watching ScaleOutTasks again");
             }
-            Scope::Nodes => info!("watching nodes again"),
+            Kind::Nodes => info!("watching nodes again"),
         }
     }
 }

@@ -22,7 +22,7 @@ static KEYS: LazyLock<[u64; 2]> = LazyLock::new(|| {
 pub struct Fingerprint(u128);
 
 impl Fingerprint {
-    /// Of what the task API said: conditions and the like don't count.
+    /// Of what the task API said, and whether nodes are shown: conditions and the like don't count.
     #[must_use]
     pub fn of(status: &ScaleOutTaskStatus) -> Self {
         let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
@@ -95,11 +95,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_controller_adds_does_not_count() {
+    fn what_the_controller_adds_does_not_count_but_that_it_shows_nodes() {
         let mut status = with_results(&[("i-1", "success")]);
         let before = Fingerprint::of(&status);
         status.observed_generation = Some(7);
         status.last_handled_poll_request = Some("now".to_owned());
+        let results = status.task_result.as_mut().unwrap();
+        results[0].node = Some("n-1".to_owned());
+        results[0].node_ready = Some(true);
         assert_eq!(Fingerprint::of(&status), before);
+        status.nodes = Some("2/5".to_owned());
+        let with_nodes = Fingerprint::of(&status);
+        assert_ne!(with_nodes, before);
+        status.nodes = Some("3/5".to_owned());
+        assert_eq!(Fingerprint::of(&status), with_nodes);
     }
 }

@@ -55,7 +55,7 @@ pub struct Nodes {
     by_instance: BTreeSet<(Mark, Arc<str>)>,
     /// How many Nodes name each cluster.
     clusters: BTreeMap<Mark, usize>,
-    /// The one that all name that tell, as the last list that is done says.
+    /// The one that all name that tell.
     cluster: Option<Mark>,
     /// Counts the lists that the watch began.
     listing: u32,
@@ -87,7 +87,7 @@ impl Nodes {
         self.is_listed
     }
 
-    /// The cluster whose Nodes these are, as all that tell say.
+    /// The cluster whose Nodes these are, as all that tell say. A list that goes on changes nothing before its end.
     #[must_use]
     pub fn cluster(&self) -> Option<Mark> {
         self.cluster

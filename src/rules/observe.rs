@@ -38,7 +38,7 @@ pub const CLOCK_WAIT: Duration = Duration::from_secs(15);
 )]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// It appeared, or its spec or poll request changed.
+    /// It appeared, or its spec, its poll request or a Node that it waits for changed.
     Seen,
     /// [`OVERDUE_AFTER`] passed, or its deadline.
     Waited,
@@ -171,7 +171,6 @@ pub fn observe(case: &Case<'_>) -> Verdict {
         status: object.status.clone(),
         task: TaskChange::None,
         nodes: None,
-        look: None,
         memory,
     };
     let next = if object.deleting {
@@ -198,8 +197,6 @@ struct Decision<'a> {
     task: TaskChange,
     /// The nodes to show, where the task stays as it is.
     nodes: Option<NodesShown>,
-    /// The nodes as they are.
-    look: Option<NodeLook>,
     memory: Memory,
 }
 
@@ -484,11 +481,16 @@ impl<'a> Decision<'a> {
     }
 
     fn timed_out(&mut self) -> Next {
+        let shown = self.object.status.nodes.as_deref().map(NodeLook::shown);
+        self.timed_out_at(shown.as_ref())
+    }
+
+    /// `look`: the nodes of a task that succeeded.
+    fn timed_out_at(&mut self, look: Option<&NodeLook>) -> Next {
         self.memory = Memory::default();
         let timeout = self.object.spec.timeout().unwrap_or_default();
         let summary = if self.status.state == TaskState::Success {
-            let kept = self.object.status.nodes.as_deref().map(NodeLook::shown);
-            messages::timed_out_without_nodes(timeout, self.look.as_ref().or(kept.as_ref()))
+            messages::timed_out_without_nodes(timeout, look)
         } else {
             messages::timed_out(timeout)
         };

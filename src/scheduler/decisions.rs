@@ -170,8 +170,10 @@ impl Scheduler {
     fn may_end(&self, tracked: &Tracked, now: Now) -> bool {
         let object = &tracked.object;
         let waits = object.spec.wait_for_nodes && !object.is_finished();
+        let nodes_since = self.node_waits.unlisted_since.filter(|_| waits);
+        let since = nodes_since.map_or(self.led_since, |since| since.max(self.led_since));
         let is_known = now.is_confirmed && (!waits || self.node_waits.nodes.are_listed());
-        is_known || now.monotonic.saturating_sub(self.led_since) >= CLOCK_WAIT
+        is_known || now.monotonic.saturating_sub(since) >= CLOCK_WAIT
     }
 
     /// The verdict of the rules; none if they panicked, which must not end the tracking of other

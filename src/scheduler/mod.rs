@@ -407,11 +407,11 @@ impl Scheduler {
                 match timer {
                     Timer::Look => {
                         left = left.saturating_sub(self.cost_of_look(id));
-                        self.welcome(id, now);
+                        self.look_at(id, now);
                     }
                     Timer::Planned => self.is_due(id, at, now),
                     Timer::Overdue => self.is_overdue(id),
-                    Timer::NodesOverdue => self.nodes_are_overdue(id),
+                    Timer::NodesOverdue => self.count_overdue_nodes(id),
                     Timer::Retry => self.retry_write(id, at),
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use super::{
 use crate::rules::{Mark, NodeChange, NodeWait, Nodes, Reason};
 
 /// An object that waits for longer counts as overdue.
-const OVERDUE_AFTER: Duration = Duration::from_mins(15);
+const NODES_OVERDUE_AFTER: Duration = Duration::from_mins(15);
 
 /// To look up so many instances takes as long as other timers do.
 const INSTANCES_A_TIMER: usize = 16;
@@ -22,6 +23,8 @@ const INSTANCES_A_TIMER: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct NodeWaits {
     pub nodes: Nodes,
+    /// Since when a list goes on; none before the first, and where none does.
+    pub unlisted_since: Option<Duration>,
     /// The objects that wait for each instance.
     by_instance: BTreeMap<Mark, BTreeSet<ObjectId>>,
     /// All objects that wait, and those whose task is of another cluster.
@@ -42,13 +45,15 @@ pub(super) struct Concern {
     /// When its wait is overdue; none where it is, or where the object doesn't wait.
     pub overdue_at: Option<Duration>,
     is_overdue: bool,
+    /// Whether a look because of a Node waits for its turn.
+    pub look_waits: bool,
 }
 
 impl Concern {
     /// Whether the same Nodes concern an object that waits for that.
     fn is_of(&self, wait: Option<&Arc<NodeWait>>) -> bool {
         match (&self.wait, wait) {
-            (Some(own), Some(wait)) => instances(own).eq(instances(wait)),
+            (Some(own), Some(wait)) => Arc::ptr_eq(own, wait) || instances(own).eq(instances(wait)),
             (own, wait) => own.is_none() && wait.is_none(),
         }
     }
@@ -128,17 +133,26 @@ impl Scheduler {
         let nodes = &mut self.node_waits.nodes;
         let change = match input {
             NodeInput::Relisting => {
+                if nodes.are_listed() {
+                    self.node_waits.unlisted_since = Some(now.monotonic);
+                }
                 nodes.relist();
                 return;
             }
-            NodeInput::ListingDone => nodes.listed(),
+            NodeInput::ListingDone => {
+                self.node_waits.unlisted_since = None;
+                nodes.listed()
+            }
             NodeInput::Applied(node) => nodes.apply(node),
             NodeInput::Gone(name) => nodes.remove(&name),
         };
         for id in self.node_waits.concerned(&change) {
             if let Some(tracked) = self.objects.get_mut(&id) {
                 tracked.node_changes = tracked.node_changes.wrapping_add(1);
-                self.timers.insert((now.monotonic, id, Timer::Look));
+                let concern = tracked.concern.as_mut();
+                if concern.is_some_and(|concern| !mem::replace(&mut concern.look_waits, true)) {
+                    self.timers.insert((now.monotonic, id, Timer::Look));
+                }
             }
         }
     }
@@ -159,45 +173,55 @@ impl Scheduler {
         let wait = tracked.object.status.nodes.clone();
         let is_concerned =
             wait.is_some() || tracked.object.reason() == Some(Reason::NodesElsewhere);
-        let before = tracked.concern.take();
-        if let Some(mut before) = before {
+        if let Some(mut before) = tracked.concern.take() {
             if is_concerned && before.is_of(wait.as_ref()) {
                 before.wait = wait;
                 tracked.concern = Some(before);
                 return;
             }
-            self.node_waits.remove(id, &before);
-            if let Some(at) = before.overdue_at {
-                self.timers.remove(&(at, id, Timer::NodesOverdue));
-            }
+            self.drop_concern(id, &before);
         }
-        if !is_concerned {
+        if is_concerned {
+            self.begin_concern(id, wait, now);
+        }
+    }
+
+    fn begin_concern(&mut self, id: ObjectId, wait: Option<Arc<NodeWait>>, now: Now) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
             return;
-        }
-        let overdue_at = wait.is_some().then(|| now.monotonic + OVERDUE_AFTER);
-        if let Some(at) = overdue_at {
-            self.timers.insert((at, id, Timer::NodesOverdue));
-        }
+        };
         // They may have changed before it was known that they concern the object.
-        let shown = tracked
+        let clusters = tracked
             .object
             .status
             .cluster
             .zip(self.node_waits.nodes.cluster());
         let may_be_over = match &wait {
             Some(wait) => !wait.is_cut(),
-            None => shown.is_none_or(|(own, seen)| own == seen),
+            None => clusters.is_none_or(|(own, seen)| own == seen),
         };
         if may_be_over {
             tracked.node_changes = tracked.node_changes.wrapping_add(1);
+        }
+        let overdue_at = wait.is_some().then(|| now.monotonic + NODES_OVERDUE_AFTER);
+        if let Some(at) = overdue_at {
+            self.timers.insert((at, id, Timer::NodesOverdue));
         }
         let concern = Concern {
             wait,
             overdue_at,
             is_overdue: false,
+            look_waits: false,
         };
         self.node_waits.add(id, &concern);
         tracked.concern = Some(Box::new(concern));
+    }
+
+    fn drop_concern(&mut self, id: ObjectId, concern: &Concern) {
+        self.node_waits.remove(id, concern);
+        if let Some(at) = concern.overdue_at {
+            self.timers.remove(&(at, id, Timer::NodesOverdue));
+        }
     }
 
     /// Many objects may wait for one task.
@@ -213,15 +237,12 @@ impl Scheduler {
     pub(super) fn forget_nodes(&mut self, id: ObjectId) {
         let tracked = self.objects.get_mut(&id);
         if let Some(concern) = tracked.and_then(|tracked| tracked.concern.take()) {
-            self.node_waits.remove(id, &concern);
-            if let Some(at) = concern.overdue_at {
-                self.timers.remove(&(at, id, Timer::NodesOverdue));
-            }
+            self.drop_concern(id, &concern);
         }
     }
 
     /// An object waits for long.
-    pub(super) fn nodes_are_overdue(&mut self, id: ObjectId) {
+    pub(super) fn count_overdue_nodes(&mut self, id: ObjectId) {
         let tracked = self.objects.get_mut(&id);
         if let Some(concern) = tracked.and_then(|tracked| tracked.concern.as_mut()) {
             concern.overdue_at = None;

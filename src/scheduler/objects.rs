@@ -54,8 +54,12 @@ impl Scheduler {
         id
     }
 
-    /// Looks at an object for the first time in this term.
-    pub(super) fn welcome(&mut self, id: ObjectId, now: Now) {
+    /// Looks at an object: for the first time in this term, or for a Node changed.
+    pub(super) fn look_at(&mut self, id: ObjectId, now: Now) {
+        let tracked = self.objects.get_mut(&id);
+        if let Some(concern) = tracked.and_then(|tracked| tracked.concern.as_mut()) {
+            concern.look_waits = false;
+        }
         self.await_answer(id, now);
         self.follow_nodes(id, now);
         self.reconsider(id, now);

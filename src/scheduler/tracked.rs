@@ -360,7 +360,7 @@ impl Tracked {
 
     pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {
         let planned = self.planned.map(|(at, _)| (at, Timer::Planned));
-        // A first look that is left finds no object.
+        // A look that is left finds no object.
         let overdue = match self.overdue {
             Overdue::At(at) => Some((at, Timer::Overdue)),
             Overdue::No | Overdue::Queued(_) => None,

@@ -219,6 +219,28 @@ fn an_object_whose_time_is_over_waits_for_the_first_list() {
     assert_eq!(reason(&write), Some(Reason::NodesReady));
 }
 
+/// As where the API server was away for a while.
+#[test]
+fn a_deadline_during_a_list_waits_for_its_end() {
+    let mut stage = waiting_stage();
+    stage.after(Duration::from_mins(1));
+    let object = object_in("ns", "a", |spec| {
+        spec.wait_for_nodes = Some(true);
+        spec.timeout = Some("65s".to_owned());
+    });
+    let call = only_call(stage.apply(object));
+    let write = only_write(stage.end(&call, success(&[1])));
+    stage.land(&write);
+    stage.handle(Input::Nodes(NodeInput::Relisting));
+    assert!(
+        stage.after(Duration::from_secs(6)).is_empty(),
+        "nothing is known"
+    );
+    assert!(stage.handle(node(1, READY)).is_empty());
+    let write = only_write(stage.handle(listed()));
+    assert_eq!(reason(&write), Some(Reason::NodesReady));
+}
+
 /// Without permission to list Nodes it must end all the same.
 #[test]
 fn an_object_whose_time_is_over_does_not_wait_for_a_list_that_never_comes() {

@@ -6,7 +6,7 @@
 # With --wait-for-nodes, or waitForNodes in the file, it waits until the nodes are Ready too.
 #
 # Exit codes: 0 the task succeeded, and nodes that it waits for were Ready; 1 it ended badly; 2 it can't be
-# tracked until somebody mends what the message says; 3 it hasn't ended by the timeout; 4 the object was
+# tracked until somebody mends what the message says, or ended before it was told to wait; 3 it hasn't ended by the timeout; 4 the object was
 # deleted, and how the task ended isn't known; 64 wrong usage, or kubectl failed.
 set -u
 
@@ -25,8 +25,8 @@ deadline=$(($(date +%s) + ${2:-1800}))
 
 # Set before it is applied: an object whose task has ended waits for no nodes any more.
 object=$(kubectl patch --local --type=merge -f "$1" -p "{\"spec\":$spec}" -o json) || exit 64
-key=$(printf '%s\n' "$object" | kubectl apply -f - -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid}') || exit 64
-read -r namespace name generation uid <<KEY
+key=$(printf '%s\n' "$object" | kubectl apply -f - -o jsonpath='{.metadata.namespace} {.metadata.name} {.metadata.generation} {.metadata.uid} {.spec.waitForNodes}') || exit 64
+read -r namespace name generation uid waits <<KEY
 $key
 KEY
 task=scaleouttask/$name
@@ -37,6 +37,12 @@ wait_for() {
   [ "$left" -gt 0 ] || return 1
   [ "$left" -lt 10 ] || left=10
   kubectl -n "$namespace" wait "$task" --for="$1" --timeout="${left}s" >/dev/null 2>&1
+}
+
+# The task ended before the object was told to wait, so nobody looked at its nodes.
+ended_too_soon() {
+  echo "$task ended before it was told to wait for nodes: delete it, and run this again" >&2
+  exit 2
 }
 
 # With a short ttlSecondsAfterFinished the object may be gone before it was seen at its end. Its Events stay,
@@ -50,7 +56,8 @@ tell_by_events() {
     if [ -n "$end" ]; then
       printf '%s\n' "$task: ${end#*: }"
       case ${end%%: *} in
-        TaskSucceeded | NodesReady) exit 0 ;;
+        NodesReady) exit 0 ;;
+        TaskSucceeded) [ "$waits" = true ] && ended_too_soon; exit 0 ;;
         *) exit 1 ;;
       esac
     fi
@@ -62,8 +69,8 @@ tell_by_events() {
 
 # One look at the object, so that all of it is of one moment.
 look() {
-  status=$(kubectl -n "$namespace" get "$task" --ignore-not-found -o jsonpath='{.metadata.uid}|{.status.observedGeneration}|{.status.finishedAt}|{.status.conditions[?(@.type=="Ready")].status}|{.status.conditions[?(@.type=="Stalled")].status}|{.status.conditions[?(@.type=="Ready")].message}') || exit 64
-  IFS='|' read -r found seen finished ready stalled message <<LOOK
+  status=$(kubectl -n "$namespace" get "$task" --ignore-not-found -o jsonpath='{.metadata.uid}|{.status.observedGeneration}|{.status.finishedAt}|{.status.conditions[?(@.type=="Ready")].status}|{.status.conditions[?(@.type=="Stalled")].status}|{.status.conditions[?(@.type=="Ready")].reason}|{.status.conditions[?(@.type=="Ready")].message}') || exit 64
+  IFS='|' read -r found seen finished ready stalled reason message <<LOOK
 $status
 LOOK
   [ "$found" = "$uid" ] || tell_by_events
@@ -90,6 +97,7 @@ if [ "${seen:--1}" -lt "$generation" ]; then
   echo "the controller hasn't looked at it: does it run?" >&2
   exit 3
 elif [ "$ready" = True ]; then
+  [ "$waits" = true ] && [ "$reason" = TaskSucceeded ] && ended_too_soon
   exit 0
 elif [ -n "$finished" ]; then
   kubectl -n "$namespace" get "$task" --ignore-not-found \

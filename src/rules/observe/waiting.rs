@@ -53,7 +53,7 @@ impl<'a> Decision<'a> {
             return self.call(UNTIL_LISTED);
         }
         self.show_task_and_nodes(shown, &look);
-        self.follow(look)
+        self.follow(&look)
     }
 
     /// What an object waits for that nothing new was heard of: of the nodes alone it depends how it goes on.
@@ -69,7 +69,7 @@ impl<'a> Decision<'a> {
             return self.elsewhere();
         }
         if self.case.nodes.are_listed() {
-            return self.follow(self.look(&wait.results, &[]));
+            return self.follow(&self.look(&wait.results, &[]));
         }
         // What is shown is better than what is seen so far.
         if self.is_over() {
@@ -99,7 +99,7 @@ impl<'a> Decision<'a> {
         self.show_task(shown);
     }
 
-    fn follow(&mut self, look: NodeLook) -> Next {
+    fn follow(&mut self, look: &NodeLook) -> Next {
         let wait = look.wait();
         if self.object.status.nodes.as_deref() != Some(&wait) {
             self.nodes = Some(NodesShown {
@@ -107,18 +107,17 @@ impl<'a> Decision<'a> {
                 nodes: look.column(),
             });
         }
-        let is_known = self.is_known(&look);
+        let is_known = self.is_known(look);
         if is_known && look.are_all_ready() {
-            self.show(&messages::nodes_ready(&look));
+            self.show(&messages::nodes_ready(look));
             return self.finish(Reason::NodesReady);
         }
         if self.is_over() {
-            self.look = is_known.then_some(look);
-            return self.timed_out();
+            return self.timed_out_at(Some(look).filter(|_| is_known));
         }
         let is_cut = wait.is_cut();
         self.status.nodes = Some(Arc::new(wait));
-        self.show(&messages::waiting_for_nodes(&look, is_known));
+        self.show(&messages::waiting_for_nodes(look, is_known));
         if is_cut {
             // The instances that the status doesn't list are known by the task's answer only.
             return self.next_poll();

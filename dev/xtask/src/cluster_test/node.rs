@@ -58,7 +58,11 @@ impl Node {
             if let Some(node) = node {
                 let id = node.provider_id.as_deref().unwrap_or(PROVIDER_ID);
                 let id = instance(id).unwrap_or_default();
-                writeln!(file, "\n  - id: {TASK}\n    instances: [{{id: \"{id}\"}}]")?;
+                // Without a cluster of its own, whatever the Node's label says.
+                writeln!(
+                    file,
+                    "\n  - id: {TASK}\n    omit: [cluster_id]\n    instances: [{{id: \"{id}\"}}]"
+                )?;
             }
             Ok(file)
         };
