@@ -51,7 +51,7 @@ pub enum Reason {
     RequestRejected,
     /// The task belongs to a cluster that isn't the expected one.
     ClusterMismatch,
-    /// The task didn't end within the timeout.
+    /// The task, or the wait for its nodes, didn't end within the timeout.
     TimedOut,
 }
 
@@ -175,7 +175,7 @@ impl Reason {
         )
     }
 
-    /// Whether it is the nodes that are missing, and not the task's end.
+    /// Whether it is the nodes, or where they are, that an object is not Ready for.
     #[must_use]
     pub const fn is_about_nodes(self) -> bool {
         matches!(self, Self::WaitingForNodes | Self::NodesElsewhere)
