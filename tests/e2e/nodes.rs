@@ -5,7 +5,7 @@ mod node;
 mod watch;
 
 use serde_json::{Value, json};
-use testbed::world::{World, ready};
+use testbed::world::{World, eventually, ready};
 
 use self::node::Nodes;
 
@@ -15,8 +15,17 @@ const ARGS: [&str; 3] = ["--credentials", "none", "--nodes"];
 async fn world(name: &str) -> (World, Nodes) {
     let mut world = World::new(name).await;
     let nodes = Nodes::of(&world);
-    world.start_with(&ARGS, &[]);
+    start(&mut world).await;
     (world, nodes)
+}
+
+/// Starts the controller, and waits until it knows all Nodes: before, a success costs one call more.
+async fn start(world: &mut World) {
+    world.start_with(&ARGS, &[]);
+    eventually("all lists are done", || async {
+        world.admin("/readyz").await.0 == 200
+    })
+    .await;
 }
 
 /// Sets a task in that state with instances of the nodes of these names.

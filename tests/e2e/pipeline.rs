@@ -230,6 +230,13 @@ async fn the_script_waits_for_nodes_and_lists_those_that_do_not_come() {
     let (code, stdout, stderr) = run("never", &impatient);
     assert_eq!(code, 1, "{stdout}{stderr}");
     assert_eq!(stderr, "no Ready node: i-pipeline-3\n", "{stdout}");
+
+    // It had ended before it was told to wait: nobody looked at its nodes.
+    world.create("ended", json!({ "taskId": "T-2" })).await;
+    world.until_reason("ended", "TaskSucceeded").await;
+    let (code, stdout, stderr) = run("ended", &json!({ "taskId": "T-2" }));
+    assert_eq!(code, 2, "{stdout}{stderr}");
+    assert!(stderr.contains("before it was told to wait"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

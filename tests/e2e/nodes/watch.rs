@@ -14,7 +14,7 @@ use testbed::{
     world::{GROUP, USER, World, client_of, eventually, install, ready},
 };
 
-use super::{ARGS, create, end, message, node::Nodes, set_task, until_nodes, world};
+use super::{ARGS, create, end, message, node::Nodes, set_task, start, until_nodes, world};
 
 const YES: bool = true;
 
@@ -38,7 +38,7 @@ async fn a_controller_without_nodes_says_the_mend_and_makes_no_call() {
     world.create("plain", json!({ "taskId": "T-1" })).await;
     world.until_reason("plain", "TaskSucceeded").await;
     world.stop();
-    world.start_with(&ARGS, &[]);
+    start(&mut world).await;
     assert_eq!(end(&world, "t-1").await, "NodesReady");
 }
 
@@ -51,7 +51,7 @@ async fn a_restart_shows_no_less_and_sees_what_happened_meanwhile() {
     until_nodes(&world, "t-1", "1/2").await;
     let before = world.get("t-1").await;
     world.stop();
-    world.start_with(&ARGS, &[]);
+    start(&mut world).await;
     // It was looked at again once another object is through.
     set_task(&world, "T-2", "success", &["a"]);
     create(&world, "T-2", json!({})).await;
@@ -62,7 +62,7 @@ async fn a_restart_shows_no_less_and_sees_what_happened_meanwhile() {
 
     world.stop();
     nodes.join("b", YES).await;
-    world.start_with(&ARGS, &[]);
+    start(&mut world).await;
     assert_eq!(end(&world, "t-1").await, "NodesReady");
     assert_eq!(world.simulator.requests("T-1"), 1);
 }
