@@ -43,7 +43,9 @@ pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};
-pub use task::{Instance, Instances, MAX_RESULTS, MAX_STAGES, Stage, Target, Task, TaskEvent};
+pub use task::{
+    Instance, Instances, MAX_OTHERS, MAX_RESULTS, MAX_STAGES, Stage, Target, Task, TaskEvent,
+};
 pub use task_events::{MAX_EVENTS, keep_most_telling};
 pub use task_state::TaskState;
 pub use text::first_chars;

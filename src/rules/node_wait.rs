@@ -47,11 +47,12 @@ pub(super) struct NodeLook {
 }
 
 impl NodeLook {
-    /// Looks at the Nodes of the instances in `results`, and of those that no status lists.
+    /// Looks at the Nodes of the instances in `results`, and of those that no status lists, of `total` in all.
     pub fn at(
         nodes: &Nodes,
         results: &[TaskResult],
         others: &[Mark],
+        total: usize,
         region: Option<&str>,
     ) -> Self {
         let region = region.map(Mark::of);
@@ -71,7 +72,7 @@ impl NodeLook {
         });
         Self {
             ready: results.iter().filter(|result| is_ready(result)).count() + others_ready.count(),
-            total: results.len() + others.len(),
+            total,
             results,
         }
     }

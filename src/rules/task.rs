@@ -7,6 +7,8 @@ use crate::api::InstanceCounts;
 
 /// How many instances the status lists.
 pub const MAX_RESULTS: usize = 1000;
+/// Of how many instances more their nodes can be waited for: more than a cluster has.
+pub const MAX_OTHERS: usize = 10_000;
 /// How many stages the status shows.
 pub const MAX_STAGES: usize = 20;
 
@@ -110,7 +112,7 @@ impl Instances {
         &self.listed
     }
 
-    /// The IDs of all others.
+    /// The IDs of the others, [`MAX_OTHERS`] at most.
     #[must_use]
     pub fn others(&self) -> &[Mark] {
         &self.others
@@ -127,9 +129,9 @@ impl Instances {
         let room = MAX_RESULTS - self.listed.len();
         let mut listed = other.listed.into_iter();
         self.listed.extend(listed.by_ref().take(room));
-        self.others
-            .extend(listed.map(|instance| Mark::of(&instance.id)));
-        self.others.extend(other.others);
+        let others = listed.map(|instance| Mark::of(&instance.id));
+        let room = MAX_OTHERS - self.others.len();
+        self.others.extend(others.chain(other.others).take(room));
         self.counts.total += other.counts.total;
         self.counts.succeeded += other.counts.succeeded;
         self.counts.failed += other.counts.failed;

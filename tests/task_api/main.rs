@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use scaleouttask_controller::{
-    rules::{Instance, Instances, Task},
+    rules::{Instance, Instances, MAX_OTHERS, Task},
     task_api::{BodyError, parse_task},
 };
 
@@ -275,10 +275,15 @@ fn parsing_takes_memory_in_proportion_to_the_body() {
         assert!(
             peak < 16 * BODY_MAX,
             "{peak} bytes for {start}… ({:?})",
-            parsed.map(|task| task.state)
+            parsed.as_ref().map(|task| &task.state)
         );
         // It may wait to be written: a status has no more of it.
-        let kept = format!("{parsed:?}").len();
+        let Ok(mut task) = parsed else {
+            continue;
+        };
+        assert!(task.results.others().len() <= MAX_OTHERS);
+        task.results = task.results.listed().iter().cloned().collect();
+        let kept = format!("{task:?}").len();
         assert!(kept < 64 * 1024, "{kept} bytes are kept of {start}…");
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Decision<'a> {
     pub(super) fn succeeded(&mut self, shown: ScaleOutTaskStatus, others: &[Mark]) -> Next {
         if self.object.is_finished() && self.object.reason() == Some(Reason::NodesReady) {
             // For good, whatever becomes of the nodes later.
-            let look = self.look(shown.task_result.as_deref().unwrap_or_default(), others);
+            let look = self.look_at(&shown, others);
             self.show_task_and_nodes(shown, &look.all_ready());
             return self.after_the_end();
         }
@@ -47,7 +47,7 @@ impl<'a> Decision<'a> {
             self.show_task(shown);
             return self.elsewhere();
         }
-        let look = self.look(shown.task_result.as_deref().unwrap_or_default(), others);
+        let look = self.look_at(&shown, others);
         if !self.is_known(&look) && self.case.ends_by.is_none() {
             // A start: the list of Nodes is on its way.
             return self.call(UNTIL_LISTED);
@@ -69,7 +69,7 @@ impl<'a> Decision<'a> {
             return self.elsewhere();
         }
         if self.case.nodes.are_listed() {
-            return self.follow(&self.look(&wait.results, &[]));
+            return self.follow(&self.look(&wait.results, &[], wait.results.len()));
         }
         // What is shown is better than what is seen so far.
         if self.is_over() {
@@ -86,9 +86,19 @@ impl<'a> Decision<'a> {
         self.case.nodes.are_listed() || look.total == 0
     }
 
-    fn look(&self, results: &[TaskResult], others: &[Mark]) -> NodeLook {
+    fn look_at(&self, task: &ScaleOutTaskStatus, others: &[Mark]) -> NodeLook {
+        let results = task.task_result.as_deref().unwrap_or_default();
+        let counts = task.instances.unwrap_or_default();
+        self.look(
+            results,
+            others,
+            usize::try_from(counts.total).unwrap_or_default(),
+        )
+    }
+
+    fn look(&self, results: &[TaskResult], others: &[Mark], total: usize) -> NodeLook {
         let region = self.object.spec.region.as_deref();
-        NodeLook::at(self.case.nodes, results, others, region)
+        NodeLook::at(self.case.nodes, results, others, total, region)
     }
 
     fn show_task_and_nodes(&mut self, mut shown: ScaleOutTaskStatus, look: &NodeLook) {
