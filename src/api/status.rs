@@ -123,8 +123,8 @@ pub struct ScaleOutTaskStatus {
 }
 
 impl ScaleOutTaskStatus {
-    /// Hashes what comes from the task API, and whether nodes are shown. The pattern lists all fields, so that a new one
-    /// can't be forgotten.
+    /// Hashes what comes from the task API, and whether nodes are shown. The pattern lists all fields, so
+    /// that a new one can't be forgotten.
     pub fn hash_task(&self, hasher: &mut impl Hasher) {
         let Self {
             cluster_id,

@@ -1,11 +1,9 @@
 //! Watching the Nodes of the controller's own cluster.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::{
-    ClusterResourceScope, api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, Client, Resource, runtime::watcher};
 use serde::{Deserialize, Deserializer};
 
@@ -43,15 +41,18 @@ fn input_of(event: watcher::Event<PartialNode>) -> NodeInput {
         watcher::Event::InitApply(node) | watcher::Event::Apply(node) => {
             NodeInput::Applied(node.kept())
         }
-        watcher::Event::Delete(node) => NodeInput::Gone(node.meta.name.unwrap_or_default().into()),
+        watcher::Event::Delete(node) => {
+            NodeInput::Gone(node.metadata.name.unwrap_or_default().into())
+        }
     }
 }
 
 /// A Node, read for what is kept of it and no more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Resource)]
+#[resource(inherit = core::Node)]
 struct PartialNode {
     /// Name and resource version.
-    meta: ObjectMeta,
+    metadata: ObjectMeta,
     provider_id: Option<String>,
     cluster: Option<String>,
     is_ready: bool,
@@ -61,7 +62,7 @@ impl PartialNode {
     fn kept(self) -> Node {
         let cluster = self.cluster.as_deref().filter(|id| !id.is_empty());
         Node {
-            name: self.meta.name.as_deref().unwrap_or_default().into(),
+            name: self.metadata.name.as_deref().unwrap_or_default().into(),
             instance: self.provider_id.as_deref().and_then(NodeInstance::parse),
             is_ready: self.is_ready,
             cluster: cluster.map(Mark::of),
@@ -114,7 +115,7 @@ impl<'de> Deserialize<'de> for PartialNode {
         let conditions = wire.status.and_then(|status| status.conditions);
         let mut conditions = conditions.iter().flatten();
         Ok(Self {
-            meta: ObjectMeta {
+            metadata: ObjectMeta {
                 name: wire.metadata.name,
                 resource_version: wire.metadata.resource_version,
                 ..ObjectMeta::default()
@@ -123,35 +124,6 @@ impl<'de> Deserialize<'de> for PartialNode {
             cluster: wire.metadata.labels.and_then(|labels| labels.cluster),
             is_ready: conditions.any(|one| one.type_ == "Ready" && one.status == "True"),
         })
-    }
-}
-
-impl Resource for PartialNode {
-    type DynamicType = ();
-    type Scope = ClusterResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        core::Node::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        core::Node::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        core::Node::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        core::Node::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
     }
 }
 

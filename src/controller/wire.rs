@@ -1,12 +1,7 @@
 //! The object as the API server sends it, read for what is kept of it and no more: lists and watches
 //! bring tens of thousands, and half of each says who wrote which field.
 
-use std::borrow::Cow;
-
-use k8s_openapi::{
-    NamespaceResourceScope,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{
     Deserialize, Deserializer,
@@ -20,10 +15,11 @@ use crate::{
 };
 
 /// A `ScaleOutTask`. One that can't be read is one too: it must not stop the watch of all others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Resource)]
+#[resource(inherit = ScaleOutTask)]
 pub struct PartialTask {
     /// Name, namespace and resource version.
-    meta: ObjectMeta,
+    metadata: ObjectMeta,
     /// Else why it can't be read.
     pub object: Result<Box<Object>, String>,
 }
@@ -31,7 +27,7 @@ pub struct PartialTask {
 impl PartialTask {
     /// Its namespace and name.
     pub fn key(&self) -> ObjectKey {
-        key_of(&self.meta)
+        key_of(&self.metadata)
     }
 }
 
@@ -45,7 +41,10 @@ impl<'de> Deserialize<'de> for PartialTask {
             ..ObjectMeta::default()
         };
         let object = wire.object(key_of(&meta)).map(Box::new);
-        Ok(Self { meta, object })
+        Ok(Self {
+            metadata: meta,
+            object,
+        })
     }
 }
 
@@ -111,35 +110,6 @@ fn key_of(meta: &ObjectMeta) -> ObjectKey {
     ObjectKey {
         namespace: meta.namespace.as_deref().unwrap_or_default().into(),
         name: meta.name.as_deref().unwrap_or_default().into(),
-    }
-}
-
-impl Resource for PartialTask {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        ScaleOutTask::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ScaleOutTask::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ScaleOutTask::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ScaleOutTask::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
     }
 }
 

@@ -75,7 +75,6 @@ impl NodeWaits {
 
     fn add(&mut self, id: ObjectId, concern: &Concern) {
         self.objects.insert(id);
-        self.overdue += usize::from(concern.is_overdue);
         for instance in concern.wait.iter().flat_map(|wait| instances(wait)) {
             self.by_instance.entry(instance).or_default().insert(id);
         }

@@ -169,7 +169,7 @@ async fn two_leaders_with_different_rules_are_said_with_the_others_name() {
 }
 
 /// Lets that user do in the namespace what the controller may do everywhere else.
-async fn bind(world: &World, user: &str) {
+pub async fn bind(world: &World, user: &str) {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
         "metadata": { "name": user },

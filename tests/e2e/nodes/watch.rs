@@ -14,6 +14,8 @@ use testbed::{
     world::{GROUP, USER, World, client_of, eventually, install, ready},
 };
 
+use crate::mistakes::bind;
+
 use super::{ARGS, create, end, message, node::Nodes, set_task, start, until_nodes, world};
 
 const YES: bool = true;
@@ -72,7 +74,7 @@ async fn without_permission_it_says_so_and_tracks_the_rest() {
     let world = World::new("denied").await;
     // Of no group: what it may is granted by name.
     let user = "nodes-denied";
-    grant_tasks(&world, user).await;
+    bind(&world, user).await;
     let kubeconfig = world.plane.user(user, None).unwrap();
     let mut command = Controller::command();
     command
@@ -102,23 +104,6 @@ async fn without_permission_it_says_so_and_tracks_the_rest() {
     let log = controller.log();
     assert!(log.contains("grant list and watch on nodes"), "{log}");
     assert_eq!(controller.admin("/readyz").await.0, 200);
-}
-
-/// What the controller needs but for nodes.
-async fn grant_tasks(world: &World, user: &str) {
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": { "name": user },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": USER },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }],
-    });
-    let bindings: Api<k8s_openapi::api::rbac::v1::RoleBinding> =
-        Api::namespaced(world.client.clone(), &world.namespace);
-    let binding = serde_json::from_value(binding).unwrap();
-    bindings
-        .create(&PostParams::default(), &binding)
-        .await
-        .unwrap();
 }
 
 /// A cluster of its own, for labels count in all of it, whose API server streams no list.
