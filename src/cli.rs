@@ -206,6 +206,15 @@ pub struct RunArgs {
     )]
     nodes: bool,
 
+    /// Find tasks by ScaleOutTaskSources; needs permission to list and watch them, to patch their status and to
+    /// create ScaleOutTasks
+    #[arg(
+        long,
+        env = "SCALEOUTTASK_SOURCES",
+        value_parser = FalseyValueParser::new()
+    )]
+    sources: bool,
+
     /// Work only while holding a Lease, so that several replicas can run
     #[arg(
         long,
@@ -298,6 +307,7 @@ impl RunArgs {
                 namespaces,
                 selector: self.selector,
                 nodes: self.nodes,
+                sources: self.sources,
             },
             lease,
             admin_address: self.admin_address,

@@ -62,6 +62,8 @@ pub struct Scope {
     pub selector: Selector,
     /// Whether to watch the cluster's Nodes too.
     pub nodes: bool,
+    /// Whether to watch `ScaleOutTaskSource`s too.
+    pub sources: bool,
 }
 
 impl Scope {

@@ -6,17 +6,27 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::spec::ScaleOutTask;
+use super::{source::ScaleOutTaskSource, spec::ScaleOutTask};
 
 /// The CRD of [`ScaleOutTask`].
+#[must_use]
+pub fn crd() -> CustomResourceDefinition {
+    finished(ScaleOutTask::crd())
+}
+
+/// The CRD of [`ScaleOutTaskSource`].
+#[must_use]
+pub fn source_crd() -> CustomResourceDefinition {
+    finished(ScaleOutTaskSource::crd())
+}
+
+/// A CRD as it is installed.
 ///
 /// It differs from the derived schema in two points. `status` defaults to `observedGeneration: -1`,
 /// so that tools don't take an object that the controller hasn't seen for a finished one. No field is
 /// nullable, so that the API server drops a null instead of storing it: CEL's `has` would take a
 /// stored null for a value.
-#[must_use]
-pub fn crd() -> CustomResourceDefinition {
-    let mut crd = ScaleOutTask::crd();
+fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(root) = version
             .schema

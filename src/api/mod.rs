@@ -1,11 +1,16 @@
 //! The custom resource: the spec that users write, the status that the controller writes, and the CRD.
 
 mod crd;
+mod source;
 mod spec;
 mod status;
 mod tolerant;
 
-pub use crd::{crd, crd_yaml};
+pub use crd::{crd, crd_yaml, source_crd};
+pub use source::{
+    AnnotationValue, LabelValue, LastMade, ScaleOutTaskSource, ScaleOutTaskSourceSpec,
+    ScaleOutTaskSourceStatus, TaskTemplate, TemplateMetadata, TemplateSpec,
+};
 pub use spec::{ScaleOutTask, ScaleOutTaskSpec, SecretReference};
 pub use status::{
     InstanceCounts, ScaleOutTaskStatus, TaskError, TaskEventStatus, TaskResult, TaskStage,
@@ -14,3 +19,7 @@ pub use status::{
 
 /// The annotation that requests a poll. Each new value is one request.
 pub const POLL_REQUESTED_AT: &str = "scaleout.dev/poll-requested-at";
+/// The label of an object that a source made: the source's name.
+pub const SOURCE_LABEL: &str = "scaleout.dev/source";
+/// The label of an object that a source made: the type of its task.
+pub const TASK_TYPE_LABEL: &str = "scaleout.dev/task-type";
