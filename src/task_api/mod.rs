@@ -4,12 +4,14 @@
 //! the controller does next: retry soon, retry slowly or wait.
 
 mod body;
+mod call_error;
 mod classify;
 mod client;
 mod connection_error;
 pub mod credentials;
 pub mod endpoint;
 mod lenient;
+mod questions;
 mod response_body;
 pub mod sign;
 mod task_result;
@@ -18,4 +20,6 @@ mod waits;
 mod xml;
 
 pub use body::{BodyError, parse_task};
-pub use client::{ClientOptions, Query, TaskApi, no_credentials};
+pub use call_error::no_credentials;
+pub use client::{ClientOptions, TaskApi};
+pub use questions::Query;
