@@ -122,6 +122,8 @@ pub enum EndpointProblem {
     Expansion,
     #[error("can't name this task: a task ID is not empty and not made of dots only")]
     TaskId,
+    #[error("can't name this cluster: a cluster ID is not empty and not made of dots only")]
+    ClusterId,
 }
 
 /// The task API's endpoints, checked.
@@ -223,28 +225,50 @@ impl Endpoints {
     /// If the host is not valid with this region (`xn--` fits the pattern of a region, but not of a
     /// host name), or if the task ID can't be a segment of a path.
     pub fn task_url(&self, region: &Region, task_id: &str) -> Result<Url, EndpointError> {
+        let task = segment(task_id).ok_or_else(|| self.error(region, EndpointProblem::TaskId))?;
+        self.url(region, &format!("tasks/{task}"))
+    }
+
+    /// The URL of a cluster's tasks, likewise.
+    ///
+    /// # Errors
+    /// As [`Endpoints::task_url`], of the cluster's ID.
+    pub fn tasks_url(&self, region: &Region, cluster_id: &str) -> Result<Url, EndpointError> {
+        let cluster =
+            segment(cluster_id).ok_or_else(|| self.error(region, EndpointProblem::ClusterId))?;
+        self.url(region, &format!("clusters/{cluster}/tasks"))
+    }
+
+    /// The URL with that encoded path below a region's endpoint.
+    fn url(&self, region: &Region, path: &str) -> Result<Url, EndpointError> {
         let own = self.for_region.get(region);
-        let error = |problem| match own {
-            Some(_) => EndpointError::ForRegion(region.clone(), problem),
-            None => EndpointError::Template(problem),
-        };
-        if task_id.is_empty() || matches!(task_id, "." | "..") {
-            return Err(error(EndpointProblem::TaskId));
-        }
         let mut url = match own {
             Some(url) => url.clone(),
             None => parse(&self.template, region.as_str())
-                .map_err(|_| error(EndpointProblem::Expansion))?,
+                .map_err(|_| self.error(region, EndpointProblem::Expansion))?,
         };
         let is_vendors = url.host_str().is_some_and(|host| host.ends_with(DOMAIN));
         if own.is_none() && is_vendors && !is_region(region.as_str()) {
             return Err(EndpointError::NotOfVendor(region.clone()));
         }
         let prefix = encode_path(url.path());
-        let task = encode(task_id.as_bytes());
-        url.set_path(&format!("{}/tasks/{task}", prefix.trim_end_matches('/')));
+        url.set_path(&format!("{}/{path}", prefix.trim_end_matches('/')));
         Ok(url)
     }
+
+    fn error(&self, region: &Region, problem: EndpointProblem) -> EndpointError {
+        if self.for_region.contains_key(region) {
+            EndpointError::ForRegion(region.clone(), problem)
+        } else {
+            EndpointError::Template(problem)
+        }
+    }
+}
+
+/// An ID as a segment of a path, encoded; none where it would be no segment of its own.
+fn segment(id: &str) -> Option<String> {
+    let is_segment = !matches!(id, "" | "." | "..");
+    is_segment.then(|| encode(id.as_bytes()))
 }
 
 /// Whether a URL's host is this machine.
@@ -610,6 +634,33 @@ mod tests {
             let url = endpoints.task_url(&region("x"), id).ok();
             assert_eq!(url.as_ref().map(Url::path), path, "{id}");
         }
+    }
+
+    #[test]
+    fn a_clusters_tasks_are_below_the_same_prefix_of_the_same_host() {
+        let own = [(region("eu-1"), "https://eu.a.com/p%20q/".to_owned())];
+        let endpoints = Endpoints::new("https://{region}.a.com", &own, false).unwrap();
+        for (name, id, url) in [
+            ("eu-1", "c1", "https://eu.a.com/p%20q/clusters/c1/tasks"),
+            ("eu-2", "c1", "https://eu-2.a.com/clusters/c1/tasks"),
+            (
+                "eu-2",
+                "a/../b?c",
+                "https://eu-2.a.com/clusters/a%2F..%2Fb%3Fc/tasks",
+            ),
+        ] {
+            let got = endpoints.tasks_url(&region(name), id).unwrap();
+            assert_eq!(got.as_str(), url);
+        }
+        for id in ["", ".", ".."] {
+            let error = endpoints.tasks_url(&region("eu-1"), id).unwrap_err();
+            let expected = EndpointError::ForRegion(region("eu-1"), EndpointProblem::ClusterId);
+            assert_eq!(error, expected, "{id}");
+        }
+        let error = Endpoints::default()
+            .tasks_url(&region("oss"), "c1")
+            .unwrap_err();
+        assert_eq!(error, EndpointError::NotOfVendor(region("oss")));
     }
 
     proptest! {

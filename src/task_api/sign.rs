@@ -286,6 +286,40 @@ mod tests {
         assert!(headers[AUTHORIZATION].is_sensitive());
     }
 
+    /// The hash and the signatures were computed by another implementation.
+    #[test]
+    fn list_is_signed_with_its_query_sorted() {
+        let path =
+            "https://cs.cn-hangzhou.aliyuncs.com/clusters/c78592bfe92244365b3c3ad47f1de0001/tasks";
+        for query in ["page_number=2&page_size=100", "page_size=100&page_number=2"] {
+            let url = url(&format!("{path}?{query}"));
+            let request = Request {
+                action: "DescribeClusterTasks",
+                ..task_request(&url)
+            };
+            let signed = signed_headers(&request, &credentials(None), at(), NONCE);
+            let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+            assert_eq!(
+                hex_sha256(canonical_request(&request, &signed, &names.join(";")).as_bytes()),
+                "13746c6ffd1e176a26289222e5082e44b2cc356f953df2e94c58a358d74d1ad1"
+            );
+            for (token, signature) in [
+                (
+                    None,
+                    "2b9a1d182a2c55b8a2de8a3de27a008edf81b0d8f2e963d9a4444c3881822fa3",
+                ),
+                (
+                    Some("YourSecurityToken"),
+                    "905cdd3acbc3b1a5eb121c2e226c91a94376ff50b05e69f1d28f670a6e8d150e",
+                ),
+            ] {
+                let headers = sign(&request, &credentials(token), at(), NONCE).unwrap();
+                let signature = format!("Signature={signature}");
+                assert!(authorization(&headers).ends_with(&signature), "{query}");
+            }
+        }
+    }
+
     #[test]
     fn path_is_encoded_by_segment() {
         for (given, canonical) in [
