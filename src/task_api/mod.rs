@@ -15,6 +15,8 @@ mod questions;
 mod response_body;
 pub mod sign;
 mod task_result;
+#[cfg(test)]
+mod test_server;
 pub mod vendor;
 mod waits;
 mod xml;
