@@ -14,11 +14,11 @@ use super::{
 };
 use crate::rules::{MAX_STAGES, Stage, Target, Task, TaskEvent, keep_most_telling};
 
-/// Why a body with status 200 doesn't describe the task.
+/// Why a body with status 200 doesn't tell what was asked.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
     /// Neither JSON nor XML of the expected shape.
-    #[error("the body is not a task")]
+    #[error("the body is neither a task nor a list of tasks")]
     Malformed,
     /// No `state`, or an empty one.
     #[error("the body has no state")]
@@ -26,6 +26,9 @@ pub enum BodyError {
     /// Its `task_id` is not the one that was asked for.
     #[error("the body describes another task")]
     OtherTask,
+    /// No `tasks`, nor a word of pages that says there are none.
+    #[error("the body has no tasks")]
+    NoTasks,
 }
 
 /// Parses the body of a response with status 200 to a call about `task_id`.
@@ -64,7 +67,7 @@ pub(super) fn parse_error(body: &[u8]) -> (Option<String>, Option<String>) {
     )
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     match Form::of(body)? {
         Form::Json(text) => serde_json::from_str(text).ok(),
         Form::Xml(text) => serde_json::from_value(xml::json_of(text)?).ok(),
@@ -250,7 +253,7 @@ impl From<WireEvent> for TaskEvent {
 }
 
 /// Trims the text. A blank one counts as missing.
-fn text_of(text: Option<String>) -> Option<String> {
+pub(super) fn text_of(text: Option<String>) -> Option<String> {
     let text = text?;
     let trimmed = text.trim();
     if trimmed.len() == text.len() {
@@ -261,7 +264,7 @@ fn text_of(text: Option<String>) -> Option<String> {
 
 /// Parses a time with an offset from UTC. Without an offset it could mean any moment, and a time
 /// before the year 1 can't be written as RFC 3339: both count as missing.
-fn time_of(text: Option<&str>) -> Option<Timestamp> {
+pub(super) fn time_of(text: Option<&str>) -> Option<Timestamp> {
     const YEAR_1: i64 = -62_135_596_800;
     let time: Timestamp = text?.trim().parse().ok()?;
     (time.as_second() >= YEAR_1).then_some(time)

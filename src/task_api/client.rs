@@ -14,7 +14,7 @@ use super::{
     call_error::{explained, no_credentials, refused, request_id, request_id_in, unreachable},
     credentials::{CredentialSource, Credentials, SharedCredentials},
     endpoint::{Endpoints, Region},
-    questions::{Query, Question},
+    questions::{ListQuery, Query, Question},
     response_body::{LargeBodies, LargeBody, LargeReadError, ReadError},
     sign::{self, nonce, sign},
     waits::{Waits, date},
@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     proxy::Proxies,
     resolver::Resolver,
-    rules::{PollError, PollResult, Reason},
+    rules::{PageResult, PollError, PollResult, Reason},
 };
 
 const VERSION: &str = "2015-12-15";
@@ -86,6 +86,11 @@ impl TaskApi {
 
     /// Fetches one task. The call is signed with `own` credentials if given, else with the shared ones.
     pub async fn describe(&self, query: Query<'_>, own: Option<&Credentials>) -> PollResult {
+        self.ask(query, own).await
+    }
+
+    /// Fetches one page of a cluster's tasks: the API's action `DescribeClusterTasks`. Signed as [`Self::describe`].
+    pub async fn list(&self, query: ListQuery<'_>, own: Option<&Credentials>) -> PageResult {
         self.ask(query, own).await
     }
 
@@ -233,3 +238,6 @@ fn sign_request(
     request.headers_mut().extend(headers);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

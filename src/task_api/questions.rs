@@ -6,8 +6,12 @@ use tracing::debug;
 use super::{
     body::{cluster_in, parse_task},
     endpoint::{EndpointError, Endpoints, Region},
+    list_body::parse_page,
 };
-use crate::rules::{Reason, Task};
+use crate::rules::{ListedTask, Reason, Task};
+
+/// How many tasks a page has. The vendor's own tools ask for no more.
+const PAGE_SIZE: u32 = 100;
 
 /// A call: where it goes, and what its answer means.
 pub(super) trait Question: Copy {
@@ -82,5 +86,40 @@ impl Query<'_> {
         } else {
             Reason::TaskNotFound
         }
+    }
+}
+
+/// Which page of which cluster's tasks is asked for. By the API's action `DescribeClusterTasks`, pages count from 1,
+/// and neither their order nor how many there are is promised.
+#[derive(Clone, Copy, Debug)]
+pub struct ListQuery<'a> {
+    /// Where.
+    pub region: &'a Region,
+    /// Whose tasks.
+    pub cluster_id: &'a str,
+    /// Which page.
+    pub page: u32,
+}
+
+impl Question for ListQuery<'_> {
+    const ACTION: &'static str = "DescribeClusterTasks";
+    type Answer = Vec<ListedTask>;
+
+    fn region(&self) -> &Region {
+        self.region
+    }
+
+    fn url(&self, endpoints: &Endpoints) -> Result<Url, EndpointError> {
+        let mut url = endpoints.tasks_url(self.region, self.cluster_id)?;
+        let query = format!("page_number={}&page_size={PAGE_SIZE}", self.page);
+        url.set_query(Some(&query));
+        Ok(url)
+    }
+
+    fn answer(&self, body: &[u8]) -> Result<Vec<ListedTask>, Reason> {
+        parse_page(body).map_err(|problem| {
+            debug!(error = %problem, "invalid list of the task API");
+            Reason::InvalidResponse
+        })
     }
 }

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod forms;
+mod pages;
 
 use k8s_openapi::jiff::Timestamp;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use scaleouttask_controller::{
-    rules::{Instance, Instances, MAX_OTHERS, Task},
-    task_api::{BodyError, parse_task},
+    rules::{Instance, Instances, MAX_OTHERS, Task, first_chars},
+    task_api::{BodyError, parse_page, parse_task},
 };
 
 #[global_allocator]
@@ -221,12 +222,14 @@ fn a_declaration_or_a_byte_order_mark_is_ignored() {
     assert_eq!(parse(&format!("\u{feff} \n{JSON}")), parse(JSON));
 }
 
+/// A body of 1 MiB.
+fn repeat(head: &str, part: &str, tail: &str) -> String {
+    let times = (BODY_MAX - head.len() - tail.len()) / part.len();
+    format!("{head}{}{tail}", part.repeat(times))
+}
+
 /// Bodies of 1 MiB that need as much memory as possible.
 fn greedy_bodies() -> Vec<String> {
-    let repeat = |head: &str, part: &str, tail: &str| {
-        let times = (BODY_MAX - head.len() - tail.len()) / part.len();
-        format!("{head}{}{tail}", part.repeat(times))
-    };
     vec![
         "[".repeat(BODY_MAX),
         repeat(r#"{"error":"#, "[", ""),
@@ -263,29 +266,50 @@ fn greedy_bodies() -> Vec<String> {
     ]
 }
 
+/// What parsing returns, and checks how much memory it took meanwhile.
+fn parse_in_bounds<T>(body: &str, parse: impl Fn(&str) -> T) -> T {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let parsed = parse(body);
+    let peak = ALLOCATOR.peak_usage() - before;
+    // Measured: at most 13 times the body.
+    assert!(peak < 16 * BODY_MAX, "{peak} bytes for {}…", start(body));
+    parsed
+}
+
+/// One test, as others that take as much memory would disturb it.
 #[test]
 fn parsing_takes_memory_in_proportion_to_the_body() {
     for body in greedy_bodies() {
-        ALLOCATOR.reset_peak_usage();
-        let before = ALLOCATOR.current_usage();
-        let parsed = parse(&body);
-        let peak = ALLOCATOR.peak_usage() - before;
-        let start = &body[..40];
-        // Measured: at most 13 times the body.
-        assert!(
-            peak < 16 * BODY_MAX,
-            "{peak} bytes for {start}… ({:?})",
-            parsed.as_ref().map(|task| &task.state)
-        );
         // It may wait to be written: a status has no more of it.
-        let Ok(mut task) = parsed else {
+        let Ok(mut task) = parse_in_bounds(&body, parse) else {
             continue;
         };
         assert!(task.results.others().len() <= MAX_OTHERS);
         task.results = task.results.listed().iter().cloned().collect();
         let kept = format!("{task:?}").len();
-        assert!(kept < 64 * 1024, "{kept} bytes are kept of {start}…");
+        assert!(
+            kept < 64 * 1024,
+            "{kept} bytes are kept of {}…",
+            start(&body)
+        );
     }
+    for body in pages::greedy_bodies() {
+        let Ok(page) = parse_in_bounds(&body, |body| parse_page(body.as_bytes())) else {
+            continue;
+        };
+        assert!(page.len() <= 1000);
+        let kept = format!("{page:?}").len();
+        assert!(
+            kept < BODY_MAX,
+            "{kept} bytes are kept of {}…",
+            start(&body)
+        );
+    }
+}
+
+fn start(body: &str) -> &str {
+    first_chars(body, 40)
 }
 
 #[test]
@@ -312,8 +336,8 @@ fn what_is_shortened_equals_nothing_that_is_short() {
 }
 
 /// A sample body with random changes.
-fn mutated_sample() -> impl Strategy<Value = Vec<u8>> {
-    let sample = prop_oneof![Just(JSON), Just(XML)];
+fn mutated(samples: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    let sample = prop::sample::select(samples);
     let edit = (
         any::<prop::sample::Index>(),
         0_usize..40,
@@ -382,7 +406,7 @@ proptest! {
     fn no_body_makes_the_parser_panic(
         body in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..400),
-            mutated_sample(),
+            mutated(&[JSON, XML]),
             almost_a_body(),
         ]
     ) {
