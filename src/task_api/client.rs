@@ -164,6 +164,10 @@ impl TaskApi {
         let in_header = request_id(response.headers());
         let waits = Waits::of(response.headers(), SystemTime::now());
         let body = self.body_of(response, question.region(), deadline).await;
+        let body = body.map_err(|error| PollError {
+            request_id: in_header.clone(),
+            ..error
+        });
         if status != StatusCode::OK {
             return Err(refused(status, in_header, waits, body));
         }

@@ -236,18 +236,23 @@ async fn silence_and_cut_and_too_large_bodies_are_told_alike() {
     assert!(silent.is_silence && silent.reason == Reason::TaskApiUnavailable);
     assert_eq!(list(&api, None).await, Err(silent));
 
-    let mut cut = response("200 OK", PAGE);
+    let ok = "200 OK\r\nx-acs-request-id: R-2";
+    let mut cut = response(ok, PAGE);
     cut.truncate(cut.len() - 1);
     let server = Server::start(vec![cut]).await;
     let api = client(&server.url, None);
     let cut = describe(&api, None).await.unwrap_err();
     assert_eq!(cut.reason, Reason::TaskApiUnavailable);
+    assert_eq!(cut.request_id.as_deref(), Some("R-2"));
     assert_eq!(list(&api, None).await, Err(cut));
 
     let large = PAGE.to_owned() + &" ".repeat(BODY_MAX);
-    let server = Server::start(vec![response("200 OK", &large)]).await;
+    let server = Server::start(vec![response(ok, &large)]).await;
     let api = client(&server.url, None);
-    let large = PollError::new(Reason::InvalidResponse);
+    let large = PollError {
+        request_id: Some("R-2".to_owned()),
+        ..PollError::new(Reason::InvalidResponse)
+    };
     assert_eq!(describe(&api, None).await, Err(large.clone()));
     assert_eq!(list(&api, None).await, Err(large));
 }
