@@ -57,6 +57,7 @@ fn decide(criterion: &mut Criterion) {
             policy: &policy,
             object,
             nodes: &nodes,
+            listed_every: None,
             memory: Memory::default(),
             occasion,
             now,

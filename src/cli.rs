@@ -286,6 +286,7 @@ impl RunArgs {
                 allowed_regions: self.allowed_region.into_iter().collect(),
                 min_poll_interval: self.min_poll_interval,
                 access: None,
+                selected_by: self.selector.keys(),
             },
             endpoints,
             limits: CallLimits {

@@ -29,6 +29,20 @@ impl Selector {
         &self.sorted
     }
 
+    /// The labels that it asks for.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let of = |requirement: &str| {
+            let text = requirement.strip_prefix('!').unwrap_or(requirement);
+            let end = text.find(|c: char| matches!(c, '=' | '!' | '<' | '>') || c.is_whitespace());
+            text[..end.unwrap_or(text.len())].to_owned()
+        };
+        split(&self.text)
+            .map(of)
+            .filter(|key| !key.is_empty())
+            .collect()
+    }
+
     /// Whether it selects all objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -160,6 +174,14 @@ mod tests {
             let selector: Selector = text.parse().unwrap();
             assert_eq!(selector.as_str(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_labels_that_a_selector_asks_for_are_known() {
+        let text = "a/env in (test,prod),team=web,!old,x!=1,y,size>5";
+        let selector: Selector = text.parse().unwrap();
+        assert_eq!(selector.keys(), ["a/env", "team", "old", "x", "y", "size"]);
+        assert!(Selector::default().keys().is_empty());
     }
 
     #[test]

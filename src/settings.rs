@@ -73,10 +73,18 @@ impl Scope {
         self.nodes.then(|| self.namespaces.len().max(1))
     }
 
+    /// The number of the watch of sources beside that watch of objects.
+    #[must_use]
+    pub fn sources_watch(&self, objects_watch: usize) -> usize {
+        self.namespaces.len().max(1) + usize::from(self.nodes) + objects_watch
+    }
+
     /// The number of watches: this many lists must be done before all is known.
     #[must_use]
     pub fn watches(&self) -> usize {
-        self.namespaces.len().max(1) + usize::from(self.nodes)
+        let namespaces = self.namespaces.len().max(1);
+        let sources = if self.sources { namespaces } else { 0 };
+        namespaces + usize::from(self.nodes) + sources
     }
 }
 

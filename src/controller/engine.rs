@@ -1,7 +1,7 @@
 //! The loop: what happens goes into the scheduler, what it asks for is carried out.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,8 +27,9 @@ use crate::{
     metrics::Metrics,
     rules::{ObjectKey, PollError, Reason, Severity},
     scheduler::{
-        Call, Deletion, DeletionResult, Effect, EventResult, Input, NodeInput, ObjectCounts,
-        ObjectId, Publication, Record, Scheduler, Write, WriteResult,
+        Call, Creation, CreationResult, Deletion, DeletionResult, Effect, EventResult, Input, Kind,
+        ListCall, NodeInput, ObjectCounts, ObjectId, Publication, Record, Scheduler, SourceInput,
+        SourceWrite, Write, WriteResult,
     },
     settings::Scope,
 };
@@ -54,6 +55,8 @@ pub struct Engine {
     term: u64,
     /// The counts that the metrics show; none before the first input.
     shown_counts: Option<ObjectCounts>,
+    /// Those of sources.
+    shown_sources: BTreeMap<&'static str, i64>,
     events_dropped: u64,
     /// The source of the own credentials, and whether they work, as the metrics show it.
     shown_credentials: Option<(&'static str, bool)>,
@@ -100,6 +103,7 @@ impl Engine {
             scheduler,
             term: 0,
             shown_counts: None,
+            shown_sources: BTreeMap::new(),
             events_dropped: 0,
             shown_credentials: None,
             calls: Jobs::default(),
@@ -141,6 +145,9 @@ impl Engine {
                     Input::ListingDone(watch) => {
                         self.is_listed = true;
                         self.listed(watch);
+                    }
+                    Input::Source(SourceInput::ListingDone(watch)) => {
+                        self.listed(self.scope.sources_watch(watch));
                     }
                     Input::Nodes(NodeInput::ListingDone) => {
                         if let Some(watch) = self.scope.nodes_watch() {
@@ -189,6 +196,14 @@ impl Engine {
             match effect {
                 Effect::Identify { object, secret } => self.identify(object, secret),
                 Effect::Call(call) => self.call(call),
+                Effect::List(call) => self.list(call),
+                Effect::RecordListing(end) => {
+                    let outcome = end.error.map_or("success", Reason::as_str);
+                    self.metrics.listed(&end.region, outcome);
+                }
+                Effect::Create(creation) => self.create(*creation),
+                Effect::CountMade => self.metrics.made(),
+                Effect::WriteSource(write) => self.write_source(*write),
                 Effect::Write(write) => self.write(*write),
                 Effect::Delete(deletion) => self.delete(deletion),
                 Effect::Record(record) => self.record(&record),
@@ -229,6 +244,44 @@ impl Engine {
         self.calls.spawn(self.term, span, job, otherwise);
     }
 
+    fn list(&mut self, call: ListCall) {
+        let (source, queue, page) = (call.source, call.queue, call.page);
+        let otherwise = move || {
+            Input::Source(SourceInput::PageEnded {
+                source,
+                queue,
+                page,
+                result: Err(PollError::new(Reason::InvalidResponse)),
+                started_at: Timestamp::now(),
+            })
+        };
+        let ObjectKey { namespace, name } = &call.key;
+        let cluster_id = &*call.cluster_id;
+        let span = debug_span!("list", %namespace, %name, cluster_id, page);
+        let job = self.poller.clone().list(call);
+        self.calls.spawn(self.term, span, job, otherwise);
+    }
+
+    fn create(&mut self, creation: Creation) {
+        let id = creation.id;
+        let failed = CreationResult::Failed;
+        let otherwise = move || Input::Source(SourceInput::CreationEnded(id, failed));
+        let ObjectKey { namespace, name } = &creation.key;
+        let span = debug_span!("create", %namespace, %name);
+        let job = self.writer.clone().create(creation);
+        self.writes.spawn(self.term, span, job, otherwise);
+    }
+
+    fn write_source(&mut self, write: SourceWrite) {
+        let id = write.id;
+        let failed = WriteResult::Failed;
+        let otherwise = move || Input::Source(SourceInput::WriteEnded(id, failed));
+        let ObjectKey { namespace, name } = &write.source.key;
+        let span = debug_span!("write_source", %namespace, %name);
+        let job = self.writer.clone().write_source(write);
+        self.writes.spawn(self.term, span, job, otherwise);
+    }
+
     fn write(&mut self, write: Write) {
         let id = write.id;
         let otherwise = move || Input::WriteEnded(id, WriteResult::Failed);
@@ -261,7 +314,12 @@ impl Engine {
 
     /// One log line and one count for a change of reason.
     fn record(&self, record: &Record) {
-        let Record { key, task_id, note } = record;
+        let Record {
+            kind,
+            key,
+            subject,
+            note,
+        } = record;
         if note.reason.is_final() {
             self.metrics.finished(note.reason);
         }
@@ -269,11 +327,15 @@ impl Engine {
         let reason = note.reason.as_str();
         let message = &*note.message;
         let request_id = note.request_id.as_deref();
+        let (task_id, cluster_id) = match kind {
+            Kind::Task => (Some(&**subject), None),
+            Kind::Source => (None, Some(&**subject)),
+        };
         match note.severity {
-            Severity::Normal => info!(%namespace, %name, %task_id, reason, message),
+            Severity::Normal => info!(%namespace, %name, task_id, cluster_id, reason, message),
             Severity::Warning => {
                 let cause = note.cause;
-                warn!(%namespace, %name, %task_id, reason, cause, request_id, message);
+                warn!(%namespace, %name, task_id, cluster_id, reason, cause, request_id, message);
             }
         }
     }
@@ -285,6 +347,7 @@ impl Engine {
         }
         self.term = term;
         self.shown_counts = None;
+        self.shown_sources.clear();
         self.calls.abandon();
         let leads = self.scheduler.leads();
         self.metrics.leads(leads);
@@ -315,6 +378,11 @@ impl Engine {
         if self.scheduler.leads() && self.shown_counts.as_ref() != Some(counts) {
             self.metrics.counted(counts);
             self.shown_counts = Some(counts.clone());
+        }
+        let sources = self.scheduler.source_counts();
+        if self.scheduler.leads() && self.shown_sources != *sources {
+            self.metrics.counted_sources(sources);
+            self.shown_sources.clone_from(sources);
         }
         let dropped = self.scheduler.events_dropped();
         if dropped > self.events_dropped {

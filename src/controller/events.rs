@@ -17,10 +17,10 @@ use tracing::{debug, warn};
 
 use super::{NAME, fence::Fence, host_name};
 use crate::{
-    api::ScaleOutTask,
+    api::{ScaleOutTask, ScaleOutTaskSource},
     metrics::Metrics,
     rules::{ObjectKey, Severity, first_chars},
-    scheduler::{EventResult, Input, Publication},
+    scheduler::{EventResult, Input, Kind, Publication},
 };
 
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,8 +120,25 @@ async fn create(client: &Client, event: Event) -> Result<(), PublishError> {
 fn event_of(publication: Publication) -> Event {
     let name = event_name(&publication);
     let Publication {
-        key, uid, note, at, ..
+        kind,
+        key,
+        uid,
+        note,
+        at,
+        ..
     } = publication;
+    let (api_version, kind, action) = match kind {
+        Kind::Task => (
+            ScaleOutTask::api_version(&()),
+            ScaleOutTask::kind(&()),
+            "Poll",
+        ),
+        Kind::Source => (
+            ScaleOutTaskSource::api_version(&()),
+            ScaleOutTaskSource::kind(&()),
+            "List",
+        ),
+    };
     let type_ = match note.severity {
         Severity::Normal => "Normal",
         Severity::Warning => "Warning",
@@ -135,13 +152,13 @@ fn event_of(publication: Publication) -> Event {
         event_time: Some(MicroTime(at)),
         reporting_controller: Some(NAME.to_owned()),
         reporting_instance: Some(first_chars(&host_name(), INSTANCE_MAX).to_owned()),
-        action: Some("Poll".to_owned()),
+        action: Some(action.to_owned()),
         reason: Some(note.reason.as_str().to_owned()),
         note: Some(note.text()),
         type_: Some(type_.to_owned()),
         regarding: Some(ObjectReference {
-            api_version: Some(ScaleOutTask::api_version(&()).into_owned()),
-            kind: Some(ScaleOutTask::kind(&()).into_owned()),
+            api_version: Some(api_version.into_owned()),
+            kind: Some(kind.into_owned()),
             name: Some(key.name.to_string()),
             namespace: Some(key.namespace.to_string()),
             uid: Some(uid.to_string()),
@@ -175,6 +192,7 @@ mod tests {
     fn publication(name: &str) -> Publication {
         Publication {
             id: 1,
+            kind: Kind::Task,
             key: ObjectKey {
                 namespace: "ns".into(),
                 name: name.into(),

@@ -15,6 +15,7 @@ mod nodes;
 mod poller;
 mod reconnect;
 mod secrets;
+mod sources;
 mod watch;
 mod watch_log;
 mod wire;

@@ -8,9 +8,9 @@ use super::secrets::Secrets;
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    rules::{ObjectKey, PollError, PollResult, Reason},
-    scheduler::{Call, Input, ObjectId},
-    task_api::{Query, TaskApi, endpoint::Region},
+    rules::{ObjectKey, PageResult, PollError, PollResult, Reason},
+    scheduler::{Call, Input, ListCall, ObjectId, SourceInput},
+    task_api::{ListQuery, Query, TaskApi, credentials::Credentials, endpoint::Region},
 };
 
 /// What calls are made with.
@@ -48,6 +48,27 @@ impl Poller {
         }
     }
 
+    /// Makes the call for a page of a cluster's tasks.
+    pub async fn list(self: Arc<Self>, call: ListCall) -> Input {
+        let began = Instant::now();
+        self.metrics.lagged(call.lag);
+        let result = self.page(&call).await;
+        let outcome = match &result {
+            Ok(_) => "success",
+            Err(error) => error.reason.as_str(),
+        };
+        let took = began.elapsed();
+        self.metrics.called(&call.region, outcome, took);
+        debug!(outcome, ?took, "asked the task API for a list");
+        Input::Source(SourceInput::PageEnded {
+            source: call.source,
+            queue: call.queue,
+            page: call.page,
+            result,
+            started_at: self.clock.now().wall - took,
+        })
+    }
+
     /// Whose account a Secret's credentials are.
     pub async fn identify(self: Arc<Self>, object: ObjectId, secret: ObjectKey) -> Input {
         let credentials = self.secrets.get(&secret).await;
@@ -60,26 +81,60 @@ impl Poller {
     }
 
     async fn describe(&self, call: &Call) -> PollResult {
-        let region: Region = call.region.parse().map_err(|error| PollError {
-            detail: Some(format!("spec.region: {error}")),
-            ..PollError::new(Reason::RequestRejected)
-        })?;
+        let region = region(&call.region)?;
         let query = Query {
             region: &region,
             task_id: &call.task_id,
             only_cluster: call.only_cluster.as_deref(),
         };
-        let Some(secret) = &call.secret else {
-            return self.task_api.describe(query, None).await;
-        };
-        let own = self.secrets.get(secret).await?.credentials;
-        let result = self.task_api.describe(query, Some(&own)).await;
-        let is_refused = matches!(&result, Err(error)
-            if error.reason == Reason::CredentialsInvalid);
-        if is_refused && let Some(newer) = self.secrets.refused(secret, &own).await {
-            // Rotated since it was read: that is no error.
-            return self.task_api.describe(query, Some(&newer)).await;
+        let own = self.own(call.secret.as_ref()).await?;
+        let result = self.task_api.describe(query, own.as_deref()).await;
+        match self.rotated(call.secret.as_ref(), own, &result).await {
+            Some(newer) => self.task_api.describe(query, Some(&newer)).await,
+            None => result,
         }
-        result
     }
+
+    async fn page(&self, call: &ListCall) -> PageResult {
+        let region = region(&call.region)?;
+        let query = ListQuery {
+            region: &region,
+            cluster_id: &call.cluster_id,
+            page: call.page,
+        };
+        let own = self.own(call.secret.as_ref()).await?;
+        let result = self.task_api.list(query, own.as_deref()).await;
+        match self.rotated(call.secret.as_ref(), own, &result).await {
+            Some(newer) => self.task_api.list(query, Some(&newer)).await,
+            None => result,
+        }
+    }
+
+    /// The credentials of that Secret; none where the controller's own are meant.
+    async fn own(&self, secret: Option<&ObjectKey>) -> Result<Option<Arc<Credentials>>, PollError> {
+        match secret {
+            Some(secret) => Ok(Some(self.secrets.get(secret).await?.credentials)),
+            None => Ok(None),
+        }
+    }
+
+    /// Other credentials of that Secret where the API refused those: it was rotated since, which is no error.
+    async fn rotated<T: Sync>(
+        &self,
+        secret: Option<&ObjectKey>,
+        own: Option<Arc<Credentials>>,
+        result: &Result<T, PollError>,
+    ) -> Option<Arc<Credentials>> {
+        let is_refused = matches!(result, Err(error)
+            if error.reason == Reason::CredentialsInvalid);
+        let (secret, own) = secret.zip(own).filter(|_| is_refused)?;
+        self.secrets.refused(secret, &own).await
+    }
+}
+
+fn region(text: &str) -> Result<Region, PollError> {
+    text.parse().map_err(|error| PollError {
+        detail: Some(format!("spec.region: {error}")),
+        ..PollError::new(Reason::RequestRejected)
+    })
 }

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
-use kube::{Api, Client, runtime::watcher};
+use kube::{Api, Client, Resource, core::NamespaceResourceScope, runtime::watcher};
 use tracing::warn;
 
 use super::{
     listing::Listing,
-    nodes,
+    nodes, sources,
     watch_log::{self, WatchLog},
     wire::PartialTask,
 };
@@ -24,7 +24,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 pub const WATCH_SECONDS: u32 = 40;
 /// Pages of a list where the API server can't stream one. An object may have 1.5 MiB, and a page is held whole.
-const PAGE_SIZE: u32 = 8;
+pub const PAGE_SIZE: u32 = 8;
 
 /// What a watch brings for the scheduler, or the number of a watch that won't work unless somebody mends something.
 pub type Watched = Result<Input, usize>;
@@ -40,20 +40,38 @@ pub fn watch(
     } else {
         scope.namespaces.iter().cloned().map(Some).collect()
     };
-    let watches = namespaces.into_iter().enumerate().map(|(id, namespace)| {
-        let api = match &namespace {
-            Some(name) => Api::namespaced(client.clone(), name),
-            None => Api::all(client.clone()),
-        };
-        let log = WatchLog::new(watch_log::Kind::Tasks(namespace), metrics.clone());
+    let watches = namespaces.iter().enumerate().map(|(id, namespace)| {
+        let api = api_of(client, namespace.as_deref());
+        let log = WatchLog::new(watch_log::Kind::Tasks(namespace.clone()), metrics.clone());
         watch_one(id, api, scope.selector.as_str(), log).boxed()
     });
     let mut watches: Vec<_> = watches.collect();
+    for (id, namespace) in namespaces.iter().enumerate().filter(|_| scope.sources) {
+        let api = api_of(client, namespace.as_deref());
+        let log = WatchLog::new(watch_log::Kind::Sources(namespace.clone()), metrics.clone());
+        let sources = sources::watch(id, api, scope.selector.as_str(), log);
+        let number = scope.sources_watch(id);
+        watches.push(
+            sources
+                .map(move |source| source.map_err(|_| number))
+                .boxed(),
+        );
+    }
     if let Some(id) = scope.nodes_watch() {
         let nodes = nodes::watch(client, metrics).map(move |node| node.map_err(|_| id));
         watches.push(nodes.boxed());
     }
     stream::select_all(watches)
+}
+
+fn api_of<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(name) => Api::namespaced(client.clone(), name),
+        None => Api::all(client.clone()),
+    }
 }
 
 fn watch_one(

@@ -11,6 +11,8 @@ use crate::metrics::Metrics;
 pub enum Kind {
     /// `ScaleOutTask`s, in one namespace or in all.
     Tasks(Option<String>),
+    /// `ScaleOutTaskSource`s, in one namespace or in all.
+    Sources(Option<String>),
     /// The cluster's Nodes.
     Nodes,
 }
@@ -38,6 +40,9 @@ impl WatchLog {
             self.is_up = Some(is_up);
             match &self.kind {
                 Kind::Tasks(namespace) => self.metrics.watches(namespace.as_deref(), is_up),
+                Kind::Sources(namespace) => {
+                    self.metrics.watches_sources(namespace.as_deref(), is_up);
+                }
                 Kind::Nodes => self.metrics.watches_nodes(is_up),
             }
         }
@@ -63,6 +68,12 @@ impl WatchLog {
         }
         let hint = match (code, &self.kind) {
             (Some(404), Kind::Tasks(_)) => "apply crds/scaleouttasks.yaml",
+            (Some(404), Kind::Sources(_)) => {
+                "apply crds/scaleouttasksources.yaml, or leave --sources out"
+            }
+            (Some(403), Kind::Sources(_)) => {
+                "grant list and watch on scaleouttasksources.scaleout.dev, or leave --sources out"
+            }
             (Some(401), _) => "check the kubeconfig's or service account's credentials",
             (Some(403), Kind::Tasks(_)) => "grant list and watch on scaleouttasks.scaleout.dev",
             (Some(403), Kind::Nodes) => "grant list and watch on nodes, or leave --nodes out",
@@ -76,6 +87,15 @@ impl WatchLog {
                     error = text,
                     hint,
                     "can't watch ScaleOutTasks; retrying"
+                );
+            }
+            Kind::Sources(namespace) => {
+                let namespace = namespace.as_deref();
+                warn!(
+                    namespace,
+                    error = text,
+                    hint,
+                    "can't watch ScaleOutTaskSources; retrying"
                 );
             }
             Kind::Nodes => warn!(error = text, hint, "can't watch nodes; retrying"),
@@ -93,6 +113,10 @@ impl WatchLog {
             Kind::Tasks(namespace) => {
                 let namespace = namespace.as_deref();
                 info!(namespace, "watching ScaleOutTasks again");
+            }
+            Kind::Sources(namespace) => {
+                let namespace = namespace.as_deref();
+                info!(namespace, "watching ScaleOutTaskSources again");
             }
             Kind::Nodes => info!("watching nodes again"),
         }

@@ -1,6 +1,8 @@
 //! The object as the API server sends it, read for what is kept of it and no more: lists and watches
 //! bring tens of thousands, and half of each says who wrote which field.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{
@@ -10,8 +12,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    api::{ScaleOutTask, ScaleOutTaskSpec, ScaleOutTaskStatus},
-    rules::{Object, ObjectKey},
+    api::{
+        ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSourceSpec, ScaleOutTaskSourceStatus,
+        ScaleOutTaskSpec, ScaleOutTaskStatus,
+    },
+    rules::{Object, ObjectKey, Source, Uid},
 };
 
 /// A `ScaleOutTask`. One that can't be read is one too: it must not stop the watch of all others.
@@ -34,24 +39,43 @@ impl PartialTask {
 impl<'de> Deserialize<'de> for PartialTask {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut wire = Wire::deserialize(deserializer)?;
-        let meta = ObjectMeta {
-            name: wire.metadata.name.take(),
-            namespace: wire.metadata.namespace.take(),
-            resource_version: wire.metadata.resource_version.clone(),
-            ..ObjectMeta::default()
-        };
-        let object = wire.object(key_of(&meta)).map(Box::new);
-        Ok(Self {
-            metadata: meta,
-            object,
-        })
+        let metadata = wire.metadata.of_watch();
+        let object = wire.object(key_of(&metadata)).map(Box::new);
+        Ok(Self { metadata, object })
+    }
+}
+
+/// A `ScaleOutTaskSource`, likewise.
+#[derive(Clone, Debug, Resource)]
+#[resource(inherit = ScaleOutTaskSource)]
+pub struct PartialSource {
+    /// Name, namespace and resource version.
+    metadata: ObjectMeta,
+    /// Else why it can't be read.
+    pub source: Result<Box<Source>, String>,
+}
+
+impl PartialSource {
+    /// Its namespace and name.
+    pub fn key(&self) -> ObjectKey {
+        key_of(&self.metadata)
+    }
+}
+
+impl<'de> Deserialize<'de> for PartialSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut wire = Wire::deserialize(deserializer)?;
+        let metadata = wire.metadata.of_watch();
+        let source = wire.source(key_of(&metadata)).map(Box::new);
+        Ok(Self { metadata, source })
     }
 }
 
 /// Spec and status are read by themselves, so that trouble with them is that of one object.
 #[derive(Deserialize)]
 struct Wire<'a> {
-    metadata: Metadata,
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
     #[serde(borrow)]
     spec: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -60,7 +84,7 @@ struct Wire<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct Metadata<'a> {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -69,6 +93,41 @@ struct Metadata {
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<IgnoredAny>,
     annotations: Option<Annotations>,
+    owner_references: Option<Vec<Owner>>,
+    #[serde(borrow)]
+    labels: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Owner {
+    api_version: String,
+    kind: String,
+    uid: String,
+    controller: Option<bool>,
+}
+
+impl Metadata<'_> {
+    /// What the watch asks for.
+    fn of_watch(&mut self) -> ObjectMeta {
+        ObjectMeta {
+            name: self.name.take(),
+            namespace: self.namespace.take(),
+            resource_version: self.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The source that made the object.
+    fn source(&mut self) -> Option<Box<Uid>> {
+        let mut owners = self.owner_references.take()?.into_iter();
+        let owner = owners.find(|owner| {
+            owner.controller == Some(true)
+                && owner.kind == ScaleOutTaskSource::kind(&())
+                && owner.api_version == ScaleOutTaskSource::api_version(&())
+        });
+        owner.map(|owner| Box::new(owner.uid.into()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +138,8 @@ struct Annotations {
 
 impl Wire<'_> {
     fn object(self, key: ObjectKey) -> Result<Object, String> {
-        let meta = self.metadata;
+        let mut meta = self.metadata;
+        let source = meta.source();
         let annotations = meta.annotations;
         let poll_request = annotations.and_then(|annotations| annotations.poll_requested_at);
         let created_at = meta.creation_timestamp.map(|time| time.0);
@@ -91,10 +151,33 @@ impl Wire<'_> {
             created_at: created_at.unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             poll_request: poll_request.as_deref().map(Object::bounded_poll_request),
+            source,
             spec: part::<ScaleOutTaskSpec>("spec", self.spec)?
                 .ok_or("it has no spec")?
                 .into(),
             status: part::<ScaleOutTaskStatus>("status", self.status)?
+                .unwrap_or_default()
+                .into(),
+        })
+    }
+}
+
+impl Wire<'_> {
+    fn source(self, key: ObjectKey) -> Result<Source, String> {
+        let meta = self.metadata;
+        let created_at = meta.creation_timestamp.map(|time| time.0);
+        Ok(Source {
+            key,
+            uid: meta.uid.unwrap_or_default().into(),
+            resource_version: meta.resource_version.unwrap_or_default().into(),
+            generation: meta.generation.unwrap_or_default(),
+            created_at: created_at.unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            labels: Arc::new(part("labels", meta.labels)?.unwrap_or_default()),
+            spec: part::<ScaleOutTaskSourceSpec>("spec", self.spec)?
+                .ok_or("it has no spec")?
+                .into(),
+            status: part::<ScaleOutTaskSourceStatus>("status", self.status)?
                 .unwrap_or_default()
                 .into(),
         })

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{fence::Fence, wire::PartialTask};
 use crate::{
     metrics::Metrics,
-    rules::{Object, ObjectKey, StatusPatch},
+    rules::{Object, ObjectKey, ResourceVersion, StatusPatch},
     scheduler::{Deletion, DeletionResult, Input, Write, WriteResult},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const API_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a request to the API server failed.
-enum ApiError {
+pub enum ApiError {
     Conflict,
     Gone,
     Refused(String),
@@ -119,18 +119,25 @@ struct Body<'a> {
     status: StatusPatch<'a>,
 }
 
+/// The version that a write was decided on.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+pub struct Version {
     resource_version: String,
+}
+
+impl Version {
+    pub fn of(version: &ResourceVersion) -> Self {
+        Self {
+            resource_version: version.to_string(),
+        }
+    }
 }
 
 impl<'a> Body<'a> {
     fn of(write: &'a Write) -> Self {
         Self {
-            metadata: Version {
-                resource_version: write.object.resource_version.to_string(),
-            },
+            metadata: Version::of(&write.object.resource_version),
             status: StatusPatch {
                 from: &write.object.status,
                 to: &write.status,
@@ -173,7 +180,8 @@ async fn read(
     bounded(request).await?.object.map_err(ApiError::Other)
 }
 
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+/// Waits for an answer, but not for ever.
+pub async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
     match timeout(API_TIMEOUT, request).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
@@ -198,7 +206,8 @@ fn api_of(client: &Client, key: &ObjectKey) -> Api<PartialTask> {
     Api::namespaced(client.clone(), &key.namespace)
 }
 
-fn label(result: &WriteResult) -> &'static str {
+/// How a write ended, as the metrics call it.
+pub fn label<T>(result: &WriteResult<T>) -> &'static str {
     match result {
         WriteResult::Written(_) => "written",
         WriteResult::Conflict(_) => "conflict",

@@ -1,9 +1,14 @@
 //! The metrics. Their names and labels are part of the contract. No label has a value per object.
 
 mod regions;
+mod sources;
 mod text_format;
 
-use std::{collections::BTreeSet, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::AtomicU64,
+    time::Duration,
+};
 
 use k8s_openapi::jiff::SignedDuration;
 
@@ -19,7 +24,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use self::regions::RegionLabels;
+use self::{regions::RegionLabels, sources::SourceMetrics};
 use crate::{
     rules::Reason,
     scheduler::{EventResult, ObjectCounts},
@@ -118,6 +123,7 @@ pub struct Metrics {
     crd_outdated: Gauge,
     foreign_changes: Counter,
     clock_skew: Gauge<f64, AtomicU64>,
+    sources: SourceMetrics,
     regions: RegionLabels,
 }
 
@@ -157,9 +163,11 @@ impl Metrics {
             crd_outdated: Gauge::default(),
             foreign_changes: Counter::default(),
             clock_skew: Gauge::default(),
+            sources: SourceMetrics::default(),
             regions: RegionLabels::new(regions),
         };
         metrics.register();
+        metrics.sources.register(&mut metrics.registry);
         metrics.leads(false);
         // Start at zero, so that the first finished object counts as an increase.
         for reason in Reason::ALL.into_iter().filter(|reason| reason.is_final()) {
@@ -323,6 +331,7 @@ impl Metrics {
         if !leads {
             self.by_reason.clear();
             self.by_state.clear();
+            self.sources.stand_by();
         }
     }
 
@@ -331,6 +340,26 @@ impl Metrics {
         let namespace = namespace.unwrap_or("*").to_owned();
         let label = NamespaceLabel { namespace };
         self.watch_up.get_or_create(&label).set(up.into());
+    }
+
+    /// Sets whether the sources of a namespace can be watched; none for all namespaces.
+    pub fn watches_sources(&self, namespace: Option<&str>, up: bool) {
+        self.sources.watches(namespace, up);
+    }
+
+    /// Counts a list of a cluster's tasks.
+    pub fn listed(&self, region: &str, outcome: &'static str) {
+        self.sources.listed(self.regions.label(region), outcome);
+    }
+
+    /// Counts an object that was made of a found task.
+    pub fn made(&self) {
+        self.sources.made();
+    }
+
+    /// Sets how many sources there are by reason.
+    pub fn counted_sources(&self, by_reason: &BTreeMap<&'static str, i64>) {
+        self.sources.counted(by_reason);
     }
 
     /// Sets whether the cluster's Nodes can be watched.

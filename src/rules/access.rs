@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Object, Policy};
+use super::{Object, Policy, Source};
 
 /// The rules, of which the first that matches a namespace counts. A namespace without one may ask nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,26 @@ pub enum CredentialsOf {
     Controller,
     /// A Secret's in the object's namespace.
     Secret,
+}
+
+/// What is asked of the operator's rules.
+#[derive(Clone, Copy, Debug)]
+struct Claim<'a> {
+    namespace: &'a str,
+    /// None where nothing says which.
+    region: Option<&'a str>,
+    credentials: CredentialsOf,
+    /// None where it names none.
+    cluster: Option<&'a str>,
+}
+
+impl CredentialsOf {
+    fn with_secret(name: Option<&str>) -> Self {
+        match name {
+            Some(_) => Self::Secret,
+            None => Self::Controller,
+        }
+    }
 }
 
 /// Why an object may not ask.
@@ -70,25 +90,27 @@ impl AccessRule {
         })
     }
 
-    fn denial(&self, object: &Object, region: Option<&str>) -> Option<Denial> {
+    fn denial(&self, claim: Claim<'_>) -> Option<Denial> {
         let is_out = |allowed: &Option<BTreeSet<String>>, value: &str| {
             allowed
                 .as_ref()
                 .is_some_and(|allowed| !allowed.contains(value))
         };
-        if region.is_some_and(|region| is_out(&self.regions, region)) {
+        if claim
+            .region
+            .is_some_and(|region| is_out(&self.regions, region))
+        {
             return Some(Denial::Region);
         }
-        let (of, denial) = match object.spec.secret_name() {
-            Some(_) => (CredentialsOf::Secret, Denial::SecretCredentials),
-            None => (CredentialsOf::Controller, Denial::ControllerCredentials),
-        };
         let credentials = self.credentials.as_ref();
-        if credentials.is_some_and(|allowed| !allowed.contains(&of)) {
-            return Some(denial);
+        if credentials.is_some_and(|allowed| !allowed.contains(&claim.credentials)) {
+            return Some(match claim.credentials {
+                CredentialsOf::Controller => Denial::ControllerCredentials,
+                CredentialsOf::Secret => Denial::SecretCredentials,
+            });
         }
         // A cluster that isn't named is none of them.
-        let cluster = object.spec.cluster_id().unwrap_or_default();
+        let cluster = claim.cluster.unwrap_or_default();
         is_out(&self.cluster_ids, cluster).then_some(Denial::Cluster)
     }
 }
@@ -110,15 +132,34 @@ impl Policy {
     /// Why the operator doesn't let that object ask; none where it may.
     #[must_use]
     pub fn denial(&self, object: &Object) -> Option<Denial> {
-        let region = object.region(self);
+        self.denial_of(Claim {
+            namespace: &object.key.namespace,
+            region: object.region(self),
+            credentials: CredentialsOf::with_secret(object.spec.secret_name()),
+            cluster: object.spec.cluster_id(),
+        })
+    }
+
+    /// Why the operator doesn't let that source list; none where it may.
+    #[must_use]
+    pub fn denial_of_source(&self, source: &Source) -> Option<Denial> {
+        self.denial_of(Claim {
+            namespace: &source.key.namespace,
+            region: source.region(self),
+            credentials: CredentialsOf::with_secret(source.spec.secret_name.as_deref()),
+            cluster: Some(&source.spec.cluster_id),
+        })
+    }
+
+    fn denial_of(&self, claim: Claim<'_>) -> Option<Denial> {
         let allowed = &self.allowed_regions;
-        if !allowed.is_empty() && region.is_some_and(|region| !allowed.contains(region)) {
+        if !allowed.is_empty() && claim.region.is_some_and(|region| !allowed.contains(region)) {
             return Some(Denial::Region);
         }
         let access = self.access.as_ref()?;
-        match access.rule(&object.key.namespace) {
+        match access.rule(claim.namespace) {
             None => Some(Denial::Namespace),
-            Some(rule) => rule.denial(object, region),
+            Some(rule) => rule.denial(claim),
         }
     }
 

@@ -31,7 +31,7 @@ impl Fingerprint {
     }
 }
 
-/// 64 bits that stand for the ID of a cluster, region or instance. Comparable within one process only.
+/// 64 bits that stand for an ID, or for little more. Comparable within one process only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark(NonZeroU64);
 
@@ -39,8 +39,19 @@ impl Mark {
     /// Of that ID.
     #[must_use]
     pub fn of(id: &str) -> Self {
+        Self::of_bytes([id.as_bytes()])
+    }
+
+    /// Of a state and the second in which it was last seen to change.
+    pub(super) fn of_state(state: &str, second: i64) -> Self {
+        Self::of_bytes([&second.to_le_bytes()[..], state.as_bytes()])
+    }
+
+    fn of_bytes<const N: usize>(parts: [&[u8]; N]) -> Self {
         let mut hasher = SipHasher13::new_with_keys(KEYS[0], KEYS[1]);
-        hasher.write(id.as_bytes());
+        for part in parts {
+            hasher.write(part);
+        }
         // None of them is zero, so that one that may be missing takes no more room.
         Self(NonZeroU64::new(hasher.finish128().h1).unwrap_or(NonZeroU64::MIN))
     }

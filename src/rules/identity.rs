@@ -6,10 +6,10 @@ use std::fmt;
 use uuid::Uuid;
 
 /// A `metadata.uid`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uid(Form);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Form {
     /// A UUID as API servers write them.
     Uuid(Uuid),

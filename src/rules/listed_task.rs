@@ -2,7 +2,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::PollError;
+use super::{
+    Mark, PollError, task::WORD_CHARS, task_state::normal_state, text::shown, time::floor_to_second,
+};
 
 /// One task of a list, not yet normalised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,17 @@ pub struct ListedTask {
     pub created: Option<Timestamp>,
     /// When it last changed.
     pub updated: Option<Timestamp>,
+}
+
+impl ListedTask {
+    /// Stands for its state and the time of its last change, as [`ObjectStatus`](super::ObjectStatus) does; none
+    /// where that can't be read.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        let updated = floor_to_second(self.updated?);
+        let state = shown(normal_state(&self.state), WORD_CHARS);
+        Some(Mark::of_state(&state, updated.as_second()))
+    }
 }
 
 /// How a call for one page of a list ended: with the tasks on it, in the API's order, or without.

@@ -4,6 +4,15 @@ use super::{
     Abnormal, Denial, MAX_RESULTS, PollError, Ready, Reason, Service, Summary, node_wait::NodeLook,
 };
 
+/// What a call asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A task.
+    Task,
+    /// A cluster, whose tasks are listed.
+    Cluster,
+}
+
 pub fn pending() -> Summary {
     Summary {
         ready: Ready::Unknown,
@@ -151,12 +160,15 @@ pub fn timed_out(timeout: &str) -> Summary {
 
 /// An error that passes by itself. One fixed message for each reason and service, so that repeats write
 /// nothing.
-pub fn transient(error: &PollError, ready: Ready) -> Summary {
+pub fn transient(error: &PollError, ready: Ready, subject: Subject) -> Summary {
     let reason = error.reason;
     let message = match reason {
         Reason::Throttled => "The task API asks for fewer calls; trying again later",
         Reason::InvalidResponse => "The task API's answer can't be used; trying again",
-        Reason::TaskNotFound => "The task API doesn't know the task yet; looking again",
+        Reason::TaskNotFound => match subject {
+            Subject::Task => "The task API doesn't know the task yet; looking again",
+            Subject::Cluster => "The task API doesn't know the cluster yet; looking again",
+        },
         Reason::CredentialsInvalid => {
             "The Secret of spec.credentialsSecretRef isn't there or not complete yet; looking again"
         }
@@ -195,7 +207,11 @@ fn unavailable(service: Service) -> &'static str {
 }
 
 /// An error that somebody has to mend.
-pub fn stalled(error: &PollError) -> Summary {
+pub fn stalled(error: &PollError, subject: Subject) -> Summary {
+    let (action, fields) = match subject {
+        Subject::Task => ("cs:DescribeTaskInfo", "spec.taskId, spec.region"),
+        Subject::Cluster => ("cs:DescribeClusterTasks", "spec.clusterId, spec.region"),
+    };
     let code = error
         .code
         .as_ref()
@@ -204,8 +220,7 @@ pub fn stalled(error: &PollError) -> Summary {
     let message = match (error.reason, &error.detail) {
         (_, Some(detail)) => detail.clone(),
         (Reason::AccessDenied, None) => format!(
-            "The task API denies access{code}: grant the credentials the RAM action \
-             cs:DescribeTaskInfo"
+            "The task API denies access{code}: grant the credentials the RAM action {action}"
         ),
         (Reason::CredentialsInvalid, None) => format!(
             "The task API refuses the credentials{code}: check the access key, its secret and its \
@@ -216,19 +231,22 @@ pub fn stalled(error: &PollError) -> Summary {
              controller's node"
         ),
         (Reason::TaskNotFound, None) => {
-            "The task API knows no such task: check spec.taskId, spec.region and whose credentials \
-             are used"
-                .to_owned()
+            let what = match subject {
+                Subject::Task => "task",
+                Subject::Cluster => "cluster",
+            };
+            format!(
+                "The task API knows no such {what}: check {fields} and whose credentials are used"
+            )
         }
         _ => format!(
-            "The task API rejects the request{code}: check spec.taskId, spec.region and the \
-             controller's --endpoint"
+            "The task API rejects the request{code}: check {fields} and the controller's --endpoint"
         ),
     };
     stall(error.reason, message)
 }
 
-fn stall(reason: Reason, message: String) -> Summary {
+pub fn stall(reason: Reason, message: String) -> Summary {
     Summary {
         ready: Ready::False,
         abnormal: Abnormal::Stalled,

@@ -18,6 +18,7 @@ mod object;
 mod observe;
 mod poll_result;
 mod reason;
+mod source;
 mod spec;
 mod status;
 mod task;
@@ -26,6 +27,7 @@ mod task_state;
 mod task_status;
 mod text;
 mod time;
+mod trouble;
 
 pub use access::{AccessRule, AccessRules, CredentialsOf, Denial};
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
@@ -39,10 +41,15 @@ pub use node_wait::NodeWait;
 pub use nodes::{Node, NodeChange, NodeInstance, Nodes};
 pub use object::{Object, ObjectKey, Policy};
 pub use observe::{
-    CLOCK_WAIT, Case, GRACE, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
+    CLOCK_WAIT, Case, Memory, Next, OVERDUE_AFTER, Observe, Occasion, Verdict, observe,
 };
 pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
+pub use source::{
+    Candidate, Heard, LastTask, Listing, LookAfter, Made, PAGE_SIZE, PAGES_MAX, Progress, Recent,
+    Source, SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TaskTypes,
+    look_after, look_interval, manifest, name_with_hash, object_name, observe_source, remembers,
+};
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};
 pub use task::{
@@ -51,3 +58,4 @@ pub use task::{
 pub use task_events::{MAX_EVENTS, keep_most_telling};
 pub use task_state::TaskState;
 pub use text::first_chars;
+pub use trouble::GRACE;

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    AccessRules, ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, first_chars,
-    parse_duration, time::floor_to_second,
+    AccessRules, ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, backoff::phase,
+    first_chars, parse_duration, time::floor_to_second,
 };
 
 /// How many characters of a poll request are compared and echoed.
@@ -55,6 +55,8 @@ pub struct Policy {
     pub min_poll_interval: Duration,
     /// What each namespace may ask; none where all may ask all.
     pub access: Option<AccessRules>,
+    /// The labels by which this controller's objects are selected.
+    pub selected_by: Vec<String>,
 }
 
 impl Default for Policy {
@@ -68,6 +70,7 @@ impl Default for Policy {
             allowed_regions: BTreeSet::new(),
             min_poll_interval: Duration::from_secs(1),
             access: None,
+            selected_by: Vec::new(),
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct Object {
     pub deleting: bool,
     /// The poll request on the object, its first 64 characters.
     pub poll_request: Option<Box<str>>,
+    /// The source that owns the object.
+    pub source: Option<Box<Uid>>,
     /// The user's side.
     pub spec: Spec,
     /// The controller's side.
@@ -156,6 +161,12 @@ impl Object {
     pub fn poll_interval(&self, policy: &Policy) -> Duration {
         let wanted = self.spec.poll_interval.unwrap_or(policy.poll_interval);
         wanted.max(policy.min_poll_interval(&self.key.namespace))
+    }
+
+    /// How long until its turn to be polled.
+    #[must_use]
+    pub fn until_turn(&self, policy: &Policy, now: Timestamp) -> Duration {
+        phase(self.poll_interval(policy), &self.uid, now)
     }
 
     /// Where to ask; none where nothing says.

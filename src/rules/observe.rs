@@ -7,24 +7,18 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Abnormal, Denial, EventNote, Mark, Nodes, NodesShown, Object, ObjectStatus, Policy, PollError,
+    Denial, EventNote, Mark, Nodes, NodesShown, Object, ObjectStatus, Policy, PollError,
     PollResult, Ready, Reason, Summary, Task, TaskChange, TaskState,
-    backoff::{SLOW_RETRY, next_poll, phase, slow_delay, transient_delay},
-    messages,
+    backoff::{SLOW_RETRY, next_poll, phase, slow_delay},
+    messages::{self, Subject},
     node_wait::NodeLook,
+    source::look_interval,
     task_status::{is_final, task_status},
     time::{elapsed, floor_to_second},
+    trouble::Trouble,
 };
 use crate::api::ScaleOutTaskStatus;
 
-/// How long a task may be unknown to the API, or a Secret missing, before the object stalls: a new
-/// task's ID may be known to the caller before the API finds it, and Git may bring a Secret a moment
-/// after its object.
-pub const GRACE: Duration = Duration::from_mins(2);
-/// How often a missing Secret is looked for in that time.
-const MISSING_SECRET_RETRY: Duration = Duration::from_secs(10);
-/// How often later.
-const MISSING_SECRET_SLOW_RETRY: Duration = Duration::from_mins(1);
 /// How long a new object may be without an answer before it shows [`Reason::Pending`].
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 
@@ -133,6 +127,8 @@ pub struct Case<'a> {
     pub object: &'a Object,
     /// The Nodes that are seen.
     pub nodes: &'a Nodes,
+    /// How often its source lists it, where that stands for polls.
+    pub listed_every: Option<Duration>,
     /// What is remembered of it.
     pub memory: Memory,
     /// Why it is looked at.
@@ -347,6 +343,10 @@ impl<'a> Decision<'a> {
         let is_edit = spec_changed && self.object.shown().is_some();
         let in_trouble = self.object.reason().is_some_and(Reason::is_trouble);
         let in_trouble = in_trouble || self.object.reason().is_some_and(Reason::is_about_nodes);
+        let is_listed = self.case.listed_every.is_some() && self.status.was_read();
+        if !expired && is_listed && !is_edit && !in_trouble {
+            return self.call(phase(self.poll_interval(), &self.object.uid, self.case.now));
+        }
         if expired || !(is_edit || in_trouble) {
             return self.call(Duration::ZERO);
         }
@@ -389,7 +389,7 @@ impl<'a> Decision<'a> {
     /// Our clock is off: it can't tell whether the time is over, so a deadline that it sees behind it neither
     /// ends the tracking nor puts a call forward.
     fn skewed(&mut self, error: &PollError) -> Next {
-        self.show(&messages::stalled(error));
+        self.show(&messages::stalled(error, Subject::Task));
         let left = self.until_deadline().filter(|left| !left.is_zero());
         let after = slow_delay(self.case.seed);
         Next::Call {
@@ -416,9 +416,16 @@ impl<'a> Decision<'a> {
     }
 
     fn next_poll(&self) -> Next {
-        let interval = self.object.poll_interval(self.case.policy);
         let uid = &self.object.uid;
-        self.call(next_poll(interval, uid, self.asked_at, self.case.now))
+        let wait = next_poll(self.poll_interval(), uid, self.asked_at, self.case.now);
+        self.call(wait)
+    }
+
+    /// How often to ask. Where its source lists the task, the list tells of changes.
+    fn poll_interval(&self) -> Duration {
+        let own = self.object.poll_interval(self.case.policy);
+        let listed_every = self.case.listed_every;
+        listed_every.map_or(own, |every| own.max(look_interval(every)))
     }
 
     fn mismatched(&mut self) -> Next {
@@ -430,54 +437,19 @@ impl<'a> Decision<'a> {
     }
 
     fn failed(&mut self, error: &PollError) -> Next {
-        let grace_left = self.grace_left(error);
-        let stalls = match grace_left {
-            Some(left) => left.is_zero() || self.is_stalled_by(error.reason),
-            None => error.reason.needs_a_person(),
+        let trouble = Trouble {
+            error,
+            subject: Subject::Task,
+            shown: self.object.shown(),
+            kept_ready: self.kept_ready(),
+            now: self.case.now,
+            seed: self.case.seed,
         };
-        if stalls {
-            self.show(&messages::stalled(error));
-            return self.call(if error.is_missing_secret {
-                MISSING_SECRET_SLOW_RETRY
-            } else {
-                slow_delay(self.case.seed)
-            });
+        let (summary, after) = trouble.follow(&mut self.memory);
+        if let Some(summary) = summary {
+            self.show(&summary);
         }
-        self.memory.failures = self.memory.failures.saturating_add(1);
-        // A single failure shows nothing: a blip costs no write.
-        if self.memory.failures >= 2 {
-            self.show(&messages::transient(error, self.kept_ready()));
-        }
-        let delay = if error.is_missing_secret {
-            MISSING_SECRET_RETRY
-        } else {
-            let backoff = transient_delay(self.memory.failures, self.case.seed);
-            backoff.max(error.retry_after.unwrap_or_default())
-        };
-        // What is missing is looked for again when its grace ends, at the latest.
-        self.call(delay.min(grace_left.unwrap_or(Duration::MAX)))
-    }
-
-    /// How much of its grace is left to a task or Secret that is missing, from the first answer that it
-    /// is; none for any other error.
-    fn grace_left(&mut self, error: &PollError) -> Option<Duration> {
-        let now = self.case.now;
-        let since = match error.reason {
-            Reason::TaskNotFound => &mut self.memory.not_found_since,
-            _ if error.is_missing_secret => &mut self.memory.secret_missed_since,
-            _ => return None,
-        };
-        // A clock that was set back must not draw the grace out.
-        let first = since.unwrap_or(now).min(now);
-        *since = Some(first);
-        Some(GRACE.saturating_sub(elapsed(first, now)))
-    }
-
-    fn is_stalled_by(&self, reason: Reason) -> bool {
-        let shown = self.object.shown();
-        shown.is_some_and(|shown| {
-            shown.abnormal == Abnormal::Stalled && shown.reason == Some(reason)
-        })
+        self.call(after)
     }
 
     fn timed_out(&mut self) -> Next {

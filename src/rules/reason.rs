@@ -53,6 +53,8 @@ pub enum Reason {
     ClusterMismatch,
     /// The task, or the wait for its nodes, didn't end within the timeout.
     TimedOut,
+    /// The source lists the tasks of its cluster.
+    Listing,
 }
 
 /// The type of an Event with this reason.
@@ -65,7 +67,7 @@ pub enum Severity {
 }
 
 impl Reason {
-    /// All reasons, in the order of the documentation.
+    /// All reasons of a `ScaleOutTask`, in the order of the documentation.
     pub const ALL: [Self; 25] = [
         Self::Pending,
         Self::TaskRunning,
@@ -123,13 +125,15 @@ impl Reason {
             Self::RequestRejected => "RequestRejected",
             Self::ClusterMismatch => "ClusterMismatch",
             Self::TimedOut => "TimedOut",
+            Self::Listing => "Listing",
         }
     }
 
     /// The reason of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+        let mut all = Self::ALL.into_iter().chain([Self::Listing]);
+        all.find(|reason| reason.as_str() == name)
     }
 
     /// Whether an object with this reason is finished: it costs nothing any more.
@@ -192,7 +196,8 @@ impl Reason {
             | Self::TaskSucceeded
             | Self::WaitingForNodes
             | Self::NodesReady
-            | Self::Suspended => Some(Severity::Normal),
+            | Self::Suspended
+            | Self::Listing => Some(Severity::Normal),
             _ => Some(Severity::Warning),
         }
     }

@@ -30,6 +30,9 @@ pub struct ObjectStatus {
     pub task: Fingerprint,
     /// Stands for the task's cluster, where one is shown.
     pub cluster: Option<Mark>,
+    /// Stands for the state and the time of its last change, by which a list shows that there is more to know; none
+    /// where the API says no such time.
+    pub listed_as: Option<Mark>,
     /// What is shown of the nodes, while the object waits for them. Objects of one task may share it.
     pub nodes: Option<Arc<NodeWait>>,
 }
@@ -51,6 +54,7 @@ impl From<ScaleOutTaskStatus> for ObjectStatus {
             state: state_of(&status),
             task: Fingerprint::of(&status),
             cluster: cluster_of(&status),
+            listed_as: listed_as(&status),
             nodes: waits.then(|| Arc::new(NodeWait::of(&status))),
             last_handled_poll_request: status.last_handled_poll_request.map(Into::into),
         }
@@ -63,6 +67,7 @@ impl ObjectStatus {
         self.state = state_of(task);
         self.task = Fingerprint::of(task);
         self.cluster = cluster_of(task);
+        self.listed_as = listed_as(task);
         self.nodes = None;
     }
 
@@ -75,6 +80,11 @@ impl ObjectStatus {
 
 fn cluster_of(status: &ScaleOutTaskStatus) -> Option<Mark> {
     status.cluster_id.as_deref().map(Mark::of)
+}
+
+fn listed_as(status: &ScaleOutTaskStatus) -> Option<Mark> {
+    let (state, updated) = (status.state.as_deref()?, status.updated.as_ref()?);
+    Some(Mark::of_state(state, updated.0.as_second()))
 }
 
 fn state_of(status: &ScaleOutTaskStatus) -> TaskState {

@@ -184,6 +184,7 @@ impl Scheduler {
             policy: &self.config.policy,
             object: &tracked.object,
             nodes: &self.node_waits.nodes,
+            listed_every: self.listed_every(&tracked.object),
             memory: tracked.memory,
             occasion,
             now: now.wall,

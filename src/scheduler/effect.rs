@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{NoteId, ObjectId, QueueId};
-use crate::rules::{
-    EventNote, Object, ObjectKey, ObjectStatus, Reason, ResourceVersion, TaskChange, Uid,
+use super::{CreationId, NoteId, ObjectId, QueueId};
+use crate::{
+    api::ScaleOutTask,
+    rules::{
+        EventNote, Object, ObjectKey, ObjectStatus, Reason, ResourceVersion, Source, SourceStatus,
+        TaskChange, Uid,
+    },
 };
 
 /// Something to do.
@@ -22,6 +26,17 @@ pub enum Effect {
     },
     /// Ask the task API, and answer with [`Input::CallEnded`](super::Input::CallEnded).
     Call(Call),
+    /// Ask for a page of a cluster's tasks, and answer with
+    /// [`SourceInput::PageEnded`](super::SourceInput::PageEnded).
+    List(ListCall),
+    /// Count a list of tasks that ended.
+    RecordListing(ListingEnd),
+    /// Create an object, and answer with [`SourceInput::CreationEnded`](super::SourceInput::CreationEnded).
+    Create(Box<Creation>),
+    /// Count an object that was made of a found task.
+    CountMade,
+    /// Write a source's status, and answer with [`SourceInput::WriteEnded`](super::SourceInput::WriteEnded).
+    WriteSource(Box<SourceWrite>),
     /// Write a status, and answer with [`Input::WriteEnded`](super::Input::WriteEnded).
     Write(Box<Write>),
     /// Delete the object, and answer with [`Input::DeletionEnded`](super::Input::DeletionEnded).
@@ -61,6 +76,62 @@ pub struct Call {
     pub is_requested: bool,
 }
 
+/// A call for a page of a cluster's tasks.
+#[derive(Clone, Debug)]
+pub struct ListCall {
+    /// For this source.
+    pub source: ObjectId,
+    /// In this queue.
+    pub queue: QueueId,
+    /// The source's name.
+    pub key: ObjectKey,
+    /// Where to ask.
+    pub region: Box<str>,
+    /// Whose tasks.
+    pub cluster_id: Box<str>,
+    /// The number of the page; the first is 1.
+    pub page: u32,
+    /// The Secret whose credentials to use; none for the controller's own.
+    pub secret: Option<ObjectKey>,
+    /// How late it starts.
+    pub lag: Duration,
+}
+
+/// How a list of tasks ended.
+#[derive(Clone, Debug)]
+pub struct ListingEnd {
+    /// Where it was asked for.
+    pub region: Box<str>,
+    /// Why it ended early, if it did.
+    pub error: Option<Reason>,
+}
+
+/// An object to create.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Its number.
+    pub id: CreationId,
+    /// The object's name.
+    pub key: ObjectKey,
+    /// The object.
+    pub object: ScaleOutTask,
+    /// How often this was tried before.
+    pub attempts: u32,
+}
+
+/// A source's status to write.
+#[derive(Clone, Debug)]
+pub struct SourceWrite {
+    /// Of this source.
+    pub id: ObjectId,
+    /// The source as it was decided on.
+    pub source: Source,
+    /// The status that it should have.
+    pub status: SourceStatus,
+    /// How often this was tried before.
+    pub attempts: u32,
+}
+
 /// A status to write.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -93,13 +164,24 @@ pub struct Deletion {
     pub attempts: u32,
 }
 
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A `ScaleOutTask`.
+    Task,
+    /// A `ScaleOutTaskSource`.
+    Source,
+}
+
 /// A change of reason that is written.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Of this object.
+    /// Of an object of this kind.
+    pub kind: Kind,
+    /// Its name.
     pub key: ObjectKey,
-    /// Its task.
-    pub task_id: Box<str>,
+    /// Its task; a source's cluster.
+    pub subject: Box<str>,
     /// What the Event says.
     pub note: EventNote,
 }
@@ -109,6 +191,8 @@ pub struct Record {
 pub struct Publication {
     /// Its number.
     pub id: NoteId,
+    /// What it is about.
+    pub kind: Kind,
     /// The object that it is about.
     pub key: ObjectKey,
     /// That object's UID.

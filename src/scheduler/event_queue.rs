@@ -7,15 +7,15 @@ use std::{
 };
 
 use super::{
-    Effect, NoteId, Publication, Record, Scheduler,
+    Effect, Kind, NoteId, Publication, Record, Scheduler,
     fair_queue::Place,
     input::{EventResult, Now},
     limits::Fairness,
     shares::Shares,
-    tracked::{Tracked, WritePriority},
+    tracked::WritePriority,
     work_queue::WorkQueue,
 };
-use crate::rules::EventNote;
+use crate::rules::{EventNote, Object, ObjectKey, ResourceVersion, Source, Uid};
 
 /// Events under way at the same time. One namespace has half of them.
 const SLOTS: usize = 16;
@@ -58,6 +58,38 @@ pub struct EventQueue {
     hurries: bool,
 }
 
+/// Whom an Event is about.
+pub struct Regarding {
+    kind: Kind,
+    key: ObjectKey,
+    uid: Uid,
+    resource_version: ResourceVersion,
+    /// Its task; a source's cluster.
+    subject: Box<str>,
+}
+
+impl Regarding {
+    pub fn object(object: &Object) -> Self {
+        Self {
+            kind: Kind::Task,
+            key: object.key.clone(),
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.clone(),
+            subject: object.spec.task_id.clone(),
+        }
+    }
+
+    pub fn source(source: &Source) -> Self {
+        Self {
+            kind: Kind::Source,
+            key: source.key.clone(),
+            uid: source.uid.clone(),
+            resource_version: source.resource_version.clone(),
+            subject: source.spec.cluster_id.clone(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Note {
     publication: Publication,
@@ -82,17 +114,31 @@ impl EventQueue {
         }
     }
 
-    /// Takes on the Event for a change that is written, and says what to log and count at once.
-    pub fn record(&mut self, tracked: &mut Tracked, note: EventNote, now: Now) -> Effect {
-        let object = &tracked.object;
+    /// Takes on the Event for a change that is written, and says what to log and count at once. `used_until`: up to
+    /// when the object's allowance of Events is used up.
+    pub fn record(
+        &mut self,
+        regarding: Regarding,
+        used_until: &mut Duration,
+        note: EventNote,
+        now: Now,
+    ) -> Effect {
+        let Regarding {
+            kind,
+            key,
+            uid,
+            resource_version,
+            subject,
+        } = regarding;
         let effect = Effect::Record(Box::new(Record {
-            key: object.key.clone(),
-            task_id: object.spec.task_id.clone(),
+            kind,
+            key: key.clone(),
+            subject,
             note: note.clone(),
         }));
         let is_final = note.reason.is_final();
-        let may_publish = take_allowance(&mut tracked.events_used_until, now.monotonic) || is_final;
-        let namespace = &object.key.namespace;
+        let may_publish = take_allowance(used_until, now.monotonic) || is_final;
+        let namespace = &key.namespace;
         if !may_publish {
             return effect;
         }
@@ -104,9 +150,10 @@ impl EventQueue {
         self.last_id += 1;
         let publication = Publication {
             id: self.last_id,
-            key: object.key.clone(),
-            uid: object.uid.clone(),
-            resource_version: object.resource_version.clone(),
+            kind,
+            key,
+            uid,
+            resource_version,
             note,
             at: now.wall,
             is_last_attempt: false,

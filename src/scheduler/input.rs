@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{NoteId, ObjectId, QueueId};
-use crate::rules::{Node, Object, ObjectKey, PollError, PollResult};
+use super::{CreationId, NoteId, ObjectId, QueueId};
+use crate::rules::{Node, Object, ObjectKey, PageResult, PollError, PollResult, Source};
 
 /// The time, of both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,8 @@ pub enum Input {
     },
     /// The watch of Nodes saw something.
     Nodes(NodeInput),
+    /// Something happened to a source.
+    Source(SourceInput),
     /// A write of status ended.
     WriteEnded(ObjectId, WriteResult),
     /// A deletion ended. That the object is gone shows as [`Input::Gone`].
@@ -95,13 +97,58 @@ pub enum NodeInput {
     Gone(Box<str>),
 }
 
+/// What happened to a source. Its watches have the numbers of the objects' watches of the same namespaces.
+#[derive(Clone, Debug)]
+pub enum SourceInput {
+    /// A watch lists all its sources from the start.
+    Relisting(usize),
+    /// One of them.
+    Listed(usize, Box<Source>),
+    /// That was all: what wasn't listed is gone.
+    ListingDone(usize),
+    /// A watch saw a source appear or change.
+    Applied(usize, Box<Source>),
+    /// A source is gone, or can't be read any more.
+    Gone(ObjectKey),
+    /// A call for a page of its tasks ended.
+    PageEnded {
+        /// For this source.
+        source: ObjectId,
+        /// In this queue.
+        queue: QueueId,
+        /// For the page of this number.
+        page: u32,
+        /// How.
+        result: PageResult,
+        /// When it began.
+        started_at: Timestamp,
+    },
+    /// A creation ended.
+    CreationEnded(CreationId, CreationResult),
+    /// A write of its status ended.
+    WriteEnded(ObjectId, WriteResult<Source>),
+}
+
+/// How the creation of an object ended.
+#[derive(Clone, Debug)]
+pub enum CreationResult {
+    /// The object is there.
+    Created,
+    /// One of that name was there: this one.
+    Exists(Box<Object>),
+    /// The API server refused it, in these words, as it will again unless somebody mends something.
+    Refused(String),
+    /// It failed, or nobody knows how it ended.
+    Failed,
+}
+
 /// How a write of status ended.
 #[derive(Clone, Debug)]
-pub enum WriteResult {
+pub enum WriteResult<T = Object> {
     /// The object as it is now.
-    Written(Box<Object>),
+    Written(Box<T>),
     /// Somebody else was faster: the object as it is now.
-    Conflict(Box<Object>),
+    Conflict(Box<T>),
     /// There is no such object, or not any more.
     Gone,
     /// The API server refused it, as it will again unless somebody mends something.

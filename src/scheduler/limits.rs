@@ -31,6 +31,8 @@ pub struct Slots {
     pub retries: usize,
     /// Deletions.
     pub deletions: usize,
+    /// Creations of objects for found tasks.
+    pub creations: usize,
     /// Reads of Secrets.
     pub secrets: usize,
     /// Answers that may wait to be written. Where a namespace holds its share of them, its calls
@@ -44,6 +46,7 @@ impl Default for Slots {
             writes: 64,
             retries: 32,
             deletions: 32,
+            creations: 32,
             secrets: 32,
             answers: 200,
         }

@@ -21,6 +21,7 @@ mod objects;
 mod polls;
 mod rate_limiter;
 mod shares;
+mod sources;
 mod tracked;
 mod work_queue;
 mod writes;
@@ -42,17 +43,24 @@ use self::{
     object_counts::Row,
     object_ids::ObjectIds,
     shares::Shares,
+    sources::Sources,
     tracked::{Planned, PollState, Timer, Tracked, WritePriority},
     work_queue::WorkQueue,
 };
 pub use self::{
     call_queues::{Account, QueueId},
-    effect::{Call, Deletion, Effect, Publication, Record, Write},
+    effect::{
+        Call, Creation, Deletion, Effect, Kind, ListCall, ListingEnd, Publication, Record,
+        SourceWrite, Write,
+    },
     election::{
         Election, LEASE_DURATION, LeaseRecord, LeaseStep, RENEW_DEADLINE, RETRY_PERIOD,
         STANDBY_PERIOD,
     },
-    input::{DeletionResult, EventResult, Input, NodeInput, Now, WriteResult},
+    input::{
+        CreationResult, DeletionResult, EventResult, Input, NodeInput, Now, SourceInput,
+        WriteResult,
+    },
     limits::{CallLimits, Fairness, Slots},
     object_counts::ObjectCounts,
     rate_limiter::RateLimiter,
@@ -66,6 +74,8 @@ use crate::{
 pub type ObjectId = u64;
 /// One Event that is to be published.
 pub type NoteId = u64;
+/// One object that is to be created. No object or source has the same.
+pub type CreationId = u64;
 
 /// Timers that fire in one turn. More would hold up what else happens.
 const TIMERS_A_TURN: usize = 1000;
@@ -106,6 +116,7 @@ pub struct Scheduler {
     writes: WorkQueue<WritePriority>,
     retries: WorkQueue<()>,
     deletions: WorkQueue<()>,
+    creations: WorkQueue<()>,
     events: EventQueue,
     /// Answers that wait to be written.
     answers: Shares,
@@ -114,6 +125,7 @@ pub struct Scheduler {
     counts: ObjectCounts,
     deviations: Deviations,
     node_waits: NodeWaits,
+    sources: Sources,
     /// Objects whose status couldn't be written at the last try.
     writes_failing: usize,
     leads: bool,
@@ -152,12 +164,14 @@ impl Scheduler {
             writes: WorkQueue::new(slots.writes, fairness),
             retries: WorkQueue::new(slots.retries, fairness),
             deletions: WorkQueue::new(slots.deletions, fairness),
+            creations: WorkQueue::new(slots.creations, fairness),
             events: EventQueue::new(fairness),
             answers: Shares::new(slots.answers, fairness),
             congested: BTreeSet::new(),
             counts: ObjectCounts::default(),
             deviations: Deviations::default(),
             node_waits: NodeWaits::default(),
+            sources: Sources::default(),
             writes_failing: 0,
             leads: false,
             leads_until: Duration::ZERO,
@@ -190,6 +204,7 @@ impl Scheduler {
             if !self.stopping {
                 self.start_identifications();
                 self.start_calls(now);
+                self.start_creations();
             }
             self.start_events(now);
         }
@@ -227,6 +242,7 @@ impl Scheduler {
         self.writes.is_idle()
             && self.retries.is_idle()
             && self.events.is_idle()
+            && self.sources_are_settled()
             && !timers.any(|(_, _, timer)| *timer == Timer::Retry)
     }
 
@@ -289,13 +305,17 @@ impl Scheduler {
         for tracked in self.objects.values_mut() {
             tracked.rebase(by);
         }
+        self.sources.rebase(by);
     }
 
     fn take_in(&mut self, input: Input, now: Now) {
         match input {
             Input::Relisting(watch) => *self.listings.entry(watch).or_default() += 1,
             Input::Listed(watch, object) => self.apply(watch, *object, true, now),
-            Input::ListingDone(watch) => self.drop_unlisted(watch),
+            Input::ListingDone(watch) => {
+                self.drop_unlisted(watch);
+                self.objects_are_listed(watch, now);
+            }
             Input::Applied(watch, object) => self.apply(watch, *object, false, now),
             Input::Gone(key) => {
                 if let Some(id) = self.ids.get(&key) {
@@ -314,14 +334,18 @@ impl Scheduler {
                 started_at,
                 poll_request,
             } => {
-                self.queue_answered(queue, object, &result, now);
+                let task_id = self.objects.get(&object);
+                let task_id = task_id.map(|tracked| tracked.object.spec.task_id.clone());
+                let error = result.as_ref().err();
+                self.queue_answered(queue, task_id.as_deref(), error, now);
                 self.call_ended(object, result, started_at, poll_request, now);
             }
             Input::WriteEnded(object, result) => self.write_ended(object, result, now),
             Input::DeletionEnded(object, result) => self.deletion_ended(object, result, now),
             Input::Nodes(input) => self.take_in_nodes(input, now),
+            Input::Source(input) => self.take_in_source(input, now),
             Input::EventEnded(note, result) => self.events.ended(note, result, now.monotonic),
-            Input::Stopping => self.stop(),
+            Input::Stopping => self.stop(now),
             Input::LeadsUntil(_) | Input::Tick => {}
         }
     }
@@ -354,6 +378,7 @@ impl Scheduler {
         self.term += 1;
         let look = |id: &ObjectId| (now.monotonic, *id, Timer::Look);
         self.timers.extend(self.objects.keys().map(look));
+        self.look_at_all_sources(now);
     }
 
     /// Objects get new IDs, so that the end of what is still under way is nothing to this term.
@@ -367,30 +392,34 @@ impl Scheduler {
         self.writes = WorkQueue::new(slots.writes, fairness);
         self.retries = WorkQueue::new(slots.retries, fairness);
         self.deletions = WorkQueue::new(slots.deletions, fairness);
+        self.creations = WorkQueue::new(slots.creations, fairness);
         self.answers = Shares::new(slots.answers, fairness);
         self.congested.clear();
         self.deviations = Deviations::default();
         self.node_waits.clear();
         self.writes_failing = 0;
         self.events.abandon();
+        self.reset_sources();
         for mut tracked in mem::take(&mut self.objects).into_values() {
             self.last_id += 1;
             self.ids.insert(&mut tracked.object.key, self.last_id);
+            self.sources.add_member(self.last_id, &tracked.object);
             self.objects.insert(self.last_id, Box::new(tracked.reset()));
         }
     }
 
     /// Shutting down: what is known is written and its Events are published; nothing else begins. No
     /// further object shows `Pending`: real results need the time.
-    fn stop(&mut self) {
+    fn stop(&mut self, now: Now) {
         self.stopping = true;
         self.events.hurry();
         self.timers
-            .retain(|(_, _, timer)| matches!(timer, Timer::Retry));
+            .retain(|(_, _, timer)| matches!(timer, Timer::Retry | Timer::WriteSource));
         let ids: Vec<ObjectId> = self.objects.keys().copied().collect();
         for id in ids {
             self.drop_pending(id);
         }
+        self.stop_sources(now);
     }
 
     /// Fires timers and starts writes. A write may turn out to change nothing and leave a timer that is
@@ -405,6 +434,7 @@ impl Scheduler {
                 self.timers.pop_first();
                 left -= 1;
                 match timer {
+                    Timer::Look if self.sources.contains(id) => self.reconsider_source(id, now),
                     Timer::Look => {
                         left = left.saturating_sub(self.cost_of_look(id));
                         self.look_at(id, now);
@@ -413,6 +443,9 @@ impl Scheduler {
                     Timer::Overdue => self.is_overdue(id),
                     Timer::NodesOverdue => self.count_overdue_nodes(id),
                     Timer::Retry => self.retry_write(id, at),
+                    Timer::List => self.begin_listing(id, at, now),
+                    Timer::Create => self.queue_creation(id),
+                    Timer::WriteSource => self.write_source_again(id),
                 }
             }
             self.start_writes(now);

@@ -29,7 +29,9 @@ impl Scheduler {
                         let key = tracked.object.key.clone();
                         self.effects.push(Effect::TellForeign(key));
                     }
+                    self.sources.remove_member(id, &tracked.object);
                     tracked.replace(object, &mut self.counts);
+                    self.sources.add_member(id, &tracked.object);
                 }
                 id
             }
@@ -48,6 +50,7 @@ impl Scheduler {
         let id = self.last_id;
         self.ids.insert(&mut object.key, id);
         self.counts.replace(None, Some(Row::of(&object)));
+        self.sources.add_member(id, &object);
         let tracked = Box::new(Tracked::new(object, watch, listing));
         self.objects.insert(id, tracked);
         self.await_answer(id, now);
@@ -85,6 +88,8 @@ impl Scheduler {
             return;
         };
         self.ids.remove(&tracked.object.key);
+        self.sources.remove_member(id, &tracked.object);
+        self.sources.note_gone(&tracked.object);
         self.deviations.forget(id);
         self.counts.replace(Some(Row::of(&tracked.object)), None);
         for (at, timer) in tracked.timers() {
@@ -121,7 +126,9 @@ impl Scheduler {
                 .resource_version
                 .is_older_than(&tracked.object.resource_version)
         {
+            self.sources.remove_member(id, &tracked.object);
             tracked.replace(object, &mut self.counts);
+            self.sources.add_member(id, &tracked.object);
             tracked.written_in = self.listings.get(&tracked.watch).copied();
             self.follow_nodes(id, now);
         }

@@ -32,16 +32,9 @@ impl Scheduler {
             return;
         };
         let namespace = &tracked.object.key.namespace;
-        match &mut tracked.poll {
-            PollState::Unidentified { place, .. } => self.secrets.remove(namespace, *place),
-            PollState::Queued { queue, place, .. } => self.calls.remove(*queue, namespace, *place),
-            PollState::Identifying { due } => {
-                *due = None;
-                return;
-            }
-            PollState::Idle | PollState::Calling { .. } => return,
-        }
-        tracked.poll = PollState::Idle;
+        tracked
+            .poll
+            .take_back(namespace, &mut self.secrets, &mut self.calls);
     }
 
     pub(super) fn plan(&mut self, id: ObjectId, next: Next, now: Now) {
@@ -169,14 +162,13 @@ impl Scheduler {
 
     pub(super) fn start_identifications(&mut self) {
         while let Some(started) = self.secrets.start(()..=(), |_| true) {
-            let Some(tracked) = self.objects.get_mut(&started.id) else {
-                self.secrets.ended(started.id);
-                continue;
-            };
-            if let PollState::Unidentified { due, priority, .. } = tracked.poll
-                && let Some(secret) = tracked.object.secret()
+            let source = self.sources.poll_of(started.id);
+            let object = self.objects.get_mut(&started.id);
+            let object = object.map(|tracked| (&mut tracked.poll, tracked.object.secret()));
+            if let Some((poll, Some(secret))) = object.or(source)
+                && let PollState::Unidentified { due, priority, .. } = *poll
             {
-                tracked.poll = PollState::Identifying {
+                *poll = PollState::Identifying {
                     due: Some((due, priority)),
                 };
                 let object = started.id;
@@ -196,6 +188,9 @@ impl Scheduler {
         now: Now,
     ) {
         self.secrets.ended(id);
+        if self.sources.contains(id) {
+            return self.source_identified(id, secret, account, now);
+        }
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
@@ -252,6 +247,12 @@ impl Scheduler {
         while let Some(NextCall { queue, started }) = self.calls.start(now.monotonic, |namespace| {
             !self.congested.contains(namespace)
         }) {
+            if self.sources.contains(started.id) {
+                if !self.start_page(started.id, queue, now) {
+                    self.calls.ended(queue, true);
+                }
+                continue;
+            }
             let tracked = self.objects.get_mut(&started.id);
             let due = tracked.as_ref().and_then(|tracked| match tracked.poll {
                 PollState::Queued { due, .. } => Some(due),
@@ -286,15 +287,16 @@ impl Scheduler {
         }
     }
 
-    /// What an answer means for the queue that the call was in.
+    /// What an answer means for the queue that the call was in. `subject`: the task, or the cluster, that it was
+    /// about, where that is still known.
     pub(super) fn queue_answered(
         &mut self,
         queue: QueueId,
-        object: ObjectId,
-        result: &PollResult,
+        subject: Option<&str>,
+        error: Option<&PollError>,
         now: Now,
     ) {
-        let Err(error) = result else {
+        let Some(error) = error else {
             return self.calls.ended(queue, true);
         };
         self.calls.ended(queue, !error.is_silence);
@@ -306,9 +308,8 @@ impl Scheduler {
                 self.calls.throttled(queue, now.monotonic);
             }
             (_, Some(wait)) => {
-                if let Some(tracked) = self.objects.get(&object) {
-                    let task_id = &tracked.object.spec.task_id;
-                    self.calls.failed(queue, task_id, now.monotonic, wait);
+                if let Some(subject) = subject {
+                    self.calls.failed(queue, subject, now.monotonic, wait);
                 }
             }
             (_, None) => {}

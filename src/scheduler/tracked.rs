@@ -1,13 +1,14 @@
 //! What the scheduler knows of one object.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     QueueId,
-    call_queues::Priority,
+    call_queues::{CallQueues, Priority},
     fair_queue::Place,
     nodes::Concern,
     object_counts::{ObjectCounts, Row},
+    work_queue::WorkQueue,
 };
 use crate::rules::{
     EventNote, Memory, Next, OVERDUE_AFTER, Object, ObjectKey, ObjectStatus, Occasion,
@@ -26,6 +27,12 @@ pub enum Timer {
     Retry,
     /// The object has waited for its nodes for too long.
     NodesOverdue,
+    /// The tasks of a source are listed.
+    List,
+    /// A failed creation is tried again.
+    Create,
+    /// A failed write of a source's status is tried again.
+    WriteSource,
 }
 
 /// What is planned for an object.
@@ -60,6 +67,39 @@ pub enum PollState {
     },
     /// It is under way, with that Secret's credentials or the controller's own.
     Calling { secret: Option<Box<ObjectKey>> },
+}
+
+impl PollState {
+    /// Takes back a call that hasn't begun.
+    pub fn take_back(
+        &mut self,
+        namespace: &Arc<str>,
+        secrets: &mut WorkQueue<()>,
+        calls: &mut CallQueues,
+    ) {
+        match self {
+            Self::Unidentified { place, .. } => secrets.remove(namespace, *place),
+            Self::Queued { queue, place, .. } => calls.remove(*queue, namespace, *place),
+            Self::Identifying { due } => {
+                *due = None;
+                return;
+            }
+            Self::Idle | Self::Calling { .. } => return,
+        }
+        *self = Self::Idle;
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        match self {
+            Self::Unidentified { due, .. }
+            | Self::Identifying {
+                due: Some((due, _)),
+            }
+            | Self::Queued { due, .. } => *due = due.saturating_sub(by),
+            Self::Identifying { due: None } | Self::Idle | Self::Calling { .. } => {}
+        }
+    }
 }
 
 /// What an object's schedule was last decided on.
@@ -348,14 +388,7 @@ impl Tracked {
         }
         self.requested_at = self.requested_at.and_then(|at| at.checked_sub(by));
         self.events_used_until = earlier(self.events_used_until);
-        match &mut self.poll {
-            PollState::Unidentified { due, .. }
-            | PollState::Identifying {
-                due: Some((due, _)),
-            }
-            | PollState::Queued { due, .. } => *due = earlier(*due),
-            PollState::Identifying { due: None } | PollState::Idle | PollState::Calling { .. } => {}
-        }
+        self.poll.rebase(by);
     }
 
     pub fn timers(&self) -> impl Iterator<Item = (Duration, Timer)> {

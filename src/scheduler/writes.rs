@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Effect, ObjectId, Scheduler, Timer, Write,
     decisions::AFTER_PANIC,
+    event_queue::Regarding,
     fair_queue::Place,
     input::{Now, WriteResult},
     tracked::{Overdue, PendingWrite, WritePriority, WriteStage},
@@ -160,6 +161,9 @@ impl Scheduler {
     /// Takes up the write behind a place in the queue; false if there is none. An overdue object gets
     /// its write now, unless another waits elsewhere, which shows more.
     fn take_up(&mut self, id: ObjectId, place: Place<WritePriority>, now: Now) -> bool {
+        if self.sources.contains(id) {
+            return true;
+        }
         let Some(tracked) = self.objects.get_mut(&id) else {
             return false;
         };
@@ -177,6 +181,9 @@ impl Scheduler {
 
     /// Decides what to write, on the newest version of the object; whether anything is.
     fn start_write(&mut self, id: ObjectId, now: Now) -> bool {
+        if self.sources.contains(id) {
+            return self.start_source_write(id, now);
+        }
         let Some(write) = self.objects.get_mut(&id).and_then(|one| one.write.as_mut()) else {
             return false;
         };
@@ -228,7 +235,7 @@ impl Scheduler {
     }
 
     /// Gives back the slot of a write.
-    fn end_slot(&mut self, id: ObjectId) {
+    pub(super) fn end_slot(&mut self, id: ObjectId) {
         if !self.writes.ended(id) {
             self.retries.ended(id);
         }
@@ -327,7 +334,9 @@ impl Scheduler {
     /// A change of reason is written: it is logged, counted, and its Event is queued.
     pub(super) fn record(&mut self, id: ObjectId, note: EventNote, now: Now) {
         if let Some(tracked) = self.objects.get_mut(&id) {
-            let effect = self.events.record(tracked, note, now);
+            let regarding = Regarding::object(&tracked.object);
+            let allowance = &mut tracked.events_used_until;
+            let effect = self.events.record(regarding, allowance, note, now);
             self.effects.push(effect);
         }
     }

@@ -136,6 +136,11 @@ impl Process {
                 | Effect::Record(_)
                 | Effect::TellAltered(_)
                 | Effect::TellForeign(_) => {}
+                Effect::List(_)
+                | Effect::RecordListing(_)
+                | Effect::Create(_)
+                | Effect::CountMade
+                | Effect::WriteSource(_) => unreachable!("there are no sources"),
             }
         }
         if self.scheduler.leads() && self.is_past_its_time() {

@@ -55,6 +55,7 @@ impl Object {
             created_at: self.created_at,
             deleting: self.deleting,
             poll_request: self.poll_request.as_deref().map(Into::into),
+            source: None,
             spec: self.spec.clone().into(),
             status: self.status.clone().into(),
         }
@@ -114,6 +115,7 @@ pub fn decide(
         policy,
         object: &kept,
         nodes,
+        listed_every: None,
         memory,
         occasion,
         now,

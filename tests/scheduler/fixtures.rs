@@ -73,7 +73,7 @@ impl Stage {
         while let Some(input) = inputs.pop() {
             for effect in self.scheduler.handle(input, self.now) {
                 match effect {
-                    Effect::Record(_) => {}
+                    Effect::Record(_) | Effect::RecordListing(_) | Effect::CountMade => {}
                     Effect::Publish(publication) => {
                         if !self.holds_events {
                             inputs.push(Input::EventEnded(publication.id, EventResult::Created));

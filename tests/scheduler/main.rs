@@ -11,6 +11,7 @@ mod events;
 mod fairness;
 mod fixtures;
 mod nodes;
+mod sources;
 mod terms;
 
 mod simulation;

@@ -187,6 +187,11 @@ impl World {
                     panic!("{key} is as this replica alone wrote it")
                 }
                 Effect::Publish(publication) => self.events.push(publication.id),
+                Effect::List(_)
+                | Effect::RecordListing(_)
+                | Effect::Create(_)
+                | Effect::CountMade
+                | Effect::WriteSource(_) => panic!("there are no sources"),
             }
         }
         let wake = self.scheduler.next_wake();

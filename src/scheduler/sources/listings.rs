@@ -1,0 +1,380 @@
+//! Lists of a cluster's tasks: planned, read page by page, and what of the source's objects is asked about.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::super::{
+    Account, Effect, ListCall, ListingEnd, ObjectId, QueueId, Scheduler, Timer,
+    call_queues::Priority,
+    input::Now,
+    tracked::{Planned, PollState},
+};
+use crate::rules::{
+    Heard, ListedTask, Listing, LookAfter, Mark, ObjectKey, PageResult, PollError, Progress,
+    Reason, look_after,
+};
+
+impl Scheduler {
+    /// Looks at a source again if its spec has changed, or for the first time in this term.
+    pub(in crate::scheduler) fn reconsider_source(&mut self, id: ObjectId, now: Now) {
+        let may_list = |watch| self.leads && self.sources.objects_listed.contains(&watch);
+        let Some(tracked) = self.sources.tracked.get(&id) else {
+            return;
+        };
+        let state = Some((tracked.source.generation, tracked.source.deleting));
+        if !may_list(tracked.watch) || tracked.decided_on == state {
+            return;
+        }
+        self.end_listing(id);
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.decided_on = state;
+            tracked.heard = Heard::Nothing;
+        }
+        self.decide_source(id, now);
+    }
+
+    /// Decides what a source shows and when it is listed next.
+    pub(super) fn decide_source(&mut self, id: ObjectId, now: Now) {
+        let Some(verdict) = self.judge_source(id, now) else {
+            return self.plan_listing(id, Some(crate::rules::SLOW_RETRY), now);
+        };
+        if verdict.next.is_none() {
+            self.end_listing(id);
+            self.drop_creations(id);
+        }
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.next_memory = verdict.memory;
+        }
+        self.set_lists(id, verdict.lists, now);
+        self.plan_listing(id, verdict.next, now);
+        self.write_source_if_settled(id, now);
+    }
+
+    fn plan_listing(&mut self, id: ObjectId, after: Option<Duration>, now: Now) {
+        let stopping = self.stopping;
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        if let Some(at) = tracked.planned.take() {
+            self.timers.remove(&(at, id, Timer::List));
+        }
+        if let Some(after) = after.filter(|_| !stopping) {
+            let at = now.monotonic.saturating_add(after);
+            tracked.planned = Some(at);
+            self.timers.insert((at, id, Timer::List));
+        }
+    }
+
+    /// Takes back what is planned, and gives up the list that is being read.
+    pub(super) fn end_listing(&mut self, id: ObjectId) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.reading = None;
+        tracked.unseen.clear();
+        if let Some(at) = tracked.planned.take() {
+            self.timers.remove(&(at, id, Timer::List));
+        }
+        let namespace = &tracked.source.key.namespace;
+        tracked
+            .poll
+            .take_back(namespace, &mut self.secrets, &mut self.calls);
+    }
+
+    /// A list is due.
+    pub(in crate::scheduler) fn begin_listing(&mut self, id: ObjectId, at: Duration, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.planned = None;
+        tracked.reading = Some(Box::new(Listing::new(now.wall)));
+        let members = self.sources.members_of(&self.sources.tracked[&id].source);
+        let under_way = members.into_iter().filter(|member| {
+            let tracked = self.objects.get(member);
+            tracked.is_some_and(|one| !one.object.is_finished() && !one.object.is_suspended())
+        });
+        let under_way = under_way.collect();
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.unseen = under_way;
+        }
+        self.begin_page(id, at, now);
+    }
+
+    /// Lets the call for the next page wait for its turn, or first for the account that it is made for.
+    fn begin_page(&mut self, id: ObjectId, at: Duration, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let priority = if tracked.was_throttled {
+            Priority::Throttled
+        } else {
+            Priority::Due
+        };
+        match &mut tracked.poll {
+            // The end of a call that was given up finds that there is a list to read.
+            PollState::Calling { .. } => {}
+            PollState::Identifying { due } => *due = Some((at, priority)),
+            _ if tracked.source.spec.secret_name.is_some() => {
+                let namespace = tracked.source.key.namespace.clone();
+                let place = self.secrets.push(&namespace, id, ());
+                tracked.poll = PollState::Unidentified {
+                    due: at,
+                    priority,
+                    place,
+                };
+            }
+            _ => self.queue_page(id, Account::Default, at, priority, now),
+        }
+    }
+
+    /// It is known whose account it is, or why nobody knows.
+    pub(in crate::scheduler) fn source_identified(
+        &mut self,
+        id: ObjectId,
+        secret: &ObjectKey,
+        account: Result<String, PollError>,
+        now: Now,
+    ) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let PollState::Identifying { due } = tracked.poll else {
+            return;
+        };
+        tracked.poll = PollState::Idle;
+        let Some((due, priority)) = due else {
+            return;
+        };
+        if tracked.source.secret().as_ref() != Some(secret) {
+            return self.begin_page(id, due, now);
+        }
+        match account {
+            Ok(access_key_id) => {
+                let namespace = secret.namespace.clone();
+                let account = Account::Secret {
+                    namespace,
+                    access_key_id,
+                };
+                self.queue_page(id, account, due, priority, now);
+            }
+            Err(error) => self.listing_failed(id, error, now),
+        }
+    }
+
+    fn queue_page(
+        &mut self,
+        id: ObjectId,
+        account: Account,
+        due: Duration,
+        priority: Priority,
+        now: Now,
+    ) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let Some(region) = tracked.source.region(&self.config.policy) else {
+            return;
+        };
+        let host = self.config.endpoints.host(region);
+        let queue = self.calls.queue(account, host, now.monotonic);
+        let namespace = &tracked.source.key.namespace;
+        if let Some(place) = self.calls.push(queue, namespace, id, priority) {
+            tracked.poll = PollState::Queued { due, queue, place };
+        }
+    }
+
+    /// The call's turn has come. Returns whether there is one to make.
+    pub(in crate::scheduler) fn start_page(
+        &mut self,
+        id: ObjectId,
+        queue: QueueId,
+        now: Now,
+    ) -> bool {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return false;
+        };
+        let (PollState::Queued { due, .. }, Some(reading)) = (&tracked.poll, &tracked.reading)
+        else {
+            return false;
+        };
+        let source = &tracked.source;
+        let region = source.region(&self.config.policy);
+        let call = ListCall {
+            source: id,
+            queue,
+            key: source.key.clone(),
+            region: region.unwrap_or_default().into(),
+            cluster_id: source.spec.cluster_id.clone(),
+            page: reading.next_page(),
+            secret: source.secret(),
+            lag: now.monotonic.saturating_sub(*due),
+        };
+        tracked.poll = PollState::Calling {
+            secret: call.secret.clone().map(Box::new),
+        };
+        self.effects.push(Effect::List(call));
+        true
+    }
+
+    /// The call for a page ended.
+    pub(super) fn page_ended(
+        &mut self,
+        id: ObjectId,
+        (queue, page): (QueueId, u32),
+        result: PageResult,
+        started_at: Timestamp,
+        now: Now,
+    ) {
+        let cluster = self.sources.tracked.get(&id);
+        let cluster = cluster.map(|tracked| tracked.source.spec.cluster_id.clone());
+        let error = result.as_ref().err();
+        self.queue_answered(queue, cluster.as_deref(), error, now);
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.was_throttled = error.is_some_and(|error| error.reason == Reason::Throttled);
+        let poll = std::mem::replace(&mut tracked.poll, PollState::Idle);
+        let Some(reading) = &tracked.reading else {
+            return;
+        };
+        let is_of_secret = matches!(&poll, PollState::Calling { secret }
+            if secret.as_deref() == tracked.source.secret().as_ref());
+        if !is_of_secret || reading.next_page() != page {
+            // Got with credentials that the spec no longer names, or for a list that was given up.
+            return self.begin_page(id, now.monotonic, now);
+        }
+        match result {
+            Ok(page) => self.read_page(id, &page, started_at, now),
+            Err(error) => self.listing_failed(id, error, now),
+        }
+    }
+
+    fn read_page(&mut self, id: ObjectId, page: &[ListedTask], started_at: Timestamp, now: Now) {
+        for task in page {
+            self.compare(id, task, now);
+        }
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let Some(reading) = &mut tracked.reading else {
+            return;
+        };
+        if reading.next_page() == 1 {
+            reading.began_at = started_at;
+        }
+        let gone = &tracked.gone;
+        let progress = reading.take(
+            page,
+            &tracked.source,
+            |task| gone.contains(&task),
+            tracked.unseen.is_empty(),
+            now.wall,
+        );
+        match progress {
+            Progress::Next => self.begin_page(id, now.monotonic, now),
+            Progress::Done => self.listing_done(id, now),
+        }
+    }
+
+    /// Has the objects of a listed task asked about if it changed.
+    fn compare(&mut self, id: ObjectId, task: &ListedTask, now: Now) {
+        let Some(tracked) = self.sources.tracked.get(&id) else {
+            return;
+        };
+        let task_mark = Mark::of(&task.task_id);
+        for member in self.sources.members_for(&tracked.source, task_mark) {
+            if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+                tracked.unseen.remove(&member);
+            }
+            self.look_after_list(member, Some(task), now);
+        }
+    }
+
+    fn look_after_list(&mut self, member: ObjectId, listed: Option<&ListedTask>, now: Now) {
+        let Some(tracked) = self.objects.get(&member) else {
+            return;
+        };
+        let is_listed = self.listed_every(&tracked.object).is_some();
+        let look = look_after(&tracked.object, &tracked.memory, listed);
+        if is_listed && look == LookAfter::Call {
+            self.hasten_call(member, now.monotonic);
+        }
+    }
+
+    fn listing_done(&mut self, id: ObjectId, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let Some(mut reading) = tracked.reading.take() else {
+            return;
+        };
+        let unseen = std::mem::take(&mut tracked.unseen);
+        tracked.outdated = std::mem::take(&mut reading.outdated);
+        let candidates = reading.candidates(&tracked.source);
+        let heard = Heard::Listed {
+            asked_at: reading.began_at,
+            unmakeable: reading.unmakeable,
+        };
+        self.hear(id, heard, now);
+        for member in unseen {
+            self.look_after_list(member, None, now);
+        }
+        self.make(id, candidates, now);
+        self.decide_source(id, now);
+    }
+
+    fn listing_failed(&mut self, id: ObjectId, error: PollError, now: Now) {
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.reading = None;
+            tracked.unseen.clear();
+        }
+        self.hear(id, Heard::Failed(error), now);
+        self.decide_source(id, now);
+    }
+
+    /// A list ended.
+    fn hear(&mut self, id: ObjectId, heard: Heard, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let region = tracked.source.region(&self.config.policy);
+        self.effects.push(Effect::RecordListing(ListingEnd {
+            region: region.unwrap_or_default().into(),
+            error: match &heard {
+                Heard::Failed(error) => Some(error.reason),
+                _ => None,
+            },
+        }));
+        tracked.memory = tracked.next_memory;
+        tracked.heard = heard;
+        tracked.heard_at = now.wall;
+    }
+
+    /// Has a planned call made earlier.
+    fn hasten_call(&mut self, id: ObjectId, at: Duration) {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return;
+        };
+        if let Some((planned_at, planned @ Planned::Call(_))) = tracked.planned
+            && at < planned_at
+        {
+            self.timers.remove(&(planned_at, id, Timer::Planned));
+            tracked.planned = Some((at, planned));
+            self.timers.insert((at, id, Timer::Planned));
+        }
+    }
+
+    /// No list stands for polls of the object any more.
+    pub(super) fn poll_in_turn(&mut self, id: ObjectId, now: Now) {
+        let Some(tracked) = self.objects.get(&id).filter(|_| self.leads) else {
+            return;
+        };
+        let object = &tracked.object;
+        let is_well = look_after(object, &tracked.memory, None) == LookAfter::Call;
+        if is_well {
+            let after = object.until_turn(&self.config.policy, now.wall);
+            self.hasten_call(id, now.monotonic + after);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Sources: whose turn it is to be listed, which objects are made of what was found, and what of their objects is
+//! asked about.
+
+mod creations;
+mod listings;
+mod tracked;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    time::Duration,
+};
+
+use self::{creations::PendingCreation, tracked::TrackedSource};
+use super::{
+    CreationId, ObjectId, Scheduler, Timer,
+    input::{Now, SourceInput},
+    object_ids::ObjectIds,
+    tracked::PollState,
+};
+use crate::rules::{Mark, Object, ObjectKey, Reason, Source, Uid, remembers};
+
+/// How many deleted objects are remembered that a source's status doesn't: for the moment until it does.
+const GONE_MAX: usize = 10_000;
+
+/// All sources, and whose objects they made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sources {
+    tracked: BTreeMap<ObjectId, Box<TrackedSource>>,
+    ids: ObjectIds,
+    by_uid: BTreeMap<Uid, ObjectId>,
+    /// The objects of each source, by their tasks. The source itself may not have been seen yet.
+    members: BTreeMap<Uid, BTreeSet<(Mark, ObjectId)>>,
+    /// How often each watch of sources began a list.
+    listings: BTreeMap<usize, u32>,
+    /// The watches of sources, and those of objects, whose first list is done.
+    listed: BTreeSet<usize>,
+    objects_listed: BTreeSet<usize>,
+    creations: BTreeMap<CreationId, PendingCreation>,
+    counts: BTreeMap<&'static str, i64>,
+}
+
+impl Sources {
+    /// How many sources there are, by the reason of `Ready`.
+    pub fn counts(&self) -> &BTreeMap<&'static str, i64> {
+        &self.counts
+    }
+
+    pub fn contains(&self, id: ObjectId) -> bool {
+        self.tracked.contains_key(&id)
+    }
+
+    /// The source that made that object.
+    fn of(&self, object: &Object) -> Option<&TrackedSource> {
+        let source = self.by_uid.get(object.source.as_deref()?)?;
+        let tracked = self.tracked.get(source)?;
+        (tracked.source.key.namespace == object.key.namespace).then_some(tracked)
+    }
+
+    /// How far a source's call has come, and the Secret that it is made with.
+    pub fn poll_of(&mut self, id: ObjectId) -> Option<(&mut PollState, Option<ObjectKey>)> {
+        let tracked = self.tracked.get_mut(&id)?;
+        let secret = tracked.source.secret();
+        Some((&mut tracked.poll, secret))
+    }
+
+    /// The objects of a source.
+    fn members_of(&self, source: &Source) -> Vec<ObjectId> {
+        let members = self.members.get(&source.uid);
+        members.into_iter().flatten().map(|(_, id)| *id).collect()
+    }
+
+    /// The objects that a source made of that task. There is one, unless somebody made more by hand.
+    fn members_for(&self, source: &Source, task: Mark) -> Vec<ObjectId> {
+        let members = self.members.get(&source.uid);
+        let range = (task, 0)..=(task, ObjectId::MAX);
+        let members = members.into_iter().flat_map(|all| all.range(range.clone()));
+        members.map(|(_, id)| *id).collect()
+    }
+
+    fn count(&mut self, before: Option<&Source>, after: Option<&Source>) {
+        for (source, change) in [(before, -1), (after, 1)] {
+            if let Some(source) = source {
+                let reason = source.reason().unwrap_or(Reason::Pending);
+                *self.counts.entry(reason.as_str()).or_default() += change;
+            }
+        }
+    }
+
+    /// An object is known from now on.
+    pub fn add_member(&mut self, id: ObjectId, object: &Object) {
+        if let Some(source) = &object.source {
+            let task = Mark::of(&object.spec.task_id);
+            let members = self.members.entry((**source).clone()).or_default();
+            members.insert((task, id));
+        }
+    }
+
+    /// An object isn't known any more.
+    pub fn remove_member(&mut self, id: ObjectId, object: &Object) {
+        let Some(source) = object.source.as_deref() else {
+            return;
+        };
+        let task = Mark::of(&object.spec.task_id);
+        if let Some(members) = self.members.get_mut(source) {
+            members.remove(&(task, id));
+            if members.is_empty() {
+                self.members.remove(source);
+            }
+        }
+    }
+
+    /// An object is gone: no second one is made of its task, though the source's status doesn't remember it yet.
+    pub fn note_gone(&mut self, object: &Object) {
+        let source = object
+            .source
+            .as_deref()
+            .and_then(|uid| self.by_uid.get(uid));
+        if let Some(tracked) = source.and_then(|id| self.tracked.get_mut(id)) {
+            let task = Mark::of(&object.spec.task_id);
+            if !tracked.source.status.recent.contains(task) {
+                tracked.gone.insert(task);
+                if tracked.gone.len() > GONE_MAX {
+                    tracked.gone.pop_first();
+                }
+            }
+        }
+    }
+
+    pub fn rebase(&mut self, by: Duration) {
+        for tracked in self.tracked.values_mut() {
+            tracked.rebase(by);
+        }
+        for creation in self.creations.values_mut() {
+            creation.rebase(by);
+        }
+    }
+}
+
+impl Scheduler {
+    /// How many sources there are, by the reason of `Ready`.
+    #[must_use]
+    pub fn source_counts(&self) -> &BTreeMap<&'static str, i64> {
+        self.sources.counts()
+    }
+
+    pub(super) fn take_in_source(&mut self, input: SourceInput, now: Now) {
+        match input {
+            SourceInput::Relisting(watch) => *self.sources.listings.entry(watch).or_default() += 1,
+            SourceInput::Listed(watch, source) => self.apply_source(watch, *source, true, now),
+            SourceInput::ListingDone(watch) => {
+                self.sources.listed.insert(watch);
+                self.drop_unlisted_sources(watch, now);
+            }
+            SourceInput::Applied(watch, source) => self.apply_source(watch, *source, false, now),
+            SourceInput::Gone(key) => {
+                if let Some(id) = self.sources.ids.get(&key) {
+                    self.forget_source(id, now);
+                }
+            }
+            SourceInput::PageEnded {
+                source,
+                queue,
+                page,
+                result,
+                started_at,
+            } => self.page_ended(source, (queue, page), result, started_at, now),
+            SourceInput::CreationEnded(creation, result) => {
+                self.creation_ended(creation, result, now);
+            }
+            SourceInput::WriteEnded(source, result) => self.source_write_ended(source, result, now),
+        }
+    }
+
+    fn apply_source(&mut self, watch: usize, source: Source, listed: bool, now: Now) {
+        let listing = self
+            .sources
+            .listings
+            .get(&watch)
+            .copied()
+            .unwrap_or_default();
+        let known = self.sources.ids.get(&source.key);
+        let known = known.and_then(|id| Some((id, self.sources.tracked.get_mut(&id)?)));
+        let id = match known {
+            Some((id, tracked)) if tracked.source.uid == source.uid => {
+                tracked.listing = listing;
+                let goes_back = listed && tracked.written_in != Some(listing);
+                if goes_back || !tracked.is_newer_than(&source) {
+                    self.replace_source(id, source);
+                }
+                id
+            }
+            Some((id, _)) => {
+                self.forget_source(id, now);
+                self.admit_source(watch, listing, source)
+            }
+            None => self.admit_source(watch, listing, source),
+        };
+        self.reconsider_source(id, now);
+    }
+
+    fn admit_source(&mut self, watch: usize, listing: u32, mut source: Source) -> ObjectId {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.sources.ids.insert(&mut source.key, id);
+        self.sources.by_uid.insert(source.uid.clone(), id);
+        self.sources.count(None, Some(&source));
+        let tracked = Box::new(TrackedSource::new(source, watch, listing));
+        self.sources.tracked.insert(id, tracked);
+        id
+    }
+
+    fn replace_source(&mut self, id: ObjectId, source: Source) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let key = tracked.source.key.clone();
+        let before = mem::replace(&mut tracked.source, Source { key, ..source });
+        tracked.forget_recorded();
+        let after = tracked.source.clone();
+        self.sources.count(Some(&before), Some(&after));
+    }
+
+    fn drop_unlisted_sources(&mut self, watch: usize, now: Now) {
+        let listing = self
+            .sources
+            .listings
+            .get(&watch)
+            .copied()
+            .unwrap_or_default();
+        let all = self.sources.tracked.iter();
+        let gone = all.filter(|(_, one)| one.watch == watch && one.listing != listing);
+        let gone: Vec<ObjectId> = gone.map(|(id, _)| *id).collect();
+        for id in gone {
+            self.forget_source(id, now);
+        }
+    }
+
+    /// The source is gone: its objects are polled as any other.
+    fn forget_source(&mut self, id: ObjectId, now: Now) {
+        self.end_listing(id);
+        self.end_source_write(id);
+        self.drop_creations(id);
+        self.set_lists(id, false, now);
+        let Some(tracked) = self.sources.tracked.remove(&id) else {
+            return;
+        };
+        self.sources.ids.remove(&tracked.source.key);
+        self.sources.by_uid.remove(&tracked.source.uid);
+        self.sources.count(Some(&tracked.source), None);
+    }
+
+    /// All sources whose objects are known now may begin.
+    pub(super) fn objects_are_listed(&mut self, watch: usize, now: Now) {
+        if self.sources.objects_listed.insert(watch) {
+            let all = self.sources.tracked.iter();
+            let of_watch = all.filter(|(_, tracked)| tracked.watch == watch);
+            let ids: Vec<ObjectId> = of_watch.map(|(id, _)| *id).collect();
+            for id in ids {
+                self.reconsider_source(id, now);
+            }
+        }
+    }
+
+    /// How often an object is listed, where that stands for polls.
+    pub(super) fn listed_every(&self, object: &Object) -> Option<Duration> {
+        let policy = &self.config.policy;
+        let tracked = self.sources.of(object)?;
+        let stands = tracked.lists && tracked.speaks_of(object, policy);
+        stands.then(|| tracked.source.interval(policy))
+    }
+
+    /// Whether an object may not be deleted yet: after a restart another would be made of its task.
+    pub(super) fn awaits_remembrance(&mut self, id: ObjectId, now: Now) -> bool {
+        let Some(tracked) = self.objects.get_mut(&id) else {
+            return false;
+        };
+        let (object, watch, sources) = (&tracked.object, tracked.watch, &self.sources);
+        if object.source.is_none() || !sources.listings.contains_key(&watch) {
+            return false;
+        }
+        let awaits = match sources.of(object) {
+            Some(tracked) => !remembers(&tracked.source, object, now.wall),
+            None => !sources.listed.contains(&watch),
+        };
+        tracked.is_being_deleted &= !awaits;
+        awaits
+    }
+
+    /// Whether its list stands for polls. Where that ends, its objects are polled in their turn again.
+    fn set_lists(&mut self, id: ObjectId, lists: bool, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let listed = mem::replace(&mut tracked.lists, lists);
+        if !listed || lists {
+            return;
+        }
+        for member in self.sources.members_of(&self.sources.tracked[&id].source) {
+            self.poll_in_turn(member, now);
+        }
+    }
+
+    /// Sources are looked at as after a restart.
+    pub(super) fn look_at_all_sources(&mut self, now: Now) {
+        let ids = self.sources.tracked.keys();
+        let looks = ids.map(|id| (now.monotonic, *id, Timer::Look));
+        self.timers.extend(looks);
+    }
+
+    /// The lead is lost: what was begun is dropped, what was seen isn't.
+    pub(super) fn reset_sources(&mut self) {
+        self.sources.creations.clear();
+        self.sources.members.clear();
+        for tracked in mem::take(&mut self.sources.tracked).into_values() {
+            self.last_id += 1;
+            let mut tracked = Box::new(tracked.reset());
+            self.sources
+                .ids
+                .insert(&mut tracked.source.key, self.last_id);
+            self.sources
+                .by_uid
+                .insert(tracked.source.uid.clone(), self.last_id);
+            self.sources.tracked.insert(self.last_id, tracked);
+        }
+    }
+
+    /// The process is about to end: nothing more is listed or made; what was made is remembered.
+    pub(super) fn stop_sources(&mut self, now: Now) {
+        let ids: Vec<ObjectId> = self.sources.tracked.keys().copied().collect();
+        for id in ids {
+            self.end_listing(id);
+            self.drop_creations(id);
+            self.write_source_if_settled(id, now);
+        }
+    }
+
+    /// Whether nothing of a source is under way or waits to be written.
+    pub(super) fn sources_are_settled(&self) -> bool {
+        let mut tracked = self.sources.tracked.values();
+        self.creations.is_idle() && tracked.all(|one| one.write.is_none())
+    }
+}

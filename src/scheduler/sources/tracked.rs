@@ -1,0 +1,151 @@
+//! What the scheduler knows of one source.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::super::{
+    CreationId, ObjectId,
+    fair_queue::Place,
+    tracked::{PollState, WritePriority},
+};
+use crate::rules::{EventNote, Heard, Listing, Made, Mark, Memory, Object, Policy, Source};
+
+#[derive(Clone, Debug)]
+pub struct TrackedSource {
+    pub source: Source,
+    pub watch: usize,
+    /// The list of its watch that last showed it.
+    pub listing: u32,
+    /// The list during which its status was last written.
+    pub written_in: Option<u32>,
+    /// What is remembered: before the last list of tasks, and after it.
+    pub memory: Memory,
+    pub next_memory: Memory,
+    /// How the last list of tasks ended, and when.
+    pub heard: Heard,
+    pub heard_at: Timestamp,
+    /// Whether its list stands for polls of its objects.
+    pub lists: bool,
+    /// What was last decided on: generation, and whether it is being deleted.
+    pub decided_on: Option<(i64, bool)>,
+    /// When it is listed next.
+    pub planned: Option<Duration>,
+    /// How far the call for the next page has come.
+    pub poll: PollState,
+    /// Whether the API throttled its last call.
+    pub was_throttled: bool,
+    /// The list that is being read, and the objects under way that it hasn't shown yet.
+    pub reading: Option<Box<Listing>>,
+    pub unseen: BTreeSet<ObjectId>,
+    /// Remembered tasks that the last list showed to be old.
+    pub outdated: BTreeSet<Mark>,
+    /// Objects that are being made, by their tasks.
+    pub creations: BTreeMap<Mark, CreationId>,
+    /// Objects that were made and aren't remembered yet.
+    pub made: Vec<Made>,
+    /// Tasks whose objects are gone and weren't remembered.
+    pub gone: BTreeSet<Mark>,
+    pub write: Option<Box<SourceWriteState>>,
+    /// Up to when its allowance of Events is used up.
+    pub events_used_until: Duration,
+}
+
+/// A status of a source that is being written, or waits to be.
+#[derive(Clone, Debug)]
+pub struct SourceWriteState {
+    pub stage: SourceWriteStage,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// The Event to publish after the write.
+    pub note: Option<EventNote>,
+}
+
+/// How far such a write has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceWriteStage {
+    /// It waits for a slot, for the first time.
+    Queued(Place<WritePriority>),
+    /// The same after it failed.
+    QueuedAgain(Place<()>),
+    UnderWay,
+    /// It failed, and is retried then.
+    BackingOff(Duration),
+}
+
+impl TrackedSource {
+    pub fn new(source: Source, watch: usize, listing: u32) -> Self {
+        Self {
+            source,
+            watch,
+            listing,
+            written_in: None,
+            memory: Memory::default(),
+            next_memory: Memory::default(),
+            heard: Heard::Nothing,
+            heard_at: Timestamp::UNIX_EPOCH,
+            lists: false,
+            decided_on: None,
+            planned: None,
+            poll: PollState::Idle,
+            was_throttled: false,
+            reading: None,
+            unseen: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            creations: BTreeMap::new(),
+            made: Vec::new(),
+            gone: BTreeSet::new(),
+            write: None,
+            events_used_until: Duration::ZERO,
+        }
+    }
+
+    /// As it would be after a restart, but for what is known of the source and of what it made.
+    pub fn reset(mut self) -> Self {
+        let made = self.made.iter().map(|made| Mark::of(&made.task_id));
+        self.gone.extend(made);
+        Self {
+            written_in: self.written_in,
+            gone: self.gone,
+            events_used_until: self.events_used_until,
+            ..Self::new(self.source, self.watch, self.listing)
+        }
+    }
+
+    pub fn is_newer_than(&self, other: &Source) -> bool {
+        let known = &self.source.resource_version;
+        other.resource_version.is_older_than(known)
+    }
+
+    /// What the status remembers needn't be kept beside it.
+    pub fn forget_recorded(&mut self) {
+        let recent = &self.source.status.recent;
+        self.made
+            .retain(|made| !recent.contains(Mark::of(&made.task_id)));
+        self.gone.retain(|task| !recent.contains(*task));
+    }
+
+    /// Whether the same is asked in the same way of the same cluster: somebody may have edited the object.
+    pub fn speaks_of(&self, object: &Object, policy: &Policy) -> bool {
+        let source = &self.source;
+        object.region(policy) == source.region(policy)
+            && object.spec.secret_name() == source.spec.secret_name.as_deref()
+            && object.spec.cluster_id() == Some(&*source.spec.cluster_id)
+    }
+
+    /// Moves the clock's zero forward.
+    pub fn rebase(&mut self, by: Duration) {
+        let earlier = |at: Duration| at.saturating_sub(by);
+        self.planned = self.planned.map(earlier);
+        self.events_used_until = earlier(self.events_used_until);
+        self.poll.rebase(by);
+        if let Some(SourceWriteStage::BackingOff(at)) =
+            self.write.as_mut().map(|write| &mut write.stage)
+        {
+            *at = earlier(*at);
+        }
+    }
+}

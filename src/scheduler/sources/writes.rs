@@ -1,0 +1,206 @@
+//! Writes of a source's status. What it says is decided when a slot is free, on the newest version of the source.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tracing::error;
+
+use super::{
+    super::{
+        Effect, ObjectId, Scheduler, SourceWrite, Timer, WriteResult, event_queue::Regarding,
+        input::Now, tracked::WritePriority,
+    },
+    tracked::{SourceWriteStage, SourceWriteState},
+};
+use crate::rules::{
+    ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, observe_source, write_retry_delay,
+};
+
+impl Scheduler {
+    /// The verdict of the rules; none if they panicked, which must not end all else.
+    pub(super) fn judge_source(&self, id: ObjectId, now: Now) -> Option<SourceVerdict> {
+        let tracked = self.sources.tracked.get(&id)?;
+        let case = SourceCase {
+            policy: &self.config.policy,
+            source: &tracked.source,
+            memory: tracked.memory,
+            heard: &tracked.heard,
+            heard_at: tracked.heard_at,
+            made: &tracked.made,
+            outdated: &tracked.outdated,
+            refusal: self.refusal(id),
+            now: now.wall,
+            seed: self.seed(id, now),
+        };
+        let verdict = catch_unwind(AssertUnwindSafe(|| observe_source(&case)));
+        if verdict.is_err() {
+            let ObjectKey { namespace, name } = &tracked.source.key;
+            error!(
+                %namespace,
+                %name, "deciding about the source panicked; it is retried later: please report it"
+            );
+        }
+        verdict.ok()
+    }
+
+    /// Has the status written if it differs, once all objects were made that can be.
+    pub(super) fn write_source_if_settled(&mut self, id: ObjectId, now: Now) {
+        if self.is_making(id) || !self.leads {
+            return;
+        }
+        let verdict = self.judge_source(id, now);
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let differs = verdict.is_some_and(|verdict| verdict.status != tracked.source.status);
+        if !differs || tracked.write.is_some() {
+            return;
+        }
+        let namespace = &tracked.source.key.namespace;
+        let place = self.writes.push(namespace, id, WritePriority::Change);
+        tracked.write = Some(Box::new(SourceWriteState {
+            stage: SourceWriteStage::Queued(place),
+            attempts: 0,
+            note: None,
+        }));
+    }
+
+    /// A slot is free. Returns whether anything is written.
+    pub(in crate::scheduler) fn start_source_write(&mut self, id: ObjectId, now: Now) -> bool {
+        let verdict = self.judge_source(id, now);
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return false;
+        };
+        let Some(write) = &mut tracked.write else {
+            return false;
+        };
+        let Some(verdict) = verdict.filter(|one| one.status != tracked.source.status) else {
+            // It is written: its answer may have been lost.
+            let note = write.note.take();
+            let attempts = write.attempts;
+            tracked.write = None;
+            self.writes_failing -= usize::from(attempts > 0);
+            let reason = tracked.source.reason();
+            if let Some(note) = note.filter(|note| reason == Some(note.reason)) {
+                self.record_source(id, note, now);
+            }
+            return false;
+        };
+        let reason = verdict.status.conditions.reason();
+        let owed = write.note.take();
+        write.note = verdict
+            .note
+            .or_else(|| owed.filter(|owed| reason == Some(owed.reason)));
+        write.stage = SourceWriteStage::UnderWay;
+        self.effects.push(Effect::WriteSource(Box::new(SourceWrite {
+            id,
+            source: tracked.source.clone(),
+            status: verdict.status,
+            attempts: write.attempts,
+        })));
+        true
+    }
+
+    pub(super) fn source_write_ended(
+        &mut self,
+        id: ObjectId,
+        result: WriteResult<Source>,
+        now: Now,
+    ) {
+        self.end_slot(id);
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let Some(write) = &mut tracked.write else {
+            return;
+        };
+        if write.stage != SourceWriteStage::UnderWay {
+            return;
+        }
+        match result {
+            WriteResult::Written(source) => {
+                let note = write.note.take();
+                self.writes_failing -= usize::from(write.attempts > 0);
+                tracked.write = None;
+                tracked.written_in = self.sources.listings.get(&tracked.watch).copied();
+                self.accept_source(id, *source);
+                if let Some(note) = note {
+                    self.record_source(id, note, now);
+                }
+                self.reconsider_source(id, now);
+                self.write_source_if_settled(id, now);
+            }
+            WriteResult::Conflict(source) => {
+                self.accept_source(id, *source);
+                self.write_source_later(id, WriteFailure::Transient, now);
+                self.reconsider_source(id, now);
+            }
+            WriteResult::Gone | WriteResult::Failed => {
+                self.write_source_later(id, WriteFailure::Transient, now);
+            }
+            WriteResult::Refused => self.write_source_later(id, WriteFailure::Refused, now),
+        }
+    }
+
+    /// Takes the source that a write returned, unless the watch was faster.
+    fn accept_source(&mut self, id: ObjectId, source: Source) {
+        let tracked = self.sources.tracked.get(&id);
+        let is_newer =
+            tracked.is_some_and(|one| one.source.uid == source.uid && !one.is_newer_than(&source));
+        if is_newer {
+            self.replace_source(id, source);
+        }
+    }
+
+    fn write_source_later(&mut self, id: ObjectId, failure: WriteFailure, now: Now) {
+        let seed = self.seed(id, now);
+        let tracked = self.sources.tracked.get_mut(&id);
+        if let Some(write) = tracked.and_then(|tracked| tracked.write.as_mut()) {
+            let at = now.monotonic + write_retry_delay(write.attempts, failure, seed);
+            self.writes_failing += usize::from(write.attempts == 0);
+            write.attempts = write.attempts.saturating_add(1);
+            write.stage = SourceWriteStage::BackingOff(at);
+            self.timers.insert((at, id, Timer::WriteSource));
+        }
+    }
+
+    /// A failed write is tried again.
+    pub(in crate::scheduler) fn write_source_again(&mut self, id: ObjectId) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        if let Some(write) = &mut tracked.write {
+            let namespace = &tracked.source.key.namespace;
+            write.stage = SourceWriteStage::QueuedAgain(self.retries.push(namespace, id, ()));
+        }
+    }
+
+    /// Takes back a write.
+    pub(super) fn end_source_write(&mut self, id: ObjectId) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let Some(write) = tracked.write.take() else {
+            return;
+        };
+        self.writes_failing -= usize::from(write.attempts > 0);
+        let namespace = &tracked.source.key.namespace;
+        match write.stage {
+            SourceWriteStage::Queued(place) => self.writes.remove(namespace, place),
+            SourceWriteStage::QueuedAgain(place) => self.retries.remove(namespace, place),
+            SourceWriteStage::BackingOff(at) => {
+                self.timers.remove(&(at, id, Timer::WriteSource));
+            }
+            SourceWriteStage::UnderWay => {}
+        }
+    }
+
+    /// A change of reason is written: it is logged, and its Event is queued.
+    fn record_source(&mut self, id: ObjectId, note: crate::rules::EventNote, now: Now) {
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            let regarding = Regarding::source(&tracked.source);
+            let allowance = &mut tracked.events_used_until;
+            let effect = self.events.record(regarding, allowance, note, now);
+            self.effects.push(effect);
+        }
+    }
+}
