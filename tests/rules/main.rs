@@ -14,5 +14,6 @@ mod histories;
 mod nodes;
 mod polls;
 mod properties;
+mod sources;
 mod timeouts;
 mod why;
