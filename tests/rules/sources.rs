@@ -162,6 +162,11 @@ fn a_source_that_lists_is_ready_and_writes_nothing_while_nothing_changes() {
 
 #[test]
 fn each_trouble_shows_as_it_does_for_a_task_and_ends_with_the_next_list() {
+    use Reason::{
+        AccessDenied, ClockSkewed, CredentialsInvalid, InvalidResponse, RequestRejected,
+        TaskApiUnavailable, TaskNotFound, Throttled,
+    };
+
     let (mut transient, mut lasting) = (Vec::new(), Vec::new());
     for reason in [
         Reason::TaskApiUnavailable,
@@ -193,10 +198,6 @@ fn each_trouble_shows_as_it_does_for_a_task_and_ends_with_the_next_list() {
         assert!(told.hear(&listed()).lists);
         assert_eq!(told.shows(), (Ready::True, Abnormal::None, Reason::Listing));
     }
-    use Reason::{
-        AccessDenied, ClockSkewed, CredentialsInvalid, InvalidResponse, RequestRejected,
-        TaskApiUnavailable, TaskNotFound, Throttled,
-    };
     assert_eq!(
         transient,
         [TaskApiUnavailable, Throttled, InvalidResponse, TaskNotFound]
