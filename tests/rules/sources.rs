@@ -468,7 +468,6 @@ proptest! {
         steps in prop::collection::vec((any_heard(), any::<bool>(), 0_i64..200, prop::option::of("[a-z]{1,8}")), 1..40),
     ) {
         let mut told = Told::new(source(|_| {}));
-        let mut remembered = 0;
         for (number, (heard, suspend, seconds, refusal)) in steps.into_iter().enumerate() {
             told.now += SignedDuration::from_secs(seconds);
             if told.source.spec.suspend != suspend {
@@ -478,8 +477,7 @@ proptest! {
             let new = [made(&format!("T-{number}"), number % 2 == 0)];
             let heard = if suspend { Heard::Nothing } else { heard };
             let verdict = told.hear_all(&heard, &new, refusal.as_deref());
-            remembered += 1;
-            prop_assert_eq!(told.source.status.recent.ids().count(), remembered);
+            prop_assert_eq!(told.source.status.recent.ids().count(), number + 1);
             let Some(shown) = told.source.shown() else { continue };
             let reason = shown.reason.unwrap();
             prop_assert_eq!(shown.ready == Ready::True, reason == Reason::Listing);
