@@ -33,6 +33,8 @@ pub struct Fault {
     pub until: Option<Duration>,
     /// Applies only to requests to this region. By default to all.
     pub region: Option<String>,
+    /// Applies only to calls for these pages of a list, whichever call it is.
+    pub pages: Option<Requests>,
     /// The HTTP status, 200 to 599. From 300 on, the body becomes `{code, message, requestId}`.
     #[serde(deserialize_with = "status")]
     pub status: Option<u16>,
@@ -59,7 +61,7 @@ pub struct Fault {
     pub body_file: Option<PathBuf>,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
-    /// Another task ID in the body.
+    /// Another task ID in the body of a single task.
     pub task_id: Option<String>,
     /// Pads the body with blanks to this many bytes.
     pub size: Option<usize>,
@@ -149,6 +151,15 @@ impl Fault {
         }
     }
 
+    /// Limits the fault to calls for these pages of a list.
+    #[must_use]
+    pub fn on_pages(self, pages: RangeInclusive<u64>) -> Self {
+        Self {
+            pages: Some(Requests::from(pages)),
+            ..self
+        }
+    }
+
     /// Limits the fault to requests to this region.
     #[must_use]
     pub fn in_region(self, region: &str) -> Self {
@@ -163,6 +174,13 @@ impl Fault {
         let status = self.status.unwrap_or(200) < 300 && self.redirect.is_none();
         let kind = matches!(self.kind, None | Some(Kind::Endless));
         status && kind && self.code.is_none() && self.body.is_none()
+    }
+
+    /// Whether the fault is for such requests. Only these are counted.
+    fn is_for(&self, region: &str, page: Option<u64>) -> bool {
+        let in_region = self.region.as_deref().is_none_or(|only| only == region);
+        let on_page = |pages: &Requests| page.is_some_and(|page| pages.contains(page));
+        in_region && self.pages.as_ref().is_none_or(on_page)
     }
 
     /// Whether the fault applies to the `number`th request, `age` after the fault was set.
@@ -207,12 +225,12 @@ impl FromStr for Fault {
     }
 }
 
-/// A set of requests, counted from 1: `1-3`, `2`, `4-` or `1-3,7`. By default all.
+/// A set of requests or pages, counted from 1: `1-3`, `2`, `4-` or `1-3,7`. By default all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests(Vec<RangeInclusive<u64>>);
 
 impl Requests {
-    fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         self.0.is_empty() || self.0.iter().any(|range| range.contains(&number))
     }
 }
@@ -275,6 +293,9 @@ pub(crate) enum Scope {
     /// A task, in one region or in all.
     Task(Option<String>, String),
     AllTasks,
+    /// The list of a cluster's tasks.
+    List(String),
+    AllLists,
     Sts,
 }
 
@@ -313,16 +334,16 @@ impl Faults {
     }
 
     /// Counts a request, and returns the first fault that applies to it, in the order of the scopes.
-    pub(crate) fn hit(&mut self, scopes: &[Scope], region: &str, now: Instant) -> Option<Fault> {
+    pub(crate) fn hit(
+        &mut self,
+        scopes: &[Scope],
+        (region, page): (&str, Option<u64>),
+        now: Instant,
+    ) -> Option<Fault> {
         let mut hit = None;
         for scope in scopes {
             for set in self.0.get_mut(scope).into_iter().flatten() {
-                if set
-                    .fault
-                    .region
-                    .as_deref()
-                    .is_some_and(|only| only != region)
-                {
+                if !set.fault.is_for(region, page) {
                     continue;
                 }
                 set.requests += 1;

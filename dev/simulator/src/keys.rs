@@ -14,11 +14,6 @@ use crate::{
     script::Credentials,
 };
 
-const DESCRIBE_TASK_INFO: Operation = Operation {
-    action: "DescribeTaskInfo",
-    version: "2015-12-15",
-};
-
 /// The access keys from the script and those issued by STS.
 #[derive(Default)]
 pub(crate) struct Keys {
@@ -96,7 +91,12 @@ impl Keys {
     }
 
     /// Checks the key, token, signature and nonce.
-    pub(crate) fn check(&mut self, received: Received<'_>, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn check(
+        &mut self,
+        received: Received<'_>,
+        operation: Operation,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         if !self.required {
             return Ok(());
         }
@@ -114,13 +114,7 @@ impl Keys {
         let token = received.headers.get("x-acs-security-token");
         key.check_token(token.map(HeaderValue::as_bytes), now)?;
         let clock = Timestamp::now();
-        let nonce = acs3::verify(
-            received,
-            &authorization,
-            &key.secret,
-            DESCRIBE_TASK_INFO,
-            clock,
-        )?;
+        let nonce = acs3::verify(received, &authorization, &key.secret, operation, clock)?;
         self.use_nonce(nonce, now)
     }
 

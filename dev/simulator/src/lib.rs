@@ -1,9 +1,10 @@
 //! A simulated ACK task API, scripted in YAML. It is a library for tests and a program.
 //!
-//! It answers `GET /tasks/{task_id}` on loopback with tasks that change along their timelines. Faults
-//! can be set: any status, hangs, resets, slow, cut, endless and garbled bodies, throttling. If access
-//! keys are given, it checks `ACS3-HMAC-SHA256` signatures. A simulated STS gives temporary keys for OIDC
-//! tokens and signed calls, and a simulated metadata service those of an instance's role. It counts and records every request.
+//! It answers `GET /tasks/{task_id}` on loopback with tasks that change along their timelines, and
+//! `GET /clusters/{cluster_id}/tasks` with pages of lists of them. Faults can be set: any status, hangs,
+//! resets, slow, cut, endless and garbled bodies, throttling. If access keys are given, it checks
+//! `ACS3-HMAC-SHA256` signatures. A simulated STS gives temporary keys for OIDC tokens and signed calls,
+//! and a simulated metadata service those of an instance's role. It counts and records every request.
 //!
 //! ```
 //! use simulator::{Script, Simulator};
@@ -17,11 +18,14 @@
 
 mod acs3;
 mod body;
+mod call;
 mod decision;
 mod fault;
 mod keys;
 mod limit;
+mod list;
 mod metadata;
+mod page;
 mod percent;
 mod record;
 mod reply;
@@ -31,13 +35,15 @@ mod server;
 mod state;
 mod sts;
 mod task;
+mod tasks;
 mod timeline;
 mod values;
 
 pub use fault::{Fault, Kind, Requests, Slow};
 pub use limit::{Per, RateLimit};
+pub use list::{List, Listed, Order};
 pub use metadata::Metadata;
-pub use record::Request;
+pub use record::{ListCall, Request};
 pub use script::{Credentials, DEMONSTRATION, Script, ScriptError};
 pub use server::Simulator;
 pub use sts::{Exchange, Sts};

@@ -24,7 +24,7 @@ struct Arguments {
     /// The script; by default a demonstration (--help shows it)
     script: Option<PathBuf>,
 
-    /// Address to listen on; requests may have any path before /tasks/
+    /// Address to listen on; requests may have any path before /tasks/ and /clusters/
     #[arg(long, default_value = "127.0.0.1:8081", env = "SIMULATOR_LISTEN")]
     listen: SocketAddr,
 
@@ -69,6 +69,7 @@ fn help() -> String {
 Example:
   simulator tasks.yaml --listen 127.0.0.1:8081
   curl http://127.0.0.1:8081/tasks/T-succeeds
+  curl 'http://127.0.0.1:8081/clusters/c00000000000000000000000000000001/tasks?page_number=1&page_size=2'
 
 STS (AssumeRole, AssumeRoleWithOIDC), an instance's metadata service (/latest/) and a credentials URI
 (/credentials) are served at the same address. RUST_LOG filters the log.
@@ -132,7 +133,8 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("can't listen on {}: {error}", arguments.listen))?;
     info!(url = simulator.url(), tasks = tasks.join(" "), "listening");
     let signal = runtime.block_on(signals.next());
-    info!(signal, requests = simulator.total_requests(), "stopping");
+    let (requests, lists) = (simulator.total_requests(), simulator.total_list_calls());
+    info!(signal, requests, lists, "stopping");
     Ok(())
 }
 

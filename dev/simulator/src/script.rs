@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 
-use crate::{fault::Fault, limit::RateLimit, metadata::Metadata, sts::Sts, task::Task};
+use crate::{fault::Fault, limit::RateLimit, list::List, metadata::Metadata, sts::Sts, task::Task};
 
 /// The default script of the program.
 pub const DEMONSTRATION: &str = include_str!("../example.yaml");
@@ -21,6 +21,9 @@ pub struct Script {
     /// The tasks.
     #[serde(deserialize_with = "tasks")]
     pub tasks: Vec<Task>,
+    /// The lists of clusters' tasks that aren't as usual, or that are empty.
+    #[serde(deserialize_with = "lists")]
+    pub lists: Vec<List>,
     /// Whether the first segment of the path is the region: `/cn-beijing/tasks/T-1`.
     pub region_in_path: bool,
     /// The access keys for signatures. Without any and without `sts`, requests needn't be signed.
@@ -109,9 +112,11 @@ impl BodyFiles for Script {
         let limit = self.rate_limit.iter_mut().map(|limit| &mut limit.answer);
         let sts = self.sts.iter_mut().flat_map(|sts| &mut sts.faults);
         let tasks = self.tasks.iter_mut().flat_map(BodyFiles::bodies);
+        let lists = self.lists.iter_mut().flat_map(|list| &mut list.faults);
         faults
             .chain(limit)
             .chain(sts)
+            .chain(lists)
             .flat_map(BodyFiles::bodies)
             .chain(tasks)
             .collect()
@@ -121,6 +126,12 @@ impl BodyFiles for Script {
 impl BodyFiles for Fault {
     fn bodies(&mut self) -> Vec<(&Option<PathBuf>, &mut Option<String>)> {
         vec![(&self.body_file, &mut self.body)]
+    }
+}
+
+impl BodyFiles for List {
+    fn bodies(&mut self) -> Vec<(&Option<PathBuf>, &mut Option<String>)> {
+        self.faults.iter_mut().flat_map(BodyFiles::bodies).collect()
     }
 }
 
@@ -169,4 +180,17 @@ fn tasks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Task>, D::Err
         }
     }
     Ok(tasks)
+}
+
+fn lists<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<List>, D::Error> {
+    let lists = Vec::<List>::deserialize(deserializer)?;
+    let mut seen = HashSet::new();
+    for list in &lists {
+        if !seen.insert(&list.cluster_id) {
+            let cluster_id = list.cluster_id.as_deref().unwrap_or("of all");
+            let twice = format!("lists: the cluster {cluster_id} is there twice");
+            return Err(D::Error::custom(twice));
+        }
+    }
+    Ok(lists)
 }

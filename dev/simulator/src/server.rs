@@ -36,11 +36,13 @@ use tracing::{debug, info};
 
 use crate::{
     acs3::Received,
+    call,
     decision::{self, Decision, Ticket},
     fault::{Fault, Kind, Scope},
     limit::{Limiter, RateLimit},
+    list::List,
     metadata, percent,
-    record::Request,
+    record::{ListCall, Request},
     reply::Body,
     script::{Credentials, Script},
     state::{Shared, State, lock},
@@ -93,7 +95,8 @@ impl Simulator {
         self.address
     }
 
-    /// The endpoint of the task API: `http://127.0.0.1:PORT`. Any path may follow before `/tasks/`.
+    /// The endpoint of the task API: `http://127.0.0.1:PORT`. Any path may follow before `/tasks/` and
+    /// `/clusters/`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -108,22 +111,40 @@ impl Simulator {
     /// The number of requests for this task in all regions, including those with faults.
     #[must_use]
     pub fn requests(&self, task_id: &str) -> usize {
-        lock(&self.shared).record.count(task_id)
+        lock(&self.shared).record.tasks.count(task_id)
     }
 
-    /// The number of requests to the task API.
+    /// The number of requests for single tasks.
     #[must_use]
     pub fn total_requests(&self) -> usize {
-        lock(&self.shared).record.total
+        lock(&self.shared).record.tasks.total
     }
 
-    /// The newest 200,000 requests to the task API, oldest first.
+    /// The newest 200,000 requests for single tasks, oldest first.
     #[must_use]
     pub fn request_log(&self) -> Vec<Request> {
-        lock(&self.shared).record.log()
+        lock(&self.shared).record.tasks.log()
     }
 
-    /// The number of requests in flight, including those that hang.
+    /// The number of calls for pages of this cluster's list in all regions, including those with faults.
+    #[must_use]
+    pub fn list_calls(&self, cluster_id: &str) -> usize {
+        lock(&self.shared).record.lists.count(cluster_id)
+    }
+
+    /// The number of calls for pages of lists.
+    #[must_use]
+    pub fn total_list_calls(&self) -> usize {
+        lock(&self.shared).record.lists.total
+    }
+
+    /// The newest 200,000 calls for pages of lists, oldest first.
+    #[must_use]
+    pub fn list_log(&self) -> Vec<ListCall> {
+        lock(&self.shared).record.lists.log()
+    }
+
+    /// The number of requests in flight, for tasks and for lists, including those that hang.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         lock(&self.shared).record.in_flight()
@@ -146,6 +167,26 @@ impl Simulator {
         lock(&self.shared).set_task(task);
     }
 
+    /// Adds or replaces tasks. The last is the newest.
+    pub fn set_tasks(&self, tasks: impl IntoIterator<Item = Task>) {
+        let mut state = lock(&self.shared);
+        tasks.into_iter().for_each(|task| state.set_task(task));
+    }
+
+    /// Changes a task in all regions, while its clock and its faults go on. `updated` moves if anything
+    /// that its body shows has changed. Returns whether there is such a task. Its ID and region stay, and
+    /// so do its faults: [`Self::set_fault`] changes them.
+    pub fn change_task(&self, task_id: &str, change: impl FnMut(&mut Task)) -> bool {
+        let now = Instant::now();
+        lock(&self.shared).tasks.change(task_id, now, change)
+    }
+
+    /// Replaces how the list of a cluster, or of all without one of their own, behaves. Its faults start
+    /// again.
+    pub fn set_list(&self, list: List) {
+        lock(&self.shared).set_list(list);
+    }
+
     /// Removes a task in all regions. Its requests stay counted.
     pub fn remove_task(&self, task_id: &str) {
         lock(&self.shared).remove_task(task_id);
@@ -161,6 +202,16 @@ impl Simulator {
     /// Faults of a single task have priority.
     pub fn set_fault_for_all(&self, fault: Fault) {
         self.set_faults(Scope::AllTasks, vec![fault]);
+    }
+
+    /// Replaces the faults of a cluster's list by this one. It has priority over those of all lists.
+    pub fn set_list_fault(&self, cluster_id: &str, fault: Fault) {
+        self.set_faults(Scope::List(cluster_id.to_owned()), vec![fault]);
+    }
+
+    /// Replaces the faults of all lists by this one.
+    pub fn set_list_fault_for_all(&self, fault: Fault) {
+        self.set_faults(Scope::AllLists, vec![fault]);
     }
 
     /// Replaces the faults of the simulated STS by this one.
@@ -296,6 +347,7 @@ async fn respond(
         Decision {
             reply,
             state,
+            tasks,
             fault,
         },
         ticket,
@@ -303,20 +355,24 @@ async fn respond(
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
-    let (task_id, region, fault) = (ticket.task_id(), ticket.region(), fault.as_deref());
+    let (task_id, cluster_id) = (ticket.task_id(), ticket.cluster_id());
+    let (region, fault) = (ticket.region(), fault.as_deref());
     match reply.kind {
         Some(Kind::Hang) => {
-            info!(task_id, region, fault, "not answered");
+            info!(task_id, cluster_id, region, fault, "not answered");
             pending().await
         }
         Some(Kind::Reset) => {
-            info!(task_id, region, fault, "connection reset");
+            info!(task_id, cluster_id, region, fault, "connection reset");
             reset.store(true, Ordering::Relaxed);
             Err(io::ErrorKind::ConnectionReset.into())
         }
         _ => {
             let (status, state) = (reply.status.as_u16(), state.as_deref());
-            info!(task_id, region, status, state, fault, "answered");
+            info!(
+                task_id,
+                cluster_id, region, status, state, tasks, fault, "answered"
+            );
             ticket.answered(status);
             let mut response = reply.into_response(ticket);
             if let Some(date) = shifted_date(shared) {
@@ -340,13 +396,13 @@ fn decide(shared: &Shared, received: Received<'_>) -> (Decision, Ticket) {
     let form = String::from_utf8_lossy(received.body);
     let pairs = percent::form(received.query).chain(percent::form(&form));
     let parameters: HashMap<_, _> = pairs.collect();
-    let is_task = received.path.contains("/tasks/");
+    let is_task = received.path.contains("/tasks/") || received.path.ends_with("/tasks");
     if !is_task && sts::is_exchange(&parameters) {
         decision::exchange(shared, received.method, &parameters)
     } else if let Some(asked) = metadata::asked(received) {
         decision::metadata(shared, received, &asked)
     } else {
-        decision::decide(shared, received)
+        call::decide(shared, received)
     }
 }
 

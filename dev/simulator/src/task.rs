@@ -1,11 +1,12 @@
 //! Tasks and how they change.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, iter, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
     fault::Fault,
+    list::Listed,
     script::{self, ScriptError},
     values,
 };
@@ -30,6 +31,9 @@ pub struct Task {
     pub task_type: String,
     /// When its clock starts.
     pub start: Start,
+    /// How far its clock is then: so much older is the task.
+    #[serde(deserialize_with = "values::duration")]
+    pub age: Duration,
     /// How long it runs. By default until its last instance has finished.
     #[serde(deserialize_with = "values::optional_duration")]
     pub duration: Option<Duration>,
@@ -67,13 +71,15 @@ pub struct Task {
     pub content_type: Option<String>,
     /// Faults of this task, counted over its requests. The first that applies is used.
     pub faults: Vec<Fault>,
+    /// How lists show it.
+    pub listed: Listed,
 }
 
 /// When the clock of a task starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// At the task's first request.
+    /// At the task's first request, or when a list first shows it.
     #[default]
     FirstRequest,
     /// When the simulator starts or the task is set.
@@ -230,6 +236,7 @@ impl Default for Task {
             cluster_id: "c00000000000000000000000000000001".to_owned(),
             task_type: "cluster_scaleout".to_owned(),
             start: Start::default(),
+            age: Duration::ZERO,
             duration: None,
             outcome: "success".to_owned(),
             error: None,
@@ -248,6 +255,7 @@ impl Default for Task {
             body_file: None,
             content_type: None,
             faults: Vec::new(),
+            listed: Listed::default(),
         }
     }
 }
@@ -269,6 +277,27 @@ impl Task {
             outcome: state.to_owned(),
             ..Self::new(id)
         }
+    }
+
+    /// Belongs to this cluster.
+    #[must_use]
+    pub fn in_cluster(self, cluster_id: &str) -> Self {
+        Self {
+            cluster_id: cluster_id.to_owned(),
+            ..self
+        }
+    }
+
+    /// Is so much older: its clock starts there.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        Self { age, ..self }
+    }
+
+    /// Is shown like this by lists.
+    #[must_use]
+    pub fn listed(self, listed: Listed) -> Self {
+        Self { listed, ..self }
     }
 
     /// Runs this long before its outcome.
@@ -306,6 +335,19 @@ impl Task {
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
+    }
+
+    /// The clusters in whose list it is at some time.
+    pub(crate) fn listed_in(&self) -> impl Iterator<Item = &str> {
+        let other = self.listed.cluster_id.as_deref();
+        let by_steps = self
+            .steps
+            .iter()
+            .filter_map(|step| step.cluster_id.as_deref());
+        let own = iter::once(self.cluster_id.as_str()).chain(by_steps);
+        other
+            .into_iter()
+            .chain(own.filter(move |_| other.is_none()))
     }
 
     fn check(&self) -> Result<(), &'static str> {

@@ -19,6 +19,8 @@ pub(crate) struct Clock {
     /// How many of its steps were reached, and when the last one was.
     pub(crate) steps: usize,
     pub(crate) stepped: Duration,
+    /// When it was last changed from outside.
+    pub(crate) touched: Duration,
 }
 
 /// A healthy answer.
@@ -54,12 +56,7 @@ pub(crate) fn steps_reached(task: &Task, elapsed: Duration, earlier_requests: u6
 
 /// The answer of a task. `task_id` is another ID for the body, from a fault.
 pub(crate) fn answer(task: &Task, clock: Clock, task_id: Option<&str>) -> Answer {
-    let (now, snapshot) = if task.steps.is_empty() {
-        (Cow::Borrowed(task), along_timeline(task, clock))
-    } else {
-        let (now, snapshot) = by_steps(task, clock);
-        (Cow::Owned(now), snapshot)
-    };
+    let (now, snapshot) = at(task, clock);
     let usual_type = match now.format {
         Format::Json => "application/json",
         Format::Xml => "application/xml",
@@ -77,6 +74,50 @@ pub(crate) fn answer(task: &Task, clock: Clock, task_id: Option<&str>) -> Answer
         content_type,
         body,
     }
+}
+
+/// The fields of a task in a list.
+const LISTED: [&str; 6] = [
+    "task_id",
+    "task_type",
+    "state",
+    "created",
+    "updated",
+    "error",
+];
+
+/// The task in a list: fields of its own body at that time, unless the script says otherwise.
+pub(crate) fn listed(task: &Task, clock: Clock) -> Node {
+    let (now, snapshot) = at(task, clock);
+    let mut all = fields(&now, &snapshot, clock, &now.id);
+    let take = |name: &str| {
+        let position = all.iter().position(|(there, _)| there == name)?;
+        Some(all.swap_remove(position))
+    };
+    let mut fields: Fields = LISTED.into_iter().filter_map(take).collect();
+    let listed = &task.listed;
+    for (name, written) in [("created", &listed.created), ("updated", &listed.updated)] {
+        if let Some(written) = written {
+            replace(&mut fields, name, written.as_str().into());
+        }
+    }
+    for (name, value) in &listed.extra {
+        replace(&mut fields, name, value.into());
+    }
+    fields.retain(|(name, _)| !listed.omit.contains(name));
+    Node::Object(fields)
+}
+
+/// The task with what its steps have changed, and its state.
+fn at(task: &Task, clock: Clock) -> (Cow<'_, Task>, Snapshot) {
+    let (now, mut snapshot) = if task.steps.is_empty() {
+        (Cow::Borrowed(task), along_timeline(task, clock))
+    } else {
+        let (now, snapshot) = by_steps(task, clock);
+        (Cow::Owned(now), snapshot)
+    };
+    snapshot.changed = snapshot.changed.max(clock.touched);
+    (now, snapshot)
 }
 
 fn along_timeline(task: &Task, clock: Clock) -> Snapshot {
@@ -267,11 +308,15 @@ fn fields(task: &Task, snapshot: &Snapshot, clock: Clock, task_id: &str) -> Fiel
         .map(|(name, node)| (name.to_owned(), node))
         .collect();
     for (name, value) in &task.extra {
-        fields.retain(|(there, _)| there != name);
-        fields.push((name.clone(), value.into()));
+        replace(&mut fields, name, value.into());
     }
     fields.retain(|(name, _)| !task.omit.contains(name));
     fields
+}
+
+fn replace(fields: &mut Fields, name: &str, node: Node) {
+    fields.retain(|(there, _)| there != name);
+    fields.push((name.to_owned(), node));
 }
 
 fn results(shape: ResultShape, entries: &[Entry]) -> Node {

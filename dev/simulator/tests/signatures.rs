@@ -70,7 +70,8 @@ impl Signer {
             .map(|(name, value)| format!("{name}:{value}\n"))
             .collect();
         let empty = hex(&Sha256::digest(b""));
-        let canonical = format!("GET\n{path}\n\n{}\n{names}\n{empty}", lines.concat());
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let canonical = format!("GET\n{path}\n{query}\n{}\n{names}\n{empty}", lines.concat());
         let to_sign = format!("ACS3-HMAC-SHA256\n{}", hex(&Sha256::digest(canonical)));
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.1.as_bytes()).unwrap();
         mac.update(to_sign.as_bytes());
@@ -168,6 +169,39 @@ fn an_unsigned_header_and_another_path_are_refused() {
         send(&simulator, &other).json()["code"],
         "SignatureDoesNotMatch"
     );
+}
+
+#[test]
+fn lists_must_be_signed_with_their_action_and_query() {
+    let simulator = start(KEYS);
+    let cluster = "/clusters/c00000000000000000000000000000001/tasks";
+    let path = format!("{cluster}?page_number=1&page_size=100");
+    let signed = |action: &str, path: &str| {
+        let signer = Signer::new("id", "secret").with("x-acs-action", action);
+        signer.sign(path)
+    };
+    let send = |path: &str, headers: &[(String, String)]| {
+        answer(send_request(&simulator, "GET", path, headers, "")).unwrap()
+    };
+    let good = signed("DescribeClusterTasks", &path);
+    assert_eq!(send(&path, &good).json()["page_info"]["total_count"], 1);
+    let log = simulator.list_log();
+    assert!(log[0].authorization && log[0].access_key_id.as_deref() == Some("id"));
+
+    assert_eq!(send(&path, &good).json()["code"], "SignatureNonceUsed");
+    assert_eq!(send(&path, &[]).json()["code"], "MissingAccessKeyId");
+    let of_a_task = signed("DescribeTaskInfo", &path);
+    assert_eq!(
+        send(&path, &of_a_task).json()["code"],
+        "InvalidAction.NotFound"
+    );
+    let without_query = signed("DescribeClusterTasks", cluster);
+    assert_eq!(
+        send(&path, &without_query).json()["code"],
+        "SignatureDoesNotMatch"
+    );
+    let of_a_list = Signer::new("id", "secret").with("x-acs-action", "DescribeClusterTasks");
+    assert_eq!(code(&simulator, of_a_list), "InvalidAction.NotFound");
 }
 
 #[test]

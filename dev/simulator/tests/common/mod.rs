@@ -106,6 +106,11 @@ pub fn task(simulator: &Simulator, id: &str) -> Answer {
     get(simulator, &format!("/tasks/{id}"))
 }
 
+/// A page of a cluster's list.
+pub fn list(simulator: &Simulator, cluster_id: &str, query: &str) -> Answer {
+    get(simulator, &format!("/clusters/{cluster_id}/tasks?{query}"))
+}
+
 /// Waits until `holds` returns true, or fails after [`LIMIT`].
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
