@@ -32,7 +32,7 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd};
+use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd, source_crd};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
@@ -460,18 +460,19 @@ pub async fn client_from(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Installs the CRD, and a role with exactly the permissions that the chart grants.
+/// Installs the CRDs, and a role with exactly the permissions that the chart grants.
 pub async fn install(client: &Client) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let crd = crd();
-    let name = crd.metadata.name.clone().unwrap();
-    crds.patch(&name, &apply, &Patch::Apply(&crd))
-        .await
-        .unwrap();
-    await_condition(crds, &name, is_crd_established())
-        .await
-        .unwrap();
+    for crd in [crd(), source_crd()] {
+        let name = crd.metadata.name.clone().unwrap();
+        crds.patch(&name, &apply, &Patch::Apply(&crd))
+            .await
+            .unwrap();
+        await_condition(crds.clone(), &name, is_crd_established())
+            .await
+            .unwrap();
+    }
 
     let granted = tokio::task::spawn_blocking(rules).await.unwrap();
     let role = json!({
