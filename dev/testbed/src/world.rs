@@ -498,9 +498,9 @@ pub async fn install(client: &Client) {
         .unwrap();
 }
 
-/// The rules that the chart grants, those for Nodes among them, for a Lease of any name.
+/// The rules that the chart grants, those for Nodes and sources among them, for a Lease of any name.
 fn rules() -> Vec<Value> {
-    let values = json!({ "nodes": { "enabled": true } });
+    let values = json!({ "nodes": { "enabled": true }, "sources": { "enabled": true } });
     let mut rules = granted(&render(&values).unwrap());
     for rule in &mut rules {
         rule.as_object_mut().unwrap().remove("resourceNames");
