@@ -54,10 +54,28 @@ impl Cli {
 pub enum Command {
     /// Run the controller until SIGTERM or SIGINT.
     Run(Box<RunArgs>),
-    /// Print the CustomResourceDefinition as YAML.
-    Crd,
+    /// Print the CustomResourceDefinitions as YAML.
+    Crd(CrdArgs),
     /// Check whether a running controller is ready; exit with 1 if it isn't.
     Check(CheckArgs),
+}
+
+/// The arguments of `crd`.
+#[derive(Debug, clap::Args)]
+pub struct CrdArgs {
+    /// The one to print [default: all]
+    #[arg(value_enum)]
+    pub name: Option<CrdName>,
+}
+
+/// The plural of a kind, which its CRD is named after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum CrdName {
+    /// Tasks that are tracked
+    ScaleOutTasks,
+    /// Clusters whose tasks are found
+    ScaleOutTaskSources,
 }
 
 /// The flags of `check`.
@@ -466,7 +484,7 @@ mod tests {
         let cli = Cli::try_parse_from(program.iter().chain(args))?;
         match cli.command {
             Command::Run(args) => args.into_settings(0),
-            Command::Crd | Command::Check(_) => panic!("not run"),
+            Command::Crd(_) | Command::Check(_) => panic!("not run"),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     access_file::{self, AccessFileError},
     api,
     check::check,
-    cli::{CheckArgs, Command, RunArgs, usage_error},
+    cli::{CheckArgs, Command, CrdArgs, CrdName, RunArgs, usage_error},
     controller, logging,
 };
 
@@ -33,14 +33,21 @@ pub fn run(command: Command) -> Result<(), Failure> {
         .install_default()
         .ok();
     match command {
-        Command::Crd => print_crd(),
+        Command::Crd(args) => print_crds(&args),
         Command::Run(args) => run_controller(*args),
         Command::Check(args) => ask(&args),
     }
 }
 
-fn print_crd() -> Result<(), Failure> {
-    std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?;
+/// One document for each, such that `kubectl apply --filename -` takes them.
+fn print_crds(args: &CrdArgs) -> Result<(), Failure> {
+    let crds = match args.name {
+        None => vec![api::crd(), api::source_crd()],
+        Some(CrdName::ScaleOutTasks) => vec![api::crd()],
+        Some(CrdName::ScaleOutTaskSources) => vec![api::source_crd()],
+    };
+    let documents: Vec<String> = crds.iter().map(api::crd_yaml).collect::<Result<_, _>>()?;
+    std::io::stdout().write_all(documents.join("---\n").as_bytes())?;
     Ok(())
 }
 

@@ -157,27 +157,30 @@ pub struct TaskTemplate {
 pub struct TemplateMetadata {
     /// Labels. The controller adds scaleout.dev/source and scaleout.dev/task-type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(extend("maxProperties" = 32))]
     #[x_kube(
-        validation = Rule::new("self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        validation = Rule::new("self.all(key, key.size() <= 317 && key.indexOf('/') <= 253 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
             .message("labels: a key must be a name of at most 63 letters, digits, '-', '_' and '.', perhaps with a DNS name and '/' before it"),
-        validation = Rule::new("self.all(key, self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))")
-            .message("labels: a value must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit"),
         validation = Rule::new("!self.exists(key, key in ['scaleout.dev/source', 'scaleout.dev/task-type'])")
             .message("labels: the controller sets scaleout.dev/source and scaleout.dev/task-type"),
     )]
     pub labels: BTreeMap<String, LabelValue>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 32))]
-    #[x_kube(validation = Rule::new("self.all(key, key.size() <= 317 && key.matches('^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = Rule::new("self.all(key, key.size() <= 317 && key.indexOf('/') <= 253 && key.matches('^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
         .message("annotations: a key must be a name of at most 63 letters, digits, '-', '_' and '.', perhaps with a DNS name and '/' before it"))]
     pub annotations: BTreeMap<String, AnnotationValue>,
 }
 
 /// A label's value.
+// Its rule is here, for one over all values of a map would be estimated to cost too much.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$')",
+    "message": "a label's value must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+}]))]
 pub struct LabelValue(#[schemars(length(max = 63))] pub String);
 
 /// An annotation's value.

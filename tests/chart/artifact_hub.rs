@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testbed::render::{NAMESPACE, find, read, rendered};
 
-use crate::cluster::{CRD, Cluster};
+use crate::cluster::{CRD, Cluster, SOURCE_CRD};
 
 fn chart() -> Value {
     serde_saphyr::from_str(&read("charts/scaleouttask-controller/Chart.yaml")).unwrap()
@@ -120,9 +120,11 @@ fn the_crds_named_are_those_of_the_chart_and_their_examples_are_accepted() {
     };
     assert_eq!(kinds(&examples), kinds(&entries("crds")));
     let cluster = Cluster::start();
-    let crd = find(&objects, "CustomResourceDefinition", CRD).clone();
-    cluster.kubectl_with(&["create"], &[crd]).unwrap();
-    cluster.until_established();
+    for crd in [CRD, SOURCE_CRD] {
+        let object = find(&objects, "CustomResourceDefinition", crd).clone();
+        cluster.kubectl_with(&["create"], &[object]).unwrap();
+        cluster.until_served(crd);
+    }
     cluster.create_namespace(NAMESPACE);
     let create = ["create", "--validate=strict", "--namespace", NAMESPACE];
     cluster.kubectl_with(&create, &examples).unwrap();

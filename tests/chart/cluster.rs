@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use testbed::render::{NAMESPACE, RELEASE, helm, text, values_file};
 
 pub const CRD: &str = "scaleouttasks.scaleout.dev";
+pub const SOURCE_CRD: &str = "scaleouttasksources.scaleout.dev";
 
 /// The test's own control plane, as there is only one CRD in a cluster.
 pub struct Cluster(pub ControlPlane);
@@ -49,7 +50,7 @@ impl Cluster {
         command.env("KUBECONFIG", self.0.kubeconfig());
         command.args(arguments).args(["--namespace", NAMESPACE]);
         let file = values_file(values);
-        if !arguments.contains(&"uninstall") {
+        if !matches!(arguments[0], "uninstall" | "rollback") {
             command.arg("--values").arg(file.path());
         }
         text(&command.output().unwrap())
@@ -75,7 +76,11 @@ impl Cluster {
     }
 
     pub fn until_established(&self) {
-        let crd = format!("crd/{CRD}");
+        self.until_served(CRD);
+    }
+
+    pub fn until_served(&self, crd: &str) {
+        let crd = format!("crd/{crd}");
         self.kubectl(&["wait", &crd, "--for=condition=Established"])
             .unwrap();
     }

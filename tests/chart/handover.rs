@@ -4,7 +4,7 @@ use serde_json::json;
 use testbed::render::{CHART, RELEASE};
 
 use crate::{
-    cluster::{CRD, Cluster},
+    cluster::{CRD, Cluster, SOURCE_CRD},
     readme::{Shell, block},
     release::{knows_ttl, older_chart},
 };
@@ -18,17 +18,21 @@ fn helm_takes_over_a_crd_by_the_commands_of_the_readme_and_keeps_it() {
     let values = json!({ "credentials": { "none": true } });
     let shell = Shell::new(&values);
     let older = older_chart();
+    let newer = older.path().join("files/scaleouttasksources.yaml");
     let older = older.path().join("files/scaleouttasks.yaml");
     let apply_older = |how: &[&str]| {
-        let file = ["--filename", older.to_str().unwrap()];
-        cluster.kubectl(&[how, &file].concat()).unwrap();
+        let files = [&*older, &newer].map(|path| path.to_str().unwrap());
+        let files = files.map(|path| ["--filename", path]).concat();
+        cluster.kubectl(&[how, &files].concat()).unwrap();
         assert!(!knows_ttl(&cluster.crd()));
     };
-    let commands = block("## The CRD", "console", "kubectl label");
+    let commands = block("## The CRDs", "console", "kubectl label");
     let (labels, upgrade) = commands.split_at(commands.find("$ helm").unwrap());
     let remove = || {
         cluster.helm(&["uninstall", RELEASE], &values).unwrap();
-        cluster.kubectl(&["delete", "crd", CRD]).unwrap();
+        cluster
+            .kubectl(&["delete", "crd", CRD, SOURCE_CRD])
+            .unwrap();
     };
     for way in WAYS {
         apply_older(way);

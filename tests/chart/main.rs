@@ -19,5 +19,6 @@ mod release;
 mod rights;
 mod schema;
 mod settings;
+mod sources;
 mod templates;
 mod waits;

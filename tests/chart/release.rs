@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use testbed::render::{CHART, NAMESPACE, RELEASE, find, helm, render, text};
 
 use crate::{
-    cluster::{CRD, Cluster},
+    cluster::{CRD, Cluster, SOURCE_CRD},
     parent::copy,
     settings,
 };
@@ -32,6 +32,13 @@ fn the_api_server_accepts_every_object_with_all_values() {
     }
     for namespace in [NAMESPACE, "team-a", "team-b"] {
         cluster.create_namespace(namespace);
+    }
+    // As they are once the release has installed them.
+    let objects = render(&json!({})).unwrap();
+    for crd in [CRD, SOURCE_CRD] {
+        let object = find(&objects, "CustomResourceDefinition", crd).clone();
+        cluster.kubectl_with(&["create"], &[object]).unwrap();
+        cluster.until_served(crd);
     }
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for (name, values) in settings::all() {
@@ -64,6 +71,7 @@ fn the_api_server_accepts_every_object_with_all_values() {
         "PrometheusRule",
         "PodDisruptionBudget",
         "ValidatingAdmissionPolicy",
+        "ScaleOutTaskSource",
     ] {
         assert!(kinds.contains_key(kind), "{kinds:?}");
     }
@@ -154,7 +162,7 @@ fn an_upgrade_updates_the_crd_and_an_uninstall_keeps_objects() {
         .helm(&["install", "other", CHART], &values)
         .unwrap_err();
     assert!(error.contains("scaleouttasks.scaleout.dev"), "{error}");
-    take_over_crd(&cluster, "other");
+    take_over_crds(&cluster, "other");
     cluster.helm(&["install", "other", CHART], &values).unwrap();
     assert_eq!(cluster.kubectl(&uid).unwrap(), before);
 
@@ -165,10 +173,10 @@ fn an_upgrade_updates_the_crd_and_an_uninstall_keeps_objects() {
     cluster.helm(&["install", "web", CHART], &shard).unwrap();
 }
 
-/// Lets another release manage the CRD, as the chart's README describes.
-fn take_over_crd(cluster: &Cluster, release: &str) {
+/// Lets another release manage the CRDs, as the chart's README describes.
+fn take_over_crds(cluster: &Cluster, release: &str) {
     let label = "app.kubernetes.io/managed-by=Helm";
-    let change = ["--overwrite", "crd", CRD];
+    let change = ["--overwrite", "crd", CRD, SOURCE_CRD];
     let labelled = [&["label"], change.as_slice(), &[label]].concat();
     cluster.kubectl(&labelled).unwrap();
     let name = format!("meta.helm.sh/release-name={release}");
@@ -211,9 +219,11 @@ fn viewers_and_editors_have_the_usual_permissions() {
     cluster.create_namespace(NAMESPACE);
     let may_edit = json!({ "rbac": { "aggregateToEdit": true } });
     let objects = render(&may_edit).unwrap();
-    let crd = find(&objects, "CustomResourceDefinition", CRD).clone();
-    cluster.kubectl_with(&["create"], &[crd]).unwrap();
-    cluster.until_established();
+    for crd in [CRD, SOURCE_CRD] {
+        let object = find(&objects, "CustomResourceDefinition", crd).clone();
+        cluster.kubectl_with(&["create"], &[object]).unwrap();
+        cluster.until_served(crd);
+    }
     // No controller manager aggregates roles here, so these roles are bound directly.
     let roles: Vec<Value> = ["view", "edit"]
         .map(|role| {
@@ -234,14 +244,18 @@ fn viewers_and_editors_have_the_usual_permissions() {
             .unwrap();
     }
     let can = |user: &str, verb: &str, part: &str| {
-        let output = cluster
-            .0
-            .kubectl()
-            .args(["auth", "can-i", verb, CRD, "--as", user])
-            .arg(format!("--subresource={part}"))
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim() == "yes"
+        let all = [CRD, SOURCE_CRD].map(|crd| {
+            let output = cluster
+                .0
+                .kubectl()
+                .args(["auth", "can-i", verb, crd, "--as", user])
+                .arg(format!("--subresource={part}"))
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&output.stdout).trim() == "yes"
+        });
+        assert_eq!(all[0], all[1], "{user}: {verb} {part}");
+        all[0]
     };
     for verb in ["get", "list", "watch"] {
         assert!(can("viewer", verb, ""), "{verb}");

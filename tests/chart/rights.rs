@@ -91,6 +91,46 @@ fn nodes_can_be_listed_and_watched_only_where_that_is_enabled() {
     assert!(!kinds.iter().any(|kind| kind.starts_with("ClusterRole")));
 }
 
+/// And no finalizer or other write of a source than its status.
+#[test]
+fn sources_are_read_and_objects_made_only_where_that_is_enabled() {
+    let is_about_sources = |rule: &Value| {
+        let resources = rule["resources"].to_string();
+        resources.contains("scaleouttasksources") || rule["verbs"] == json!(["create"])
+    };
+    let of_group = |objects: &[Value]| {
+        let mut rules = granted(objects);
+        rules.retain(|rule| rule["apiGroups"] == json!(["scaleout.dev"]) && is_about_sources(rule));
+        rules
+    };
+    for values in [json!({}), json!({ "namespaces": ["team-a"] })] {
+        let objects = rendered(&values);
+        assert_eq!(of_group(&objects), Vec::<Value>::new());
+        assert!(!arguments(&objects).contains(&"--sources"));
+    }
+    let rule = |resource: &str, verbs: &[&str]| json!({ "apiGroups": ["scaleout.dev"], "resources": [resource], "verbs": verbs });
+    let rules = [
+        rule("scaleouttasksources", &["list", "watch"]),
+        rule("scaleouttasksources/status", &["patch"]),
+        rule("scaleouttasks", &["create"]),
+    ];
+    let listed = json!({ "sources": { "list": [{ "clusterId": "c1" }] } });
+    for values in [json!({ "sources": { "enabled": true } }), listed] {
+        let objects = rendered(&values);
+        assert_eq!(of_group(&objects), rules);
+        assert!(arguments(&objects).contains(&"--sources"));
+    }
+    let objects = rendered(&settings::namespaced());
+    for namespace in ["team-a", "team-b"] {
+        let is_here = |object: &&Value| {
+            object["metadata"]["namespace"] == namespace
+                && object["metadata"]["name"] == format!("{NAMESPACE}-{RELEASE}")
+        };
+        let here: Vec<Value> = objects.iter().filter(is_here).cloned().collect();
+        assert_eq!(of_group(&here), rules, "{namespace}");
+    }
+}
+
 #[test]
 fn each_release_has_its_own_lease() {
     let objects = render_as("tasks-web", "ops", &json!({})).unwrap();
@@ -123,6 +163,10 @@ fn users_get_permissions_by_the_roles_view_and_edit() {
         let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
         assert_eq!(object["metadata"]["labels"][&label], "true");
         assert_eq!(object["rules"][0]["verbs"], verbs);
+        let resources = object["rules"][0]["resources"].as_array().unwrap();
+        for kind in ["scaleouttasks", "scaleouttasksources"] {
+            assert!(resources.contains(&json!(kind)), "{role}: {kind}");
+        }
     }
 }
 
@@ -161,12 +205,21 @@ fn the_controller_may_delete_only_where_it_is_told_to() {
 fn the_role_for_benchmarks_has_the_same_rules() {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&read("dev/testbed/rbac.yaml")).unwrap();
+    let name = format!("{NAMESPACE}-{RELEASE}");
     let objects = rendered(&json!({}));
-    let role = find(&objects, "ClusterRole", &format!("{NAMESPACE}-{RELEASE}"));
+    let role = find(&objects, "ClusterRole", &name);
     assert_eq!(documents[0]["rules"], role["rules"]);
     assert_eq!(
         granted(&objects).len(),
         role["rules"].as_array().unwrap().len() + 2
+    );
+    let with = rendered(&json!({ "sources": { "enabled": true } }));
+    let with = &find(&with, "ClusterRole", &name)["rules"];
+    let rules = |part: &Value| part.as_array().unwrap().clone();
+    let own = find(&documents, "ClusterRole", &format!("{RELEASE}-sources"));
+    assert_eq!(
+        [rules(&role["rules"]), rules(&own["rules"])].concat(),
+        rules(with)
     );
 }
 

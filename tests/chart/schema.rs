@@ -72,7 +72,8 @@ fn check_without(path: &[&str]) {
                 let mut lines = error.lines();
                 let is_named =
                     lines.any(|line| line.contains("missing propert") && line.contains(&name));
-                let is_said = is_named || error.contains(&format!("{path} is false"));
+                let answers = [format!("{path} is false"), format!("needs {path}")];
+                let is_said = is_named || answers.iter().any(|answer| error.contains(answer));
                 assert!(is_said, "{path}: {error}");
             }
         }
@@ -188,6 +189,86 @@ fn wrong_values_are_refused_with_their_names() {
         (
             json!({ "networkPolicy": { "taskApiPorts": ["https"] } }),
             "networkPolicy",
+        ),
+    ];
+    for (values, name) in rows {
+        let error = render(&values).expect_err(name);
+        assert!(error.contains(name), "{values}: {error}");
+    }
+}
+
+/// Values with that source.
+fn sources(source: &Value) -> Value {
+    json!({ "sources": { "list": [source] } })
+}
+
+#[test]
+fn wrong_sources_are_refused_with_their_names() {
+    let rows = [
+        (json!({ "sources": [] }), "sources"),
+        (json!({ "sources": { "enabled": "yes" } }), "enabled"),
+        (sources(&json!({})), "clusterId"),
+        (sources(&json!({ "clusterId": "c_1" })), "clusterId"),
+        (
+            sources(&json!({ "clusterId": "c1", "cluster": "c1" })),
+            "cluster",
+        ),
+        (sources(&json!({ "clusterId": "c1", "name": "C1" })), "name"),
+        (
+            sources(&json!({ "clusterId": "c1", "namespace": "a.b" })),
+            "namespace",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "region": "CN" })),
+            "region",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "taskTypes": [] })),
+            "taskTypes",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "taskTypes": ["*", "a"] })),
+            "taskTypes",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "interval": "often" })),
+            "interval",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "lookback": 1 })),
+            "lookback",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "template": { "spec": { "taskId": "T-1" } } })),
+            "taskId",
+        ),
+        (
+            sources(
+                &json!({ "clusterId": "c1", "template": { "metadata": { "labels": { "a": 1 } } } }),
+            ),
+            "labels",
+        ),
+        (
+            sources(&json!({ "clusterId": "c1", "credentialsSecretRef": { "name": "keys" } })),
+            "sources.list[0].credentialsSecretRef needs secretCredentials.enabled",
+        ),
+        (
+            sources(
+                &json!({ "clusterId": "c1", "template": { "spec": { "waitForNodes": true } } }),
+            ),
+            "sources.list[0].template.spec.waitForNodes needs nodes.enabled",
+        ),
+        (
+            json!({ "allowedClusterIds": ["c2"], "sources": { "list": [{ "clusterId": "c1" }] } }),
+            "sources.list[0] has the cluster c1, which allowedClusterIds has not",
+        ),
+        (
+            json!({ "namespaces": ["a"], "sources": { "list": [{ "clusterId": "c1", "namespace": "b" }] } }),
+            "sources.list[0] has the namespace b, which namespaces has not",
+        ),
+        (
+            json!({ "sources": { "list": [{ "clusterId": "c1" }, { "clusterId": "C1" }] } }),
+            "sources.list[1] is called c1 in scaleout-system, as sources.list[0] is",
         ),
     ];
     for (values, name) in rows {

@@ -20,6 +20,10 @@ pub fn all() -> Vec<(&'static str, Value)> {
             json!({ "selector": "team in (web,data),!legacy", "crds": { "install": false } }),
         ),
         ("everything", everything()),
+        (
+            "sources",
+            json!({ "sources": { "list": [{ "clusterId": "C-1" }, { "clusterId": "c-2" }] } }),
+        ),
         ("openshift", json!({ "openshift": { "enabled": true } })),
         ("one team", documented("one-team")),
         ("shared", documented("shared")),
@@ -40,12 +44,28 @@ pub fn rrsa() -> Value {
     } } })
 }
 
-/// Two namespaces, Secrets in one of them, and the cluster's Nodes.
+/// Two namespaces, Secrets in one of them, the cluster's Nodes, and sources.
 pub fn namespaced() -> Value {
     json!({
         "namespaces": ["team-a", "team-b"],
         "secretCredentials": { "enabled": true, "namespaces": ["team-b"] },
         "nodes": { "enabled": true },
+        "sources": { "enabled": true },
+    })
+}
+
+/// A source with everything.
+pub fn source() -> Value {
+    json!({
+        "name": "mine", "namespace": "team-a", "clusterId": "c1", "region": "cn-hangzhou",
+        "credentialsSecretRef": { "name": "keys" }, "suspend": false, "taskTypes": ["nodepool_scaleout"],
+        "interval": "1m", "lookback": "0s",
+        "template": {
+            "metadata": { "labels": { "team": "web" }, "annotations": { "example.com/note": "yes" } },
+            "spec": {
+                "pollInterval": "30s", "timeout": "1h", "ttlSecondsAfterFinished": 604_800, "waitForNodes": true,
+            },
+        },
     })
 }
 
@@ -62,6 +82,7 @@ pub fn everything() -> Value {
         "access": { "rules": [{ "namespaces": ["*"], "clusterIds": ["c1"] }] },
         "secretCredentials": { "enabled": true, "namespaces": ["team-a"] },
         "nodes": { "enabled": true },
+        "sources": { "list": [source()], "keep": false },
         "admissionPolicy": {
             "enabled": true, "namespaceSelector": { "matchLabels": { "tenant": "yes" } },
         },

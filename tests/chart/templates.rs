@@ -20,6 +20,7 @@ fn the_default_is_two_replicas_and_nothing_optional() {
             "ClusterRole scaleout-system-scaleouttask-controller-view",
             "ClusterRoleBinding scaleout-system-scaleouttask-controller",
             "CustomResourceDefinition scaleouttasks.scaleout.dev",
+            "CustomResourceDefinition scaleouttasksources.scaleout.dev",
             "Deployment scaleouttask-controller",
             "Pod scaleouttask-controller-test",
             "PodDisruptionBudget scaleouttask-controller",
@@ -99,6 +100,7 @@ fn each_value_sets_its_flag() {
             "--selector=team in (web,data)",
         ),
         (json!({ "nodes": { "enabled": true } }), "--nodes"),
+        (json!({ "sources": { "enabled": true } }), "--sources"),
         (json!({ "pollInterval": "1m30s" }), "--poll-interval=1m30s"),
         (
             json!({ "requestsPerSecond": 0.5 }),
@@ -189,28 +191,27 @@ fn helm_test_uses_the_image_of_the_controller() {
 }
 
 #[test]
-fn the_crd_is_the_committed_one_and_kept_by_default() {
-    let crd = |values: Value| {
-        find(
-            &rendered(&values),
-            "CustomResourceDefinition",
-            "scaleouttasks.scaleout.dev",
-        )
-        .clone()
-    };
-    let committed: Value = serde_saphyr::from_str(&read("crds/scaleouttasks.yaml")).unwrap();
-    let kept = crd(json!({}));
-    assert_eq!(in_floats(&kept["spec"]), in_floats(&committed["spec"]));
-    assert_eq!(
-        kept["metadata"]["annotations"]["helm.sh/resource-policy"],
-        "keep"
-    );
-    assert_eq!(
-        kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"],
-        "Prune=false,Delete=false"
-    );
-    let deletable = crd(json!({ "crds": { "keep": false } }));
-    assert_eq!(deletable["metadata"]["annotations"], Value::Null);
+fn the_crds_are_the_committed_ones_and_kept_by_default() {
+    for name in ["scaleouttasks", "scaleouttasksources"] {
+        let crd = |values: Value| {
+            let name = format!("{name}.scaleout.dev");
+            find(&rendered(&values), "CustomResourceDefinition", &name).clone()
+        };
+        let committed = read(&format!("crds/{name}.yaml"));
+        let committed: Value = serde_saphyr::from_str(&committed).unwrap();
+        let kept = crd(json!({}));
+        assert_eq!(in_floats(&kept["spec"]), in_floats(&committed["spec"]));
+        assert_eq!(
+            kept["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep"
+        );
+        assert_eq!(
+            kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"],
+            "Prune=false,Delete=false"
+        );
+        let deletable = crd(json!({ "crds": { "keep": false } }));
+        assert_eq!(deletable["metadata"]["annotations"], Value::Null);
+    }
     let none = rendered(&json!({ "crds": { "install": false } }));
     assert!(
         !none
@@ -549,6 +550,36 @@ fn the_notes_of_helm_can_be_copied() {
         .0;
     let object: Value = serde_saphyr::from_str(manifest).unwrap();
     assert_eq!(object["kind"], "ScaleOutTask");
+}
+
+#[test]
+fn the_notes_of_helm_say_where_tasks_are_found() {
+    let said = |sources: Value| {
+        let notes = notes(&json!({ "sources": sources }));
+        let line = notes.lines().find(|line| line.starts_with("It finds"));
+        line.map(str::to_owned)
+    };
+    let one = json!({ "clusterId": "c1" });
+    let rows = [
+        (json!({}), None),
+        (
+            json!({ "enabled": true }),
+            Some("each cluster that a ScaleOutTaskSource names"),
+        ),
+        (json!({ "list": [one] }), Some("the tasks of one cluster,")),
+        (
+            json!({ "list": [one, { "clusterId": "c2" }] }),
+            Some("the tasks of 2 clusters,"),
+        ),
+    ];
+    for (sources, expected) in rows {
+        let said = said(sources);
+        let is_right = match (&said, expected) {
+            (Some(said), Some(expected)) => said.contains(expected),
+            (said, expected) => said.is_none() && expected.is_none(),
+        };
+        assert!(is_right, "{expected:?}: {said:?}");
+    }
 }
 
 #[test]

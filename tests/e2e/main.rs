@@ -23,6 +23,7 @@ mod proxies;
 mod raw_server;
 mod secrets;
 mod shards;
+mod source_specs;
 mod specs;
 mod task_api_errors;
 mod throttling;

@@ -317,18 +317,25 @@ async fn half_sent_requests_at_the_admin_port_are_bounded_and_health_is_answered
 
 #[test]
 fn the_committed_crd_is_the_one_the_program_prints() {
-    let output = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"))
-        .arg("crd")
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/scaleouttasks.yaml");
-    let committed = std::fs::read_to_string(path).unwrap();
-    assert!(
-        printed == committed,
-        "crds/scaleouttasks.yaml is stale: cargo run --bin scaleouttask-controller -- crd > crds/scaleouttasks.yaml"
-    );
-    assert!(!printed.contains("format: uint"));
+    let printed = |names: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_scaleouttask-controller"));
+        let output = program.arg("crd").args(names).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let each = ["scaleouttasks", "scaleouttasksources"].map(|name| {
+        let path = format!("{}/crds/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let committed = std::fs::read_to_string(path).unwrap();
+        let printed = printed(&[name]);
+        assert!(
+            printed == committed,
+            "crds/{name}.yaml is stale: cargo run --bin scaleouttask-controller -- crd {name} > crds/{name}.yaml"
+        );
+        assert!(!printed.contains("format: uint"));
+        assert!(!printed.contains("nullable"));
+        printed
+    });
+    assert_eq!(printed(&[]), each.join("---\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,11 +83,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "scaleouttask-controller.labels" .root | fromYaml | mustMergeOverwrite (deepCopy .labels) | toYaml }}
 {{- end }}
 
-{{/* The label of the pod that asks a release whether it is ready. */}}
-{{- define "scaleouttask-controller.testName" -}}
-{{- include "scaleouttask-controller.fullname" . | trunc 58 | trimSuffix "-" }}-test
-{{- end }}
-
 {{/* A security context. OpenShift gives each namespace a user and groups of its own, and refuses others. */}}
 {{- define "scaleouttask-controller.securityContext" -}}
 {{- $found := .root.Capabilities.APIVersions.Has "security.openshift.io/v1" }}
@@ -114,6 +109,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if include "scaleouttask-controller.findsTasks" . }}
+- apiGroups: [scaleout.dev]
+  resources: [scaleouttasksources]
+  verbs: [list, watch]
+- apiGroups: [scaleout.dev]
+  resources: [scaleouttasksources/status]
+  verbs: [patch]
+- apiGroups: [scaleout.dev]
+  resources: [scaleouttasks]
+  verbs: [create]
+{{- end }}
 {{- end }}
 
 {{/* A file of the chart, which a packaged chart may lack. */}}
@@ -184,6 +190,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- range .namespaces }}{{ $args = append $args (printf "--namespace=%s" .) }}{{ end }}
 {{- with .selector }}{{ $args = append $args (printf "--selector=%s" .) }}{{ end }}
 {{- if .nodes.enabled }}{{ $args = append $args "--nodes" }}{{ end }}
+{{- if include "scaleouttask-controller.findsTasks" $ }}{{ $args = append $args "--sources" }}{{ end }}
 {{- $args = append $args (printf "--poll-interval=%s" .pollInterval) }}
 {{- $args = append $args (printf "--requests-per-second=%v" .requestsPerSecond) }}
 {{- $args = append $args (printf "--concurrency=%d" (int64 .concurrency)) }}

@@ -9,14 +9,22 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::{Error, Health};
+use crate::{Error, Health, field::kind};
 
 #[cfg(test)]
 mod tests;
 
-/// The script that users copy.
-const SCRIPT: &str =
-    include_str!("../../../docs/gitops/argocd/scaleout.dev/ScaleOutTask/health.lua");
+/// The scripts that users copy, each for its kind.
+const SCRIPTS: [(&str, &str); 2] = [
+    (
+        "ScaleOutTask",
+        include_str!("../../../docs/gitops/argocd/scaleout.dev/ScaleOutTask/health.lua"),
+    ),
+    (
+        "ScaleOutTaskSource",
+        include_str!("../../../docs/gitops/argocd/scaleout.dev/ScaleOutTaskSource/health.lua"),
+    ),
+];
 /// The time limit of Argo CD for a script.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// The time is checked each time after this many instructions.
@@ -60,7 +68,10 @@ impl ArgoCd {
 /// package and two functions of os, and string and math only if the operator sets `useOpenLibs`. Here,
 /// only base and table are open, so the script must not need the others.
 pub fn argocd(object: &Value) -> Result<(ArgoCd, String), Error> {
-    run(SCRIPT, object)
+    let kind = kind(object)?;
+    let script = SCRIPTS.iter().find(|(own, _)| *own == kind);
+    let (_, script) = script.ok_or_else(|| Error::UnknownKind(kind.to_owned()))?;
+    run(script, object)
 }
 
 fn run(script: &str, object: &Value) -> Result<(ArgoCd, String), Error> {

@@ -5,6 +5,9 @@ use thiserror::Error;
 /// Why a tool has no verdict about an object.
 #[derive(Clone, Debug, Error)]
 pub enum Error {
+    /// There is no check for such objects.
+    #[error("there is no check for the kind {0}")]
+    UnknownKind(String),
     /// The health script failed.
     #[error("the health script fails: {0}")]
     Script(String),
@@ -16,7 +19,7 @@ pub enum Error {
     Kustomization(String),
     /// The Kustomization has no expressions for this kind.
     #[error("the Kustomization has no expressions for {0}")]
-    NoExpressions(&'static str),
+    NoExpressions(String),
     /// An expression isn't CEL.
     #[error("`{expression}` isn't CEL: {reason}")]
     Syntax {

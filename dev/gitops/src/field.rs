@@ -32,6 +32,11 @@ pub fn string<'a>(object: &'a Value, path: &[&str]) -> Result<Option<&'a str>, E
     nested(object, path)?.map(as_string).transpose()
 }
 
+/// What kind of object it is.
+pub fn kind(object: &Value) -> Result<&str, Error> {
+    Ok(string(object, &["kind"])?.unwrap_or_default())
+}
+
 /// The generation of the spec.
 pub fn generation(object: &Value) -> Result<Option<i64>, Error> {
     integer(object, &["metadata", "generation"])

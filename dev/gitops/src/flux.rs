@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Error, Health,
-    field::{generation, observed_generation},
+    field::{generation, kind, observed_generation},
 };
 
 #[cfg(test)]
@@ -17,10 +17,13 @@ mod tests;
 /// The Kustomization that users copy.
 const KUSTOMIZATION: &str = include_str!("../../../docs/gitops/flux/health-check-exprs.yaml");
 const API_VERSION: &str = "scaleout.dev/v1alpha1";
-const KIND: &str = "ScaleOutTask";
 
-static EXPRESSIONS: LazyLock<Result<Vec<Expression>, Error>> =
-    LazyLock::new(|| expressions(KUSTOMIZATION));
+type Expressions = Result<Vec<Expression>, Error>;
+
+static OF_TASKS: LazyLock<Expressions> =
+    LazyLock::new(|| expressions(KUSTOMIZATION, "ScaleOutTask"));
+static OF_SOURCES: LazyLock<Expressions> =
+    LazyLock::new(|| expressions(KUSTOMIZATION, "ScaleOutTaskSource"));
 
 /// The object's status, like `StatusEvaluator.Evaluate` in `runtime/cel/status_evaluator.go` of
 /// github.com/fluxcd/pkg (RFC 0009).
@@ -38,7 +41,12 @@ pub fn flux(object: &Value) -> Result<Health, Error> {
     {
         return Ok(Health::InProgress);
     }
-    first_true(EXPRESSIONS.as_ref().map_err(Clone::clone)?, object)
+    let expressions = match kind(object)? {
+        "ScaleOutTask" => &OF_TASKS,
+        "ScaleOutTaskSource" => &OF_SOURCES,
+        other => return Err(Error::UnknownKind(other.to_owned())),
+    };
+    first_true(expressions.as_ref().map_err(Clone::clone)?, object)
 }
 
 fn first_true(expressions: &[Expression], object: &Value) -> Result<Health, Error> {
@@ -108,13 +116,13 @@ struct HealthCheck {
 }
 
 /// The expressions in Flux's order, which may differ from the order in the file.
-fn expressions(kustomization: &str) -> Result<Vec<Expression>, Error> {
+fn expressions(kustomization: &str, kind: &str) -> Expressions {
     let kustomization: Kustomization = serde_saphyr::from_str(kustomization)
         .map_err(|error| Error::Kustomization(error.to_string()))?;
     let mut checks = kustomization.spec.health_check_exprs.into_iter();
     let check = checks
-        .find(|check| check.api_version == API_VERSION && check.kind == KIND)
-        .ok_or(Error::NoExpressions(KIND))?;
+        .find(|check| check.api_version == API_VERSION && check.kind == kind)
+        .ok_or_else(|| Error::NoExpressions(kind.to_owned()))?;
     let texts = [
         (check.in_progress, Health::InProgress),
         (check.failed, Health::Failed),

@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use crate::{
     ArgoCd, Error, Health, argocd,
-    field::{conditions, generation, is_terminating, observed_generation},
+    field::{conditions, generation, is_terminating, kind, observed_generation},
     flux, kstatus,
 };
 
 /// Final reasons for one that did, and whose nodes are there where somebody waits for them.
 const SUCCESSES: [&str; 2] = ["TaskSucceeded", "NodesReady"];
+/// The reason of a source that finds tasks.
+const LISTING: &str = "Listing";
 /// Final reasons of `Ready` for a task that didn't succeed.
 const FAILURES: [&str; 4] = ["InstancesFailed", "TaskFailed", "TaskCanceled", "TimedOut"];
 
@@ -50,7 +52,8 @@ pub fn verdicts(object: &Value) -> Result<Verdicts, Error> {
 /// Checks the object against the promises. The error says which are broken.
 ///
 /// - All tools agree.
-/// - It is healthy if and only if the task succeeded and the status is about the current generation.
+/// - It is healthy if and only if the task succeeded, or the source lists, and the status is about the current
+///   generation.
 /// - It is failed if such a status says that the task failed or that the object is stalled.
 ///
 /// An object that is being deleted must only not be healthy.
@@ -98,9 +101,13 @@ fn expected(object: &Value) -> Result<Option<Health>, Error> {
     let find = |type_| conditions.iter().find(|condition| condition.type_ == type_);
     let is_stalled = find("Stalled").is_some_and(|stalled| stalled.status == "True");
     let reason = find("Ready").map_or("", |ready| ready.reason);
+    let is_success = match kind(object)? {
+        "ScaleOutTaskSource" => reason == LISTING,
+        _ => SUCCESSES.contains(&reason),
+    };
     Ok(if is_stalled || FAILURES.contains(&reason) {
         Some(Health::Failed)
-    } else if SUCCESSES.contains(&reason) {
+    } else if is_success {
         Some(Health::Current)
     } else {
         None

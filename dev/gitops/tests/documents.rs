@@ -33,64 +33,89 @@ fn documents() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/gitops")
 }
 
-fn resource() -> PathBuf {
-    documents().join("argocd/scaleout.dev/ScaleOutTask")
-}
+/// The folder of a kind, in the form of Argo CD's own.
+struct Resource(PathBuf);
 
-fn cases() -> Vec<Case> {
-    let text = fs::read_to_string(resource().join("health_test.yaml")).unwrap();
-    let cases: Cases = serde_saphyr::from_str(&text).unwrap();
-    cases.tests
-}
+impl Resource {
+    fn all() -> [Self; 2] {
+        ["ScaleOutTask", "ScaleOutTaskSource"]
+            .map(|kind| Self(documents().join("argocd/scaleout.dev").join(kind)))
+    }
 
-fn object(input_path: &str) -> Value {
-    let text = fs::read_to_string(resource().join(input_path)).unwrap();
-    serde_saphyr::from_str(&text).unwrap()
-}
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.0.join(path)).unwrap()
+    }
 
-#[test]
-fn argo_cd_has_the_verdict_of_its_test_cases() {
-    let cases = cases();
-    assert!(!cases.is_empty());
-    for case in cases {
-        let expected = (case.health_status.status, case.health_status.message);
-        let verdict = argocd(&object(&case.input_path)).unwrap();
-        assert_eq!(verdict, expected, "{}", case.input_path);
+    fn cases(&self) -> Vec<Case> {
+        let cases: Cases = serde_saphyr::from_str(&self.read("health_test.yaml")).unwrap();
+        assert!(!cases.tests.is_empty());
+        cases.tests
+    }
+
+    fn object(&self, input_path: &str) -> Value {
+        serde_saphyr::from_str(&self.read(input_path)).unwrap()
     }
 }
 
 #[test]
+fn argo_cd_has_the_verdict_of_its_test_cases() {
+    for resource in Resource::all() {
+        for case in resource.cases() {
+            let expected = (case.health_status.status, case.health_status.message);
+            let verdict = argocd(&resource.object(&case.input_path)).unwrap();
+            assert_eq!(verdict, expected, "{}", case.input_path);
+        }
+    }
+}
+
+#[test]
+fn the_scripts_of_both_kinds_have_the_same_rules() {
+    let rules = Resource::all().map(|resource| {
+        let script = resource.read("health.lua");
+        script.split_once('\n').unwrap().1.to_owned()
+    });
+    assert_eq!(rules[0], rules[1]);
+}
+
+#[test]
 fn every_file_of_testdata_is_a_case() {
-    let files = fs::read_dir(resource().join("testdata")).unwrap();
-    let name = |file: fs::DirEntry| format!("testdata/{}", file.file_name().display());
-    let files: BTreeSet<_> = files.map(|file| name(file.unwrap())).collect();
-    let cases: BTreeSet<_> = cases().into_iter().map(|case| case.input_path).collect();
-    assert_eq!(cases, files);
+    for resource in Resource::all() {
+        let files = fs::read_dir(resource.0.join("testdata")).unwrap();
+        let name = |file: fs::DirEntry| format!("testdata/{}", file.file_name().display());
+        let files: BTreeSet<_> = files.map(|file| name(file.unwrap())).collect();
+        let cases = resource.cases().into_iter();
+        let cases: BTreeSet<_> = cases.map(|case| case.input_path).collect();
+        assert_eq!(cases, files);
+    }
 }
 
 #[test]
 fn flux_and_kstatus_agree_with_argo_cd_on_each_case() {
-    let mut cases = cases();
-    cases.retain(|case| case.input_path != WITHOUT_STATUS);
-    for case in cases {
-        let object = object(&case.input_path);
-        let expected = case.health_status.status.health().unwrap();
-        assert_eq!(flux(&object).unwrap(), expected, "{}", case.input_path);
-        assert_eq!(kstatus(&object).unwrap(), expected, "{}", case.input_path);
-        assert_eq!(check(&object), Ok(()), "{}", case.input_path);
+    for resource in Resource::all() {
+        let mut cases = resource.cases();
+        cases.retain(|case| case.input_path != WITHOUT_STATUS);
+        for case in cases {
+            let object = resource.object(&case.input_path);
+            let expected = case.health_status.status.health().unwrap();
+            assert_eq!(flux(&object).unwrap(), expected, "{}", case.input_path);
+            assert_eq!(kstatus(&object).unwrap(), expected, "{}", case.input_path);
+            assert_eq!(check(&object), Ok(()), "{}", case.input_path);
+        }
     }
 }
 
 #[test]
 fn without_the_default_of_the_crd_kstatus_would_take_an_untouched_object_for_finished() {
-    let object = object(WITHOUT_STATUS);
-    assert_eq!(kstatus(&object).unwrap(), Health::Current);
-    assert!(flux(&object).is_err());
-    assert_eq!(argocd(&object).unwrap().0, ArgoCd::Progressing);
+    for resource in Resource::all() {
+        let object = resource.object(WITHOUT_STATUS);
+        assert_eq!(kstatus(&object).unwrap(), Health::Current);
+        assert!(flux(&object).is_err());
+        assert_eq!(argocd(&object).unwrap().0, ArgoCd::Progressing);
+    }
 }
 
 #[test]
-fn the_table_of_the_readme_pairs_the_verdicts_that_agree() {
+fn the_tables_of_the_readme_pair_the_verdicts_that_agree() {
     let readme = fs::read_to_string(documents().join("README.md")).unwrap();
     let rows = readme.lines().filter_map(|line| {
         let mut columns = line.strip_prefix('|')?.split('|').skip(1).map(str::trim);
@@ -98,7 +123,7 @@ fn the_table_of_the_readme_pairs_the_verdicts_that_agree() {
         Some((verdict()?, verdict()?))
     });
     let rows: Vec<_> = rows.collect();
-    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert_eq!(rows.len(), 9, "{rows:?}");
     for (kstatus, argocd) in rows {
         let argocd: ArgoCd = serde_json::from_value(argocd.into()).unwrap();
         assert_eq!(format!("{:?}", argocd.health().unwrap()), kstatus);

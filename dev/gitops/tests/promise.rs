@@ -91,6 +91,61 @@ fn a_success_is_healthy_to_every_tool_only_for_the_current_generation() {
     }
 }
 
+/// The same object as a source.
+fn source(mut object: Value) -> Value {
+    object["kind"] = json!("ScaleOutTaskSource");
+    object
+}
+
+#[test]
+fn a_source_is_healthy_only_while_it_lists() {
+    let rows = [
+        ("True", "Listing", "", Health::Current),
+        ("Unknown", "Suspended", "", Health::InProgress),
+        ("False", "Suspended", "", Health::InProgress),
+        (
+            "Unknown",
+            "TaskApiUnavailable",
+            "Reconciling",
+            Health::InProgress,
+        ),
+        ("False", "Throttled", "Reconciling", Health::InProgress),
+        (
+            "False",
+            "InvalidResponse",
+            "Reconciling",
+            Health::InProgress,
+        ),
+        ("False", "RegionMissing", "Stalled", Health::Failed),
+        ("False", "NotAllowed", "Stalled", Health::Failed),
+        ("False", "ClusterMismatch", "Stalled", Health::Failed),
+        ("False", "TaskNotFound", "Stalled", Health::Failed),
+        ("False", "AccessDenied", "Stalled", Health::Failed),
+        ("False", "RequestRejected", "Stalled", Health::Failed),
+    ];
+    for (status, reason, abnormal, expected) in rows {
+        let abnormal: Vec<&str> = Some(abnormal)
+            .filter(|name| !name.is_empty())
+            .into_iter()
+            .collect();
+        let now = source(current(status, reason, &abnormal));
+        assert_eq!(verdicts(&now).unwrap().agreed(), Some(expected), "{reason}");
+        assert_eq!(check(&now), Ok(()), "{reason}");
+        let before = source(object(
+            GENERATION - 1,
+            &conditions(status, reason, &abnormal),
+        ));
+        assert_eq!(
+            verdicts(&before).unwrap().agreed(),
+            Some(Health::InProgress),
+            "{reason}"
+        );
+    }
+    // A reason of the other kind.
+    assert!(check(&current("True", "Listing", &[])).is_err());
+    assert!(check(&source(current("True", "TaskSucceeded", &[]))).is_err());
+}
+
 #[test]
 fn an_object_that_is_being_deleted_is_not_healthy() {
     let mut object = current("True", "TaskSucceeded", &[]);
@@ -102,7 +157,8 @@ fn an_object_that_is_being_deleted_is_not_healthy() {
 #[test]
 fn an_object_that_breaks_a_promise_is_reported() {
     let healthy = "healthy without a success";
-    let without_status = json!({ "metadata": { "generation": GENERATION } });
+    let without_status =
+        json!({ "kind": "ScaleOutTask", "metadata": { "generation": GENERATION } });
     let rows = [
         (
             "ready before the end",

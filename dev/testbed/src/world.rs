@@ -32,7 +32,7 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd};
+use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd, source_crd};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
@@ -460,18 +460,19 @@ pub async fn client_from(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Installs the CRD, and a role with exactly the permissions that the chart grants.
+/// Installs the CRDs, and a role with exactly the permissions that the chart grants.
 pub async fn install(client: &Client) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let crd = crd();
-    let name = crd.metadata.name.clone().unwrap();
-    crds.patch(&name, &apply, &Patch::Apply(&crd))
-        .await
-        .unwrap();
-    await_condition(crds, &name, is_crd_established())
-        .await
-        .unwrap();
+    for crd in [crd(), source_crd()] {
+        let name = crd.metadata.name.clone().unwrap();
+        crds.patch(&name, &apply, &Patch::Apply(&crd))
+            .await
+            .unwrap();
+        await_condition(crds.clone(), &name, is_crd_established())
+            .await
+            .unwrap();
+    }
 
     let granted = tokio::task::spawn_blocking(rules).await.unwrap();
     let role = json!({
@@ -497,9 +498,9 @@ pub async fn install(client: &Client) {
         .unwrap();
 }
 
-/// The rules that the chart grants, those for Nodes among them, for a Lease of any name.
+/// The rules that the chart grants, those for Nodes and sources among them, for a Lease of any name.
 fn rules() -> Vec<Value> {
-    let values = json!({ "nodes": { "enabled": true } });
+    let values = json!({ "nodes": { "enabled": true }, "sources": { "enabled": true } });
     let mut rules = granted(&render(&values).unwrap());
     for rule in &mut rules {
         rule.as_object_mut().unwrap().remove("resourceNames");

@@ -51,7 +51,10 @@ fn check() -> Result<Binary, Error> {
     let program = Binary::build(PROGRAM, Architecture::Arm64)?;
     println!("crd");
     let mut crd = Command::new(QEMU);
-    let printed = crd.arg(&program.path).arg("crd").output();
+    let printed = crd
+        .arg(&program.path)
+        .args(["crd", "scaleouttasks"])
+        .output();
     let printed = printed.map_err(|error| Error::Run(QEMU, error))?;
     let expected = fs::read(repository().join("crds/scaleouttasks.yaml")).map_err(Error::Read)?;
     if expected != printed.stdout || !printed.status.success() {

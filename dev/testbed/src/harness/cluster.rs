@@ -50,7 +50,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a control plane, and installs the CRD and the controller's role.
+    /// Starts a control plane, and installs the CRDs and the controller's roles.
     pub async fn start() -> Result<Self> {
         let start = || ControlPlane::start(&Options::default());
         let plane = tokio::task::spawn_blocking(start).await??;
@@ -66,19 +66,19 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Installs the CRD and the controller's role.
+    /// Installs the CRDs and the controller's roles.
     fn install(&self) -> Result<()> {
         let repository = repository();
-        let crd = repository.join("crds/scaleouttasks.yaml");
-        let crd = crd.to_string_lossy();
+        let crds = repository.join("crds");
+        let crds = crds.to_string_lossy();
         let rbac = repository.join("dev/testbed/rbac.yaml");
-        self.kubectl(&["apply", "-f", &crd, "-f", &rbac.to_string_lossy()])?;
+        self.kubectl(&["apply", "-f", &crds, "-f", &rbac.to_string_lossy()])?;
         self.kubectl(&[
             "wait",
             "--for=condition=Established",
             "--timeout=30s",
             "-f",
-            &crd,
+            &crds,
         ])
     }
 
