@@ -24,6 +24,7 @@ mod raw_server;
 mod secrets;
 mod shards;
 mod source_specs;
+mod sources;
 mod specs;
 mod task_api_errors;
 mod throttling;

@@ -32,7 +32,9 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, crd, source_crd};
+use scaleouttask_controller::api::{
+    ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSourceStatus, ScaleOutTaskStatus, crd, source_crd,
+};
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
 use tempfile::TempDir;
@@ -197,16 +199,70 @@ impl World {
             "spec": spec,
         });
         // Without the typed API, which can't send bad specs.
+        let created = self.create_any("scaleouttasks", &body).await?;
+        let created: ScaleOutTask = serde_json::from_value(created).unwrap();
+        Ok(WholeObject::from(created))
+    }
+
+    /// Creates an object of any kind of the group, such as `scaleouttasksources`.
+    pub async fn create_any(&self, resource: &str, object: &Value) -> kube::Result<Value> {
         let url = format!(
-            "/apis/scaleout.dev/v1alpha1/namespaces/{}/scaleouttasks?fieldManager=tests",
+            "/apis/scaleout.dev/v1alpha1/namespaces/{}/{resource}?fieldManager=tests",
             self.namespace
         );
         let request = http::Request::post(url)
             .header("content-type", "application/json")
-            .body(serde_json::to_vec(&body).unwrap())
+            .body(serde_json::to_vec(object).unwrap())
             .unwrap();
-        let created: ScaleOutTask = self.client.request(request).await?;
-        Ok(WholeObject::from(created))
+        self.client.request(request).await
+    }
+
+    /// The sources of the namespace.
+    pub fn sources(&self) -> Api<ScaleOutTaskSource> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates a source.
+    pub async fn create_source(&self, name: &str, spec: Value) -> ScaleOutTaskSource {
+        let object = json!({
+            "apiVersion": "scaleout.dev/v1alpha1",
+            "kind": "ScaleOutTaskSource",
+            "metadata": { "name": name },
+            "spec": spec,
+        });
+        let created = self.create_any("scaleouttasksources", &object).await;
+        serde_json::from_value(created.unwrap()).unwrap()
+    }
+
+    /// Waits until the status of a source is as `wanted`, and returns it.
+    pub async fn until_source(
+        &self,
+        name: &str,
+        wanted: impl Fn(&ScaleOutTaskSourceStatus) -> bool + Send + Sync,
+    ) -> ScaleOutTaskSourceStatus {
+        let began = Instant::now();
+        loop {
+            let source = self.sources().get(name).await.unwrap();
+            let status = source.status.unwrap_or_default();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{name} didn't reach the expected status; it is {status:#?}\n{}",
+                self.log()
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the reason of `Ready` of a source is that, and returns its status.
+    pub async fn until_source_reason(&self, name: &str, reason: &str) -> ScaleOutTaskSourceStatus {
+        let is_so = |status: &ScaleOutTaskSourceStatus| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|one| one.type_ == "Ready" && one.reason == reason)
+        };
+        self.until_source(name, is_so).await
     }
 
     /// Merges a patch into an object.
