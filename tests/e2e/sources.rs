@@ -29,7 +29,7 @@ async fn each_task_of_a_cluster_becomes_an_object_that_is_tracked_to_its_end() {
     let status = world.until_source_reason("src", "Listing").await;
     assert_eq!((status.made, status.recent.len()), (Some(2), 2));
     world.simulator.change_task("T-1", |task| {
-        task.duration = Some(std::time::Duration::ZERO)
+        task.duration = Some(std::time::Duration::ZERO);
     });
     world.until_reason("t-1", "TaskSucceeded").await;
     eventually("the Event", || async {

@@ -21,12 +21,20 @@ use nodes::Nodes;
 
 use crate::cluster::repository;
 
-/// The tasks, and the reason that each must end with.
-const EXPECTED: [(&str, &str); 3] = [
+/// The tasks, and the reason that each must end with. The last two are found by a source.
+const EXPECTED: [(&str, &str); 5] = [
     ("web-pool", "TaskSucceeded"),
     ("gpu-pool", "TaskFailed"),
     ("batch-pool", "InstancesFailed"),
+    ("t-6764d027be846d01310006b1", "TaskSucceeded"),
+    ("t-6764d0a1be846d01310006c4", "TaskCanceled"),
 ];
+
+/// The CRDs.
+const CRDS: [&str; 2] = ["crds/scaleouttasks.yaml", "crds/scaleouttasksources.yaml"];
+
+/// Prints what the source has found.
+const SOURCES: [&str; 4] = ["get", "scaleouttasksources", "--output", "wide"];
 
 /// The task that waits for its nodes too. It needs a cluster of the demo's own.
 const WAITING: (&str, &str) = ("app-pool", "NodesReady");
@@ -137,8 +145,8 @@ fn start(
     let mut cluster = Cluster::get(options.context.as_deref())?;
     let program = program()?;
 
-    screen::step("Install the custom resource ScaleOutTask");
-    cluster.prepare(&repository().join("crds/scaleouttasks.yaml"))?;
+    screen::step("Install the custom resources ScaleOutTask and ScaleOutTaskSource");
+    cluster.prepare(&CRDS.map(|crd| repository().join(crd)))?;
 
     screen::step("Start a simulated task API");
     let script = Script::load(&scripts.join("simulator.yaml"))?;
@@ -147,10 +155,12 @@ fn start(
 
     let nodes = matches!(cluster, Cluster::Own(_)).then(Nodes::default);
     let (count, files) = match nodes {
-        Some(_) => ("four", &["tasks.yaml", "waiting.yaml"][..]),
-        None => ("three", &["tasks.yaml"][..]),
+        Some(_) => ("four", &["tasks.yaml", "waiting.yaml", "source.yaml"][..]),
+        None => ("three", &["tasks.yaml", "source.yaml"][..]),
     };
-    screen::step(&format!("Start the controller and give it {count} tasks"));
+    screen::step(&format!(
+        "Start the controller, and give it {count} tasks and a source that finds more"
+    ));
     interrupt::stop_in_order();
     let access = cluster.access();
     let controller = controller::start(&program, access, &task_api.url(), nodes.is_some())?;
@@ -176,6 +186,7 @@ impl Demo {
         self.watch()?;
         let access = self.cluster.access();
         access.show(&TABLE)?;
+        access.show(&SOURCES)?;
         let conditions = ["get", "scaleouttask", "gpu-pool", "--output", CONDITIONS];
         access.show(&conditions)?;
         let why = [
@@ -193,7 +204,8 @@ impl Demo {
             None => "",
         };
         screen::say(&format!(
-            "\nEach task ended as expected: one succeeded, one failed, one succeeded in part{waited}."
+            "\nEach task ended as expected: one succeeded, one failed, one succeeded in part{waited}; two \
+             that nobody named were found."
         ));
         if keep {
             return self.keep();
@@ -288,6 +300,7 @@ impl Demo {
             "\nEverything keeps running until Ctrl-C. In another terminal:
 {}
   {typed} get scaleouttasks
+  {typed} get scaleouttasksources
   {typed} describe scaleouttask batch-pool
   tail -f {log}",
             self.exports()

@@ -217,8 +217,3 @@ fn time_of_id(task_id: &str) -> Option<Timestamp> {
         .ok()
         .filter(|_| second >= FIRST)
 }
-
-/// Whether the ID itself shows that the task needn't be remembered.
-pub fn is_outdated(task_id: &str, now: Timestamp) -> bool {
-    time_of_id(task_id).is_some_and(|born| elapsed(born, now) >= OUTDATED)
-}

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{LastTask, Recent, Source, SourceStatus, listing::is_outdated, messages as own};
+use super::{LastTask, Recent, Source, SourceStatus, messages as own};
 use crate::rules::{
     EventNote, ListedTask, Mark, Memory, Object, Policy, PollError, Ready, Reason, Summary,
     backoff::{SLOW_RETRY, next_poll, phase},
@@ -235,10 +235,8 @@ fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
             at: floor_to_second(last.at),
         });
     }
-    let kept = before
-        .recent
-        .ids()
-        .filter(|id| !case.outdated.contains(&Mark::of(id)) && !is_outdated(id, case.now));
+    let is_kept = |id: &&str| !case.outdated.contains(&Mark::of(id));
+    let kept = before.recent.ids().filter(is_kept);
     let new = made.iter().map(|made| made.task_id.clone());
     status.recent = Recent::new(kept.map(Into::into).chain(new));
 }

@@ -53,14 +53,11 @@ impl Cluster {
         }
     }
 
-    /// Installs the CRD where it is missing, and waits until the API server serves it.
-    pub(crate) fn prepare(&mut self, crd: &Path) -> Result<(), Error> {
+    /// Installs the CRDs that are missing, and waits until the API server serves them.
+    pub(crate) fn prepare(&mut self, crds: &[PathBuf]) -> Result<(), Error> {
         match self {
-            Self::Own(own) => {
-                own.access.create_crd(crd)?;
-                own.access.wait_for_crd(crd)
-            }
-            Self::Named(named) => named.prepare(crd),
+            Self::Own(own) => crds.iter().try_for_each(|crd| own.access.install_crd(crd)),
+            Self::Named(named) => named.prepare(crds),
         }
     }
 
@@ -74,12 +71,9 @@ impl Cluster {
 }
 
 impl Access {
-    fn create_crd(&self, crd: &Path) -> Result<(), Error> {
+    fn install_crd(&self, crd: &Path) -> Result<(), Error> {
         let create = ["create", "--filename", &crd.to_string_lossy()];
-        self.kubectl(&create).map(drop)
-    }
-
-    fn wait_for_crd(&self, crd: &Path) -> Result<(), Error> {
+        self.kubectl(&create)?;
         let wait = [
             "wait",
             "--for=condition=Established",
@@ -88,7 +82,7 @@ impl Access {
             &crd.to_string_lossy(),
         ];
         self.kubectl(&wait)?;
-        screen::done("scaleouttasks.scaleout.dev is established");
+        screen::done(format!("{} is established", crd_name(crd)));
         Ok(())
     }
 
@@ -131,6 +125,12 @@ impl Access {
         };
         Ok(reasons.lines().filter_map(finished).collect())
     }
+}
+
+/// The name of the CRD in that file.
+fn crd_name(file: &Path) -> String {
+    let plural = file.file_stem().unwrap_or_default();
+    format!("{}.scaleout.dev", plural.display())
 }
 
 fn output(kubectl: &mut Command, arguments: &[&str]) -> Result<String, Error> {

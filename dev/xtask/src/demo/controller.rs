@@ -72,6 +72,7 @@ pub(crate) fn start(
         "none",
         "--poll-interval",
         "1s",
+        "--sources",
         "--admin-address",
         "127.0.0.1:0",
         "--log-format",

@@ -36,7 +36,7 @@ pub(crate) fn say(text: &str) {
 
 /// The columns that the table shows, and their widths, so that rows of different times are aligned.
 const COLUMNS: [(&str, usize); 7] = [
-    ("NAME", 13),
+    ("NAME", 29),
     ("STATE", 10),
     ("PROGRESS", 11),
     ("NODES", 8),

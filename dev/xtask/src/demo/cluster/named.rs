@@ -10,9 +10,8 @@ use std::{
 use controlplane::{StderrProgress, tools};
 use tempfile::TempDir;
 
-use super::{Access, Error, interrupt, quoted, screen};
+use super::{Access, Error, crd_name, interrupt, quoted, screen};
 
-const CRD: &str = "scaleouttasks.scaleout.dev";
 const CHART: &str = "scaleouttask-controller";
 /// Prints each Deployment's name, and what its labels say of the chart.
 const DEPLOYMENTS: [&str; 5] = [
@@ -25,7 +24,7 @@ const DEPLOYMENTS: [&str; 5] = [
 /// Prints the namespaces of all objects.
 const NAMESPACES: [&str; 5] = [
     "get",
-    "scaleouttasks",
+    "scaleout",
     "--all-namespaces",
     "--output",
     r#"jsonpath={range .items[*]}{.metadata.namespace}{"\n"}{end}"#,
@@ -35,7 +34,7 @@ pub(crate) struct Named {
     pub(crate) access: Access,
     /// What was made there, and is removed again.
     has_namespace: bool,
-    has_crd: bool,
+    crds: Vec<String>,
     _directory: TempDir,
 }
 
@@ -65,24 +64,27 @@ impl Named {
         Ok(Self {
             access,
             has_namespace: false,
-            has_crd: false,
+            crds: Vec::new(),
             _directory: directory,
         })
     }
 
-    /// Makes the namespace, and the CRD where there is none.
-    pub(super) fn prepare(&mut self, crd: &Path) -> Result<(), Error> {
+    /// Makes the namespace, and the CRDs that are missing.
+    pub(super) fn prepare(&mut self, crds: &[PathBuf]) -> Result<(), Error> {
         self.has_namespace = true;
         let create = ["create", "namespace", &self.access.namespace];
         self.access.kubectl(&create)?;
-        let get = ["get", "crd", CRD, "--ignore-not-found", "--output=name"];
-        if !self.access.kubectl(&get)?.trim().is_empty() {
-            screen::done(format!("{CRD} is there already, and stays as it is"));
-            return Ok(());
+        for crd in crds {
+            let name = crd_name(crd);
+            let get = ["get", "crd", &name, "--ignore-not-found", "--output=name"];
+            if self.access.kubectl(&get)?.trim().is_empty() {
+                self.crds.push(name);
+                self.access.install_crd(crd)?;
+            } else {
+                screen::done(format!("{name} is there already, and stays as it is"));
+            }
         }
-        self.access.create_crd(crd)?;
-        self.has_crd = true;
-        self.access.wait_for_crd(crd)
+        Ok(())
     }
 
     /// Deletes one thing, and says so.
@@ -107,10 +109,13 @@ impl Drop for Named {
         if self.has_namespace {
             self.delete("namespace", &self.access.namespace);
         }
-        if self.has_crd && self.is_alone() {
-            self.delete("crd", CRD);
-        } else if self.has_crd {
-            screen::say(&format!("The crd {CRD} stays: others may have objects."));
+        let is_alone = self.crds.is_empty() || self.is_alone();
+        for crd in &self.crds {
+            if is_alone {
+                self.delete("crd", crd);
+            } else {
+                screen::say(&format!("The crd {crd} stays: others may have objects."));
+            }
         }
     }
 }
