@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use testbed::render::{NAMESPACE, RELEASE, find, read, render, rendered, text};
 
-use crate::cluster::{Cluster, with_input};
+use crate::cluster::{Cluster, SOURCE_CRD, with_input};
 
 /// How long the API server may take until it follows a policy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -161,9 +161,10 @@ impl Cluster {
 
     /// Without kubectl's own ways with annotations and managed fields.
     fn try_create(&self, object: &Value) -> Result<String, String> {
-        let url = "/apis/scaleout.dev/v1alpha1/namespaces/default/scaleouttasks?dryRun=All";
+        let plural = object["kind"].as_str().unwrap().to_lowercase() + "s";
+        let url = format!("/apis/scaleout.dev/v1alpha1/namespaces/default/{plural}?dryRun=All");
         let mut create = self.0.kubectl();
-        create.args(["create", "--raw", url, "--filename", "-"]);
+        create.args(["create", "--raw", &url, "--filename", "-"]);
         text(&with_input(create, &object.to_string()))
     }
 
@@ -244,6 +245,85 @@ fn each_bound_refuses_what_is_over_it_and_takes_what_is_at_it() {
         let error = cluster.try_create(&over).expect_err(message);
         assert!(error.contains(message), "{message}: {error}");
         assert!(error.contains(&format!("{NAMESPACE}-{RELEASE}")), "{error}");
+    }
+}
+
+/// A source with that in its metadata and its template.
+fn source(metadata: &Value, template: &Value) -> Value {
+    let mut object = object("one", metadata, &json!({}));
+    object["kind"] = json!("ScaleOutTaskSource");
+    object["spec"] = json!({ "clusterId": "c-1", "template": template });
+    object
+}
+
+#[test]
+fn sources_have_the_same_bounds_where_tasks_are_found() {
+    let name = format!("{NAMESPACE}-{RELEASE}-sources");
+    let kinds = ["", "Binding"].map(|end| format!("ValidatingAdmissionPolicy{end}"));
+    let off = rendered(&enabled(json!({})));
+    assert!(off.iter().all(|object| object["metadata"]["name"] != name));
+    let objects = rendered(&enabled(json!({ "sources": { "enabled": true } })));
+    let cluster = Cluster::start();
+    let crd: Value = serde_saphyr::from_str(&read("crds/scaleouttasksources.yaml")).unwrap();
+    cluster.kubectl_with(&["create"], &[crd]).unwrap();
+    cluster.until_served(SOURCE_CRD);
+    let policy = kinds.map(|kind| find(&objects, &kind, &name).clone());
+    cluster.kubectl_with(&["create"], &policy).unwrap();
+
+    let none = json!({});
+    let template = |field: &str, value: &str| source(&none, &json!({ "spec": { field: value } }));
+    let begin = Instant::now();
+    while cluster.try_create(&template("pollInterval", "1s")).is_ok() {
+        assert!(begin.elapsed() < LIMIT, "the policy isn't followed");
+    }
+    let labels = json!({ "metadata": { "labels": { "team": "web" } } });
+    let fields = |deepest: Value| {
+        let template = json!({ "f:metadata": { "f:labels": { "f:team": deepest } } });
+        let mut held = held(&none);
+        held[0]["fieldsV1"] = json!({ "f:spec": { "f:template": template } });
+        source(&json!({ "managedFields": held }), &labels)
+    };
+    let metadata = |field: &str, value: Value| source(&json!({ field: value }), &none);
+    for (at, over, message) in [
+        (
+            template("pollInterval", "5s"),
+            template("pollInterval", "4.9s"),
+            "spec.template.spec.pollInterval must be at least 5s",
+        ),
+        (
+            template("timeout", "24h"),
+            template("timeout", "24h1s"),
+            "spec.template.spec.timeout must be at most 24h",
+        ),
+        (
+            metadata("labels", entries(32, None)),
+            metadata("labels", entries(33, None)),
+            "metadata.labels must be at most 32",
+        ),
+        (
+            metadata("annotations", entries(2, Some(8192))),
+            metadata("annotations", entries(2, Some(8193))),
+            "must have at most 8192 characters together",
+        ),
+        (
+            fields(json!({})),
+            fields(json!({ "f:more": {} })),
+            "metadata.managedFields must have at most 65536",
+        ),
+    ] {
+        cluster.try_create(&at).unwrap();
+        let error = cluster.try_create(&over).expect_err(message);
+        assert!(error.contains(message), "{message}: {error}");
+        assert!(error.contains(&name), "{error}");
+    }
+    // As people write them.
+    for how in [
+        &["apply"][..],
+        &["apply", "--server-side", "--force-conflicts"],
+    ] {
+        cluster
+            .kubectl_with(how, &[source(&none, &labels)])
+            .unwrap();
     }
 }
 

@@ -10,7 +10,11 @@ use std::{
 };
 
 use controlplane::{StderrProgress, tools};
-use scaleouttask_controller::rules::{Reason, Severity};
+use kube::api::PostParams;
+use scaleouttask_controller::{
+    api::{ScaleOutTaskSource, ScaleOutTaskSourceSpec},
+    rules::{Reason, Severity},
+};
 use serde_json::{Value, json};
 use testbed::{
     render::{read, text},
@@ -99,8 +103,21 @@ fn whoever_is_not_tracked_is_left_out_of_every_share() {
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap().split('|').collect())
         .collect();
+    // Sources have no end.
+    let idle = BTreeSet::from(["NotAllowed", "Suspended"]);
+    let listing: BTreeSet<&str> = idle
+        .union(&["Listing", "Pending"].into())
+        .copied()
+        .collect();
     // The first alert is about bad ends.
-    assert_eq!(lists, [vec![good; 3], vec![untracked; 3]].concat());
+    let tracked = vec![untracked; 2];
+    let expected = [
+        vec![good; 3],
+        tracked[..1].to_vec(),
+        vec![listing, idle],
+        tracked,
+    ];
+    assert_eq!(lists, expected.concat());
 }
 
 /// Expressions to copy are tested as the alerts are.
@@ -222,7 +239,19 @@ async fn observed() -> Series {
     world.add_task("{id: T-2, duration: 4s, outcome: fail}");
     world.add_task("{id: T-3, duration: 10h}");
     world.add_task("{id: T-4, duration: 10h, faults: [{status: 403, code: Forbidden.RAM}]}");
-    world.start_with(&["--credentials", "none", "--nodes"], &[]);
+    world.start_with(&["--credentials", "none", "--nodes", "--sources"], &[]);
+    let source = ScaleOutTaskSource::new(
+        "mine",
+        ScaleOutTaskSourceSpec {
+            cluster_id: "c-1".to_owned(),
+            ..ScaleOutTaskSourceSpec::default()
+        },
+    );
+    let sources = kube::Api::namespaced(world.client.clone(), &world.namespace);
+    sources
+        .create(&PostParams::default(), &source)
+        .await
+        .unwrap();
     let (mut series, mut scrapes) = (Series::new(), 0);
     for name in ["T-1", "T-2", "T-3", "T-4"] {
         world

@@ -9,12 +9,17 @@
   expression: {{ $object }}.metadata.?finalizers.orValue([])
 - name: {{ $when }}Owners
   expression: {{ $object }}.metadata.?ownerReferences.orValue([])
-# Deeper than any field of a ScaleOutTask lies is too much.
+# Deeper than any field of such an object lies is too much.
 - name: {{ $when }}FieldsSize
   expression: >-
     {{ $object }}.metadata.?managedFields.orValue([]).map(m, size(m.manager) + size(m.apiVersion) +
     m.?fieldsV1.orValue({}).map(a, size(a) + m.fieldsV1[a].map(b, size(b) + m.fieldsV1[a][b].map(c, size(c) +
-    m.fieldsV1[a][b][c].map(d, size(d) + (size(m.fieldsV1[a][b][c][d]) == 0 ? 0 : 1000000)
+    m.fieldsV1[a][b][c].map(d, size(d) +
+    {{- if $.isDeep }}
+    m.fieldsV1[a][b][c][d].map(e, size(e) + (size(m.fieldsV1[a][b][c][d][e]) == 0 ? 0 : 1000000)).sum()
+    {{- else }}
+    (size(m.fieldsV1[a][b][c][d]) == 0 ? 0 : 1000000)
+    {{- end }}
     ).sum()).sum()).sum()).sum()).sum()
 # kubectl's copy of what was applied. It repeats the rest, and so has a bound of its own.
 - name: {{ $when }}Copy
@@ -38,17 +43,22 @@
 
 {{/* One for each bound. What was over it before may stay as it is, or shrink: the rest can still be changed. */}}
 {{- define "scaleouttask-controller.admissionValidations" -}}
+{{- $spec := .spec }}
+{{- $field := replace "?" "" $spec }}
+{{- with .bounds }}
 {{- with .minPollInterval }}
+{{- $now := printf "object.%s.?pollInterval" $spec }}
 - expression: >-
-    (oldObject != null && object.spec.?pollInterval == oldObject.spec.?pollInterval) ||
-    !has(object.spec.pollInterval) || duration(object.spec.pollInterval) >= duration('{{ . }}')
-  message: 'spec.pollInterval must be at least {{ . }} here: set it to that or more, or leave it out'
+    (oldObject != null && {{ $now }} == oldObject.{{ $spec }}.?pollInterval) ||
+    !{{ $now }}.hasValue() || duration({{ $now }}.value()) >= duration('{{ . }}')
+  message: '{{ $field }}.pollInterval must be at least {{ . }} here: set it to that or more, or leave it out'
 {{- end }}
 {{- with .maxTimeout }}
+{{- $now := printf "object.%s.?timeout" $spec }}
 - expression: >-
-    (oldObject != null && object.spec.?timeout == oldObject.spec.?timeout) ||
-    !has(object.spec.timeout) || duration(object.spec.timeout) <= duration('{{ . }}')
-  message: 'spec.timeout must be at most {{ . }} here: set it to that or less, or leave it out'
+    (oldObject != null && {{ $now }} == oldObject.{{ $spec }}.?timeout) ||
+    !{{ $now }}.hasValue() || duration({{ $now }}.value()) <= duration('{{ . }}')
+  message: '{{ $field }}.timeout must be at most {{ . }} here: set it to that or less, or leave it out'
 {{- end }}
 {{- with .maxNameLength }}
 - expression: oldObject != null || size(object.metadata.name) <= {{ int64 . }}
@@ -92,5 +102,6 @@ bound without being counted. What had more of them before isn't counted either. 
     (oldObject != null && variables.newFieldsSize <= variables.oldFieldsSize)
   message: 'metadata.managedFields must have at most {{ $kept }} characters here: use fewer field
     managers'
+{{- end }}
 {{- end }}
 {{- end }}

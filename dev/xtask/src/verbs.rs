@@ -66,7 +66,7 @@ fn granted() -> Result<BTreeSet<Verb>, String> {
         "scaleouttask-controller",
         CHART,
         "--set=secretCredentials.enabled=true,secretCredentials.namespaces={default}",
-        "--set=nodes.enabled=true,rbac.aggregateToView=false",
+        "--set=nodes.enabled=true,sources.enabled=true,rbac.aggregateToView=false",
     ];
     let output = Command::new(helm).args(arguments).output();
     let output = output.map_err(|error| format!("can't run helm: {error}"))?;
