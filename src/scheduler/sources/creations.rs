@@ -69,6 +69,10 @@ impl Scheduler {
                 usual
             };
             if let Some(object) = there.filter(|object| object.spec.task_id == task.task_id) {
+                if self.sources.is_going(object, id) {
+                    // The next list finds it gone, or orphaned.
+                    continue;
+                }
                 let made = self.found(id, object, now);
                 self.note_made(id, made);
             } else {
@@ -184,8 +188,10 @@ impl Scheduler {
             }
             CreationResult::Exists(object) if object.spec.task_id == task_id => {
                 self.end_creation(id);
-                let made = self.found(source, &object, now);
-                self.note_made(source, made);
+                if !self.sources.is_going(&object, source) {
+                    let made = self.found(source, &object, now);
+                    self.note_made(source, made);
+                }
             }
             CreationResult::Exists(_) if !pending.is_name_taken => {
                 pending.is_name_taken = true;

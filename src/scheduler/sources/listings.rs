@@ -1,6 +1,6 @@
 //! Lists of a cluster's tasks: planned, read page by page, and what of the source's objects is asked about.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -84,21 +84,31 @@ impl Scheduler {
 
     /// A list is due.
     pub(in crate::scheduler) fn begin_listing(&mut self, id: ObjectId, at: Duration, now: Now) {
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
-            return;
-        };
-        tracked.planned = None;
-        tracked.reading = Some(Box::new(Listing::new(now.wall)));
-        let members = self.sources.members_of(&self.sources.tracked[&id].source);
-        let under_way = members.into_iter().filter(|member| {
-            let tracked = self.objects.get(member);
-            tracked.is_some_and(|one| !one.object.is_finished() && !one.object.is_suspended())
-        });
-        let under_way = under_way.collect();
+        let under_way = self.under_way(id);
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.planned = None;
+            tracked.reading = Some(Box::new(Listing::new(now.wall)));
             tracked.unseen = under_way;
         }
         self.begin_page(id, at, now);
+    }
+
+    /// The objects of the source whose tasks its list is to show.
+    fn under_way(&self, id: ObjectId) -> BTreeSet<ObjectId> {
+        let Some(tracked) = self.sources.tracked.get(&id) else {
+            return BTreeSet::new();
+        };
+        let policy = &self.config.policy;
+        let members = self.sources.members_of(&tracked.source.uid);
+        let is_under_way = |member: &ObjectId| {
+            let object = self.objects.get(member).map(|one| &one.object);
+            object.is_some_and(|object| {
+                let may_change = !object.is_finished() && !object.is_suspended();
+                let is_own = self.sources.id_of(object) == Some(id);
+                may_change && is_own && tracked.speaks_of(object, policy)
+            })
+        };
+        members.into_iter().filter(is_under_way).collect()
     }
 
     /// Lets the call for the next page wait for its turn, or first for the account that it is made for.

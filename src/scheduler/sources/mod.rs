@@ -51,11 +51,22 @@ impl Sources {
         self.tracked.contains_key(&id)
     }
 
-    /// The source that made that object.
+    /// The source that made that object. An owner in another namespace is none.
+    fn id_of(&self, object: &Object) -> Option<ObjectId> {
+        let id = *self.by_uid.get(object.source.as_deref()?)?;
+        let source = &self.tracked.get(&id)?.source;
+        (source.key.namespace == object.key.namespace).then_some(id)
+    }
+
     fn of(&self, object: &Object) -> Option<&TrackedSource> {
-        let source = self.by_uid.get(object.source.as_deref()?)?;
-        let tracked = self.tracked.get(source)?;
-        (tracked.source.key.namespace == object.key.namespace).then_some(tracked)
+        let tracked = self.tracked.get(&self.id_of(object)?)?;
+        Some(tracked)
+    }
+
+    /// Whether an object that `source` didn't make is about to go: by itself, or with the source that made it.
+    fn is_going(&self, object: &Object, source: ObjectId) -> bool {
+        let owner = self.id_of(object);
+        owner != Some(source) && (object.deleting || object.source.is_some() && owner.is_none())
     }
 
     /// How far a source's call has come, and the Secret that it is made with.
@@ -66,8 +77,8 @@ impl Sources {
     }
 
     /// The objects of a source.
-    fn members_of(&self, source: &Source) -> Vec<ObjectId> {
-        let members = self.members.get(&source.uid);
+    fn members_of(&self, source: &Uid) -> Vec<ObjectId> {
+        let members = self.members.get(source);
         members.into_iter().flatten().map(|(_, id)| *id).collect()
     }
 
@@ -113,11 +124,8 @@ impl Sources {
 
     /// An object is gone: no second one is made of its task, though the source's status doesn't remember it yet.
     pub fn note_gone(&mut self, object: &Object) {
-        let source = object
-            .source
-            .as_deref()
-            .and_then(|uid| self.by_uid.get(uid));
-        if let Some(tracked) = source.and_then(|id| self.tracked.get_mut(id)) {
+        let source = self.id_of(object);
+        if let Some(tracked) = source.and_then(|id| self.tracked.get_mut(&id)) {
             let task = Mark::of(&object.spec.task_id);
             if !tracked.source.status.recent.contains(task) {
                 tracked.gone.insert(task);
@@ -297,7 +305,8 @@ impl Scheduler {
         if !listed || lists {
             return;
         }
-        for member in self.sources.members_of(&self.sources.tracked[&id].source) {
+        let uid = tracked.source.uid.clone();
+        for member in self.sources.members_of(&uid) {
             self.poll_in_turn(member, now);
         }
     }
