@@ -63,12 +63,10 @@ impl Scheduler {
             }
             let usual = self.object_named(id, &object_name(&task.task_id));
             let is_name_taken = usual.is_some_and(|other| other.spec.task_id != task.task_id);
-            let there = if is_name_taken {
-                self.object_named(id, &name_with_hash(&task.task_id))
-            } else {
-                usual
-            };
-            if let Some(object) = there.filter(|object| object.spec.task_id == task.task_id) {
+            // It may have got its name while another task's object had the usual one.
+            let with_hash = self.object_named(id, &name_with_hash(&task.task_id));
+            let mut there = usual.into_iter().chain(with_hash);
+            if let Some(object) = there.find(|object| object.spec.task_id == task.task_id) {
                 if self.sources.is_going(object, id) {
                     // The next list finds it gone, or orphaned.
                     continue;
