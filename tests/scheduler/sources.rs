@@ -660,7 +660,7 @@ fn an_object_is_found_by_either_name() {
     let mut stage = stage_with_sources();
     let hashed = scaleouttask_controller::rules::name_with_hash("T-1");
     stage.apply(object_in("ns", &hashed, |spec| {
-        spec.task_id = "T-1".to_owned()
+        spec.task_id = "T-1".to_owned();
     }));
     let call = only_list(apply(&mut stage, &source(|_| {})));
     let tasks = [listed("T-1", ago(&stage, 1))];
