@@ -48,8 +48,7 @@ impl DeviationLog {
                 %namespace,
                 %name,
                 "the API server dropped a part of the status: the CRD is older than this program, or an admission \
-                 webhook changes statuses; apply the CRD of this version (crds/scaleouttasks.yaml, or crds.install \
-                 of the chart)"
+                 webhook changes statuses; apply the CRDs of this version (crds/, or crds.install of the chart)"
             );
         }
     }

@@ -17,7 +17,7 @@ use super::{
     watch::{HoldsUpNothing, PAGE_SIZE, WATCH_SECONDS, logged},
     watch_log::WatchLog,
     wire::{PartialSource, PartialTask},
-    writer::{ApiError, Version, Writer, bounded, label},
+    writer::{ApiError, Version, Writer, bounded},
 };
 use crate::{
     api::ScaleOutTask,
@@ -80,12 +80,25 @@ struct Body<'a> {
 impl Writer {
     /// Writes a source's status in one patch, which the API server refuses if the source has changed since.
     pub async fn write_source(self, write: SourceWrite) -> Input {
-        let result = self.patch_source(&write).await;
-        self.metrics.wrote(label(&result));
+        let (outcome, result) = match self.patch_source(&write).await {
+            Ok(source) => ("written", WriteResult::Written(source)),
+            // The watch brings what it is now.
+            Err(ApiError::Conflict) => ("conflict", WriteResult::Failed),
+            Err(ApiError::Gone) => ("gone", WriteResult::Gone),
+            Err(ApiError::Refused(error)) => {
+                tell(&write, &error);
+                ("refused", WriteResult::Refused)
+            }
+            Err(ApiError::Other(error)) => {
+                tell(&write, &error);
+                ("failed", WriteResult::Failed)
+            }
+        };
+        self.metrics.wrote(outcome);
         Input::Source(SourceInput::WriteEnded(write.id, result))
     }
 
-    async fn patch_source(&self, write: &SourceWrite) -> WriteResult<Source> {
+    async fn patch_source(&self, write: &SourceWrite) -> Result<Box<Source>, ApiError> {
         let ObjectKey { namespace, name } = &write.source.key;
         let api: Api<PartialSource> = Api::namespaced(self.client.clone(), namespace);
         let patch = Patch::Merge(Body {
@@ -100,23 +113,11 @@ impl Writer {
             ..PatchParams::default()
         };
         let request = bounded(api.patch_status(name, &params, &patch));
-        let Some(written) = self.fence.guard(request).await else {
-            return WriteResult::Failed;
-        };
-        match written.and_then(|written| written.source.map_err(ApiError::Other)) {
-            Ok(source) => WriteResult::Written(source),
-            // The watch brings what it is now.
-            Err(ApiError::Conflict) => WriteResult::Failed,
-            Err(ApiError::Gone) => WriteResult::Gone,
-            Err(ApiError::Refused(error)) => {
-                tell(write, &error);
-                WriteResult::Refused
-            }
-            Err(ApiError::Other(error)) => {
-                tell(write, &error);
-                WriteResult::Failed
-            }
-        }
+        let written = self.fence.guard(request).await.unwrap_or_else(|| {
+            let error = "this replica doesn't lead any more";
+            Err(ApiError::Other(error.to_owned()))
+        })?;
+        written.source.map_err(ApiError::Other)
     }
 
     /// Creates the object of a found task.
@@ -159,13 +160,21 @@ impl Writer {
     /// What has that name already.
     async fn existing(&self, key: &ObjectKey) -> CreationResult {
         let api: Api<PartialTask> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = bounded(api.get(&key.name)).await.ok();
-        let object = found.and_then(|found| found.object.ok());
-        object.map_or(CreationResult::Failed, CreationResult::Exists)
+        match bounded(api.get(&key.name)).await.map(|found| found.object) {
+            Ok(Ok(object)) => CreationResult::Exists(object),
+            Ok(Err(error)) => {
+                let name = &key.name;
+                CreationResult::Refused(format!(
+                    "{name} is there and can't be read ({error}): is the CRD of another version?"
+                ))
+            }
+            // It was deleted meanwhile, or the API server is in trouble.
+            Err(_) => CreationResult::Failed,
+        }
     }
 }
 
-/// The answer is the object again, which the watch brings too.
+/// Sends it. The answer is the object again, which the watch brings too.
 async fn post(client: &Client, creation: &Creation, manager: &Arc<str>) -> Result<(), ApiError> {
     let other = |error: &dyn std::error::Error| ApiError::Other(error.to_string());
     let url = ScaleOutTask::url_path(&(), Some(&creation.key.namespace));

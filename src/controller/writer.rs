@@ -206,8 +206,7 @@ fn api_of(client: &Client, key: &ObjectKey) -> Api<PartialTask> {
     Api::namespaced(client.clone(), &key.namespace)
 }
 
-/// How a write ended, as the metrics call it.
-pub fn label<T>(result: &WriteResult<T>) -> &'static str {
+fn label(result: &WriteResult) -> &'static str {
     match result {
         WriteResult::Written(_) => "written",
         WriteResult::Conflict(_) => "conflict",

@@ -13,7 +13,7 @@ use super::{
 use crate::rules::{EventNote, Occasion, Verdict, WriteFailure, write_retry_delay};
 
 /// An object to which the API server answers 404 this often in a row is gone.
-const GONE_AFTER: u32 = 5;
+pub(super) const GONE_AFTER: u32 = 5;
 
 impl Scheduler {
     /// Has a status written as soon as a slot is free. What it says is decided then, from `occasion`.

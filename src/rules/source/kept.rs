@@ -20,7 +20,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(30);
 const LOOKBACK: Duration = Duration::from_hours(1);
 /// How many IDs a status remembers.
-const RECENT_MAX: usize = 1000;
+pub const RECENT_MAX: usize = 1000;
 
 /// One `ScaleOutTaskSource`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -172,11 +172,11 @@ pub struct SourceStatus {
     pub observed_generation: Option<i64>,
     /// The conditions.
     pub conditions: Conditions,
-    /// How many objects were made; none before the first status.
+    /// How many objects were made; none before the first list that ended well.
     pub made: Option<i64>,
     /// What was made last.
     pub last_made: Option<LastTask>,
-    /// Tasks that can't be made.
+    /// How many tasks can't be made.
     pub unmakeable: i64,
     /// Tasks of which no second object is made.
     pub recent: Recent,

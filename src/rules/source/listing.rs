@@ -7,10 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::{Source, names::is_task_id};
 use crate::rules::{ListedTask, Mark, Object, time::elapsed};
 
-/// How many tasks a page is asked to have.
-pub const PAGE_SIZE: u32 = 100;
 /// How many pages of a list are read at most.
-pub const PAGES_MAX: u32 = 20;
+const PAGES_MAX: u32 = 20;
 /// Objects are made of tasks that are younger.
 const YOUNG: Duration = Duration::from_hours(24);
 /// A task that is older is never taken for young, however clocks differ: it needn't be remembered.

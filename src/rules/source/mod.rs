@@ -7,8 +7,9 @@ mod messages;
 mod names;
 mod observe;
 
+use kept::RECENT_MAX;
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
-pub use listing::{Candidate, Listing, PAGE_SIZE, PAGES_MAX, Progress, remembers};
+pub use listing::{Candidate, Listing, Progress, remembers};
 pub use manifest::manifest;
 pub use names::{name_with_hash, object_name};
 pub use observe::{

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{LastTask, Recent, Source, SourceStatus, messages as own};
+use super::{LastTask, RECENT_MAX, Recent, Source, SourceStatus, messages as own};
 use crate::rules::{
     EventNote, ListedTask, Mark, Memory, Object, Policy, PollError, Ready, Reason, Summary,
     backoff::{SLOW_RETRY, next_poll, phase},
@@ -13,9 +13,9 @@ use crate::rules::{
     trouble::Trouble,
 };
 
-/// After so many intervals of its source an object is asked about, whatever the list shows.
+/// After so many intervals of its source an object is asked about, whatever the list shows,
 const INTERVALS_A_LOOK: u32 = 10;
-/// But no more often.
+/// but no more often than this.
 const LOOK_MIN: Duration = Duration::from_mins(5);
 
 /// How the last list ended.
@@ -128,13 +128,7 @@ pub fn observe_source(case: &SourceCase<'_>) -> SourceVerdict {
 fn blocked(case: &SourceCase<'_>) -> Option<Summary> {
     let SourceCase { policy, source, .. } = *case;
     if source.spec.suspend {
-        let never_listed = source.status.made.is_none();
-        let ready = if never_listed {
-            Ready::Unknown
-        } else {
-            Ready::False
-        };
-        return Some(own::suspended(ready));
+        return Some(own::suspended(kept_ready(source)));
     }
     if let Some(denial) = policy.denial_of_source(source) {
         return Some(own::not_allowed(denial));
@@ -199,9 +193,9 @@ fn follow(case: &SourceCase<'_>, memory: &mut Memory) -> (Option<Summary>, Optio
 
 /// The status of `Ready` while nothing new is known: `Unknown` until the tasks were first listed.
 fn kept_ready(source: &Source) -> Ready {
-    match source.shown() {
-        Some(shown) if shown.ready != Ready::Unknown => Ready::False,
-        _ => Ready::Unknown,
+    match source.status.made {
+        Some(_) => Ready::False,
+        None => Ready::Unknown,
     }
 }
 
@@ -221,7 +215,8 @@ fn show(status: &mut SourceStatus, case: &SourceCase<'_>, summary: &Summary) {
 fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
     let before = &case.source.status;
     let is_new = |made: &&Made| !before.recent.contains(Mark::of(&made.task_id));
-    let made: Vec<&Made> = case.made.iter().filter(is_new).collect();
+    // What doesn't fit is for the next status.
+    let made: Vec<&Made> = case.made.iter().filter(is_new).take(RECENT_MAX).collect();
     if made.is_empty() {
         return;
     }

@@ -12,7 +12,9 @@ use super::super::{
     fair_queue::Place,
     tracked::{PollState, WritePriority},
 };
-use crate::rules::{EventNote, Heard, Listing, Made, Mark, Memory, Object, Policy, Source};
+use crate::rules::{
+    EventNote, Heard, Listing, Made, Mark, Memory, Object, Policy, Source, SourceStatus,
+};
 
 #[derive(Clone, Debug)]
 pub struct TrackedSource {
@@ -60,6 +62,8 @@ pub struct SourceWriteState {
     pub stage: SourceWriteStage,
     /// Attempts that failed.
     pub attempts: u32,
+    /// The status that was sent last.
+    pub sent: Option<Box<SourceStatus>>,
     /// The Event to publish after the write.
     pub note: Option<EventNote>,
 }

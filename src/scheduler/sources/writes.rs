@@ -7,7 +7,7 @@ use tracing::error;
 use super::{
     super::{
         Effect, ObjectId, Scheduler, SourceWrite, Timer, WriteResult, event_queue::Regarding,
-        input::Now, tracked::WritePriority,
+        input::Now, tracked::WritePriority, writes::GONE_AFTER,
     },
     tracked::{SourceWriteStage, SourceWriteState},
 };
@@ -60,6 +60,7 @@ impl Scheduler {
         tracked.write = Some(Box::new(SourceWriteState {
             stage: SourceWriteStage::Queued(place),
             attempts: 0,
+            sent: None,
             note: None,
         }));
     }
@@ -67,6 +68,10 @@ impl Scheduler {
     /// A slot is free. Returns whether anything is written.
     pub(in crate::scheduler) fn start_source_write(&mut self, id: ObjectId, now: Now) -> bool {
         let verdict = self.judge_source(id, now);
+        if verdict.is_none() {
+            self.end_source_write(id);
+            return false;
+        }
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return false;
         };
@@ -74,11 +79,10 @@ impl Scheduler {
             return false;
         };
         let Some(verdict) = verdict.filter(|one| one.status != tracked.source.status) else {
-            // It is written: its answer may have been lost.
+            // It may be written, and the answer was lost.
             let note = write.note.take();
-            let attempts = write.attempts;
+            self.writes_failing -= usize::from(write.attempts > 0);
             tracked.write = None;
-            self.writes_failing -= usize::from(attempts > 0);
             let reason = tracked.source.reason();
             if let Some(note) = note.filter(|note| reason == Some(note.reason)) {
                 self.record_source(id, note, now);
@@ -91,6 +95,7 @@ impl Scheduler {
             .note
             .or_else(|| owed.filter(|owed| reason == Some(owed.reason)));
         write.stage = SourceWriteStage::UnderWay;
+        write.sent = Some(Box::new(verdict.status.clone()));
         self.effects.push(Effect::WriteSource(Box::new(SourceWrite {
             id,
             source: tracked.source.clone(),
@@ -118,7 +123,8 @@ impl Scheduler {
         }
         match result {
             WriteResult::Written(source) => {
-                let note = write.note.take();
+                let (note, sent) = (write.note.take(), write.sent.take());
+                let is_altered = sent.is_some_and(|sent| *sent != source.status);
                 self.writes_failing -= usize::from(write.attempts > 0);
                 tracked.write = None;
                 tracked.written_in = self.sources.listings.get(&tracked.watch).copied();
@@ -127,14 +133,19 @@ impl Scheduler {
                     self.record_source(id, note, now);
                 }
                 self.reconsider_source(id, now);
-                self.write_source_if_settled(id, now);
+                if is_altered {
+                    // It would be altered again: that waits for the next list.
+                    let tracked = self.sources.tracked.get(&id);
+                    let key = tracked.map(|tracked| tracked.source.key.clone());
+                    self.effects.extend(key.map(Effect::TellAltered));
+                } else {
+                    self.write_source_if_settled(id, now);
+                }
             }
-            WriteResult::Conflict(source) => {
-                self.accept_source(id, *source);
-                self.write_source_later(id, WriteFailure::Transient, now);
-                self.reconsider_source(id, now);
-            }
-            WriteResult::Gone | WriteResult::Failed => {
+            // The watch shows it; but one that began with a list may have missed it.
+            WriteResult::Gone if write.attempts >= GONE_AFTER => self.forget_source(id, now),
+            // The watch brings what it is now.
+            WriteResult::Conflict(_) | WriteResult::Gone | WriteResult::Failed => {
                 self.write_source_later(id, WriteFailure::Transient, now);
             }
             WriteResult::Refused => self.write_source_later(id, WriteFailure::Refused, now),
@@ -168,7 +179,9 @@ impl Scheduler {
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return;
         };
-        if let Some(write) = &mut tracked.write {
+        if let Some(write) = &mut tracked.write
+            && matches!(write.stage, SourceWriteStage::BackingOff(_))
+        {
             let namespace = &tracked.source.key.namespace;
             write.stage = SourceWriteStage::QueuedAgain(self.retries.push(namespace, id, ()));
         }
