@@ -300,6 +300,7 @@ impl RunArgs {
                 poll_interval: self.poll_interval,
                 allowed_cluster_ids: self.allowed_cluster_id,
                 nodes: self.nodes,
+                sources: self.sources,
                 secret_credentials: self.secret_credentials,
                 allowed_regions: self.allowed_region.into_iter().collect(),
                 min_poll_interval: self.min_poll_interval,

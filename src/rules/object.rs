@@ -47,6 +47,8 @@ pub struct Policy {
     pub allowed_cluster_ids: Vec<String>,
     /// Whether the Nodes of the controller's own cluster are watched.
     pub nodes: bool,
+    /// Whether sources are watched.
+    pub sources: bool,
     /// Whether `credentialsSecretRef` is honoured.
     pub secret_credentials: bool,
     /// The regions that may be asked; empty for all.
@@ -66,6 +68,7 @@ impl Default for Policy {
             poll_interval: Duration::from_secs(15),
             allowed_cluster_ids: Vec::new(),
             nodes: false,
+            sources: false,
             secret_credentials: false,
             allowed_regions: BTreeSet::new(),
             min_poll_interval: Duration::from_secs(1),

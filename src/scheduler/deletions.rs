@@ -8,9 +8,6 @@ use super::{
 };
 use crate::rules::{Next, Occasion, WriteFailure, write_retry_delay};
 
-/// How soon it is looked again whether an object may be deleted that its source doesn't remember yet.
-const UNTIL_REMEMBERED: Duration = Duration::from_secs(1);
-
 impl Scheduler {
     pub(super) fn queue_deletion(&mut self, id: ObjectId) {
         if let Some(tracked) = self.objects.get_mut(&id)
@@ -42,9 +39,12 @@ impl Scheduler {
                 }
                 continue;
             }
-            if self.awaits_remembrance(id, now) {
+            if let Some(wait) = self.keeps(id, now) {
                 self.deletions.ended(id);
-                self.plan(id, Next::Wait(UNTIL_REMEMBERED), now);
+                if let Some(tracked) = self.objects.get_mut(&id) {
+                    tracked.is_being_deleted = false;
+                }
+                self.plan(id, Next::Wait(wait), now);
                 continue;
             }
             let Some(tracked) = self.objects.get(&id) else {

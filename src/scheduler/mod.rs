@@ -66,7 +66,7 @@ pub use self::{
     rate_limiter::RateLimiter,
 };
 use crate::{
-    rules::{ObjectKey, Observe, Policy, observe},
+    rules::{ObjectKey, Observe, ObserveSource, Policy, observe, observe_source},
     task_api::endpoint::Endpoints,
 };
 
@@ -105,6 +105,7 @@ pub struct Config {
 pub struct Scheduler {
     config: Config,
     observe: Observe,
+    observe_source: ObserveSource,
     objects: BTreeMap<ObjectId, Box<Tracked>>,
     ids: ObjectIds,
     last_id: ObjectId,
@@ -155,6 +156,7 @@ impl Scheduler {
             calls: CallQueues::new(config.limits, fairness),
             config,
             observe,
+            observe_source,
             objects: BTreeMap::new(),
             ids: ObjectIds::default(),
             last_id: 0,
@@ -183,6 +185,13 @@ impl Scheduler {
         }
     }
 
+    /// The same with other rules than [`observe_source`]'s.
+    #[must_use]
+    pub fn with_source_rules(mut self, observe_source: ObserveSource) -> Self {
+        self.observe_source = observe_source;
+        self
+    }
+
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
         // A lead that ran out is over, also where the first that is heard of it is the next one.
@@ -204,7 +213,7 @@ impl Scheduler {
             if !self.stopping {
                 self.start_identifications();
                 self.start_calls(now);
-                self.start_creations();
+                self.start_creations(now);
             }
             self.start_events(now);
         }

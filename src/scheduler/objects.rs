@@ -89,7 +89,7 @@ impl Scheduler {
         };
         self.ids.remove(&tracked.object.key);
         self.sources.remove_member(id, &tracked.object);
-        self.sources.note_gone(&tracked.object);
+        self.sources.note_gone(tracked.watch, &tracked.object);
         self.deviations.forget(id);
         self.counts.replace(Some(Row::of(&tracked.object)), None);
         for (at, timer) in tracked.timers() {

@@ -45,6 +45,7 @@ impl Stage {
                 policy: Policy {
                     default_region: Some("cn-hangzhou".to_owned()),
                     nodes: true,
+                    sources: true,
                     secret_credentials: true,
                     ..Policy::default()
                 },

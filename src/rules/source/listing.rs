@@ -13,6 +13,8 @@ const PAGES_MAX: u32 = 20;
 const YOUNG: Duration = Duration::from_hours(24);
 /// A task that is older is never taken for young, however clocks differ: it needn't be remembered.
 const OUTDATED: Duration = Duration::from_hours(25);
+/// So long a request may take on its way and in the API server, which gives it up after a minute.
+const ATTEMPT_MAX: Duration = Duration::from_secs(75);
 /// So many tasks in a row show that a list is sorted.
 const SORTED_FROM: u32 = 20;
 
@@ -101,13 +103,11 @@ impl Listing {
         self.pages + 1
     }
 
-    /// Takes the next page. `is_gone` says of which tasks an object was deleted; `all_seen`, whether all objects
-    /// under way were seen, on this page or one before.
+    /// Takes the next page. `all_seen`: whether all objects under way were seen, on this page or one before.
     pub fn take(
         &mut self,
         page: &[ListedTask],
         source: &Source,
-        is_gone: impl Fn(Mark) -> bool,
         all_seen: bool,
         now: Timestamp,
     ) -> Progress {
@@ -120,7 +120,7 @@ impl Listing {
             if self.seen.insert(mark) {
                 is_new = true;
                 self.order.follow(task.created);
-                self.consider(task, mark, born, source, &is_gone, now);
+                self.consider(task, mark, born, source, now);
             }
         }
         let is_over = all_seen && !is_young && self.order.is_newest_first();
@@ -136,7 +136,6 @@ impl Listing {
         mark: Mark,
         born: Option<Timestamp>,
         source: &Source,
-        is_gone: impl Fn(Mark) -> bool,
         now: Timestamp,
     ) {
         if source.status.recent.contains(mark) {
@@ -148,7 +147,7 @@ impl Listing {
             return;
         }
         let is_wanted = source.spec.task_types.contain(task.task_type.as_deref());
-        if !is_wanted || is_gone(mark) || is_too_old(task, born, source, now) {
+        if !is_wanted || is_too_old(task, born, source, now) {
             return;
         }
         if !is_task_id(&task.task_id) {
@@ -166,6 +165,9 @@ impl Listing {
     #[must_use]
     pub fn candidates(&mut self, source: &Source) -> Vec<Candidate> {
         let mut all = std::mem::take(&mut self.candidates);
+        // Some may have been remembered since their page was read.
+        let recent = &source.status.recent;
+        all.retain(|task| !recent.contains(Mark::of(&task.task_id)));
         if source.status.recent.is_full()
             && let Some(since) = self.remembered_since
         {
@@ -183,6 +185,14 @@ impl Listing {
 pub fn remembers(source: &Source, object: &Object, now: Timestamp) -> bool {
     let task = Mark::of(&object.spec.task_id);
     source.status.recent.contains(task) || elapsed(object.created_at, now) >= OUTDATED
+}
+
+/// How long an object must still be kept that was made so lately that an earlier attempt to make it may yet arrive,
+/// and would make it again: nobody can call it back.
+#[must_use]
+pub fn until_settled(object: &Object, now: Timestamp) -> Option<Duration> {
+    let age = elapsed(object.created_at, now);
+    ATTEMPT_MAX.checked_sub(age).filter(|left| !left.is_zero())
 }
 
 fn is_too_old(task: &ListedTask, born: Option<Timestamp>, source: &Source, now: Timestamp) -> bool {

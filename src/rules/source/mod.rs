@@ -9,9 +9,10 @@ mod observe;
 
 use kept::RECENT_MAX;
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
-pub use listing::{Candidate, Listing, Progress, remembers};
+pub use listing::{Candidate, Listing, Progress, remembers, until_settled};
 pub use manifest::manifest;
 pub use names::{name_with_hash, object_name};
 pub use observe::{
-    Heard, LookAfter, Made, SourceCase, SourceVerdict, look_after, look_interval, observe_source,
+    Heard, LookAfter, Made, ObserveSource, SourceCase, SourceVerdict, look_after, look_interval,
+    observe_source,
 };

@@ -88,6 +88,9 @@ pub struct SourceVerdict {
     pub next: Option<Duration>,
 }
 
+/// The type of [`observe_source`].
+pub type ObserveSource = fn(&SourceCase<'_>) -> SourceVerdict;
+
 /// Decides what a source shows and when it is listed again.
 ///
 /// Pure: equal cases give equal verdicts.

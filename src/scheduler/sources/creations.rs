@@ -7,9 +7,19 @@ use super::super::{
     input::Now,
 };
 use crate::rules::{
-    Candidate, Made, Mark, Object, ObjectKey, WriteFailure, manifest, name_with_hash, object_name,
-    write_retry_delay,
+    Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest, name_with_hash,
+    object_name, write_retry_delay,
 };
+
+/// The object of a task that is gone, and that the source made, as in `found`.
+fn gone(source: &Source, task: &Candidate, now: Now) -> Made {
+    Made {
+        task_id: task.task_id.clone(),
+        name: object_name(&task.task_id).into(),
+        at: now.wall,
+        is_own: !source.status.recent.is_full(),
+    }
+}
 
 /// An object that is being made, or waits to be.
 #[derive(Clone, Debug)]
@@ -50,15 +60,19 @@ impl PendingCreation {
 }
 
 impl Scheduler {
-    /// Has objects made of these tasks, but of those that have one.
+    /// Has objects made of these tasks, but of those that have one or had.
     pub(super) fn make(&mut self, id: ObjectId, candidates: Vec<Candidate>, now: Now) {
         for task in candidates {
             let mark = Mark::of(&task.task_id);
             let Some(tracked) = self.sources.tracked.get(&id).filter(|_| !self.stopping) else {
                 return;
             };
-            let is_made = tracked.made.iter().any(|made| made.task_id == task.task_id);
-            if is_made || tracked.creations.contains_key(&mark) {
+            if tracked.has_made(&task.task_id) || tracked.creations.contains_key(&mark) {
+                continue;
+            }
+            if self.sources.is_gone(&tracked.source, mark) {
+                let made = gone(&tracked.source, &task, now);
+                self.note_made(id, made);
                 continue;
             }
             let usual = self.object_named(id, &object_name(&task.task_id));
@@ -90,7 +104,7 @@ impl Scheduler {
 
     /// An object that is there: the source's own, if the status lacks it since the process ended before that was
     /// written; but not if it may have been forgotten for lack of room.
-    fn found(&self, source: ObjectId, object: &Object, now: Now) -> Made {
+    pub(super) fn found(&self, source: ObjectId, object: &Object, now: Now) -> Made {
         let source = self.sources.tracked.get(&source).map(|one| &one.source);
         let is_own = source.is_some_and(|source| {
             object.source.as_deref() == Some(&source.uid) && !source.status.recent.is_full()
@@ -103,9 +117,9 @@ impl Scheduler {
         }
     }
 
-    fn note_made(&mut self, id: ObjectId, made: Made) {
+    pub(super) fn note_made(&mut self, id: ObjectId, made: Made) {
         if let Some(tracked) = self.sources.tracked.get_mut(&id)
-            && !tracked.made.iter().any(|one| one.task_id == made.task_id)
+            && !tracked.has_made(&made.task_id)
         {
             tracked.made.push(made);
         }
@@ -131,13 +145,26 @@ impl Scheduler {
         self.sources.creations.insert(creation, pending);
     }
 
-    pub(in crate::scheduler) fn start_creations(&mut self) {
+    pub(in crate::scheduler) fn start_creations(&mut self, now: Now) {
         while !self.stopping
             && let Some(started) = self.creations.start(()..=(), |_| true)
         {
+            let source = self
+                .sources
+                .creations
+                .get(&started.id)
+                .map(|one| one.source);
+            if self.was_made(started.id) {
+                // By an attempt whose answer was lost, and somebody may have deleted it since.
+                self.creations.ended(started.id);
+                self.end_creation(started.id);
+                source
+                    .into_iter()
+                    .for_each(|id| self.write_source_if_settled(id, now));
+                continue;
+            }
             let pending = self.sources.creations.get_mut(&started.id);
-            let tracked = pending.as_ref().map(|pending| pending.source);
-            let tracked = tracked.and_then(|source| self.sources.tracked.get(&source));
+            let tracked = source.and_then(|source| self.sources.tracked.get(&source));
             let (Some(pending), Some(tracked)) = (pending, tracked) else {
                 self.creations.ended(started.id);
                 continue;
@@ -157,6 +184,20 @@ impl Scheduler {
         }
     }
 
+    /// Whether the object was seen meanwhile.
+    fn was_made(&self, id: CreationId) -> bool {
+        let Some(pending) = self.sources.creations.get(&id) else {
+            return false;
+        };
+        let task = Mark::of(&pending.task.task_id);
+        let tracked = self.sources.tracked.get(&pending.source);
+        tracked.is_some_and(|tracked| {
+            tracked.has_made(&pending.task.task_id)
+                || tracked.source.status.recent.contains(task)
+                || self.sources.is_gone(&tracked.source, task)
+        })
+    }
+
     pub(super) fn creation_ended(&mut self, id: CreationId, result: CreationResult, now: Now) {
         self.creations.ended(id);
         let Some(pending) = self.sources.creations.get_mut(&id) else {
@@ -165,7 +206,8 @@ impl Scheduler {
         let (source, task_id) = (pending.source, pending.task.task_id.clone());
         let is_there = matches!(&result, CreationResult::Created | CreationResult::Exists(_));
         if !is_there && !self.may_make(source, now) {
-            return self.end_creation(id);
+            self.end_creation(id);
+            return self.write_source_if_settled(source, now);
         }
         let Some(pending) = self.sources.creations.get_mut(&id) else {
             return;

@@ -273,14 +273,8 @@ impl Scheduler {
         if reading.next_page() == 1 {
             reading.began_at = started_at;
         }
-        let gone = &tracked.gone;
-        let progress = reading.take(
-            page,
-            &tracked.source,
-            |task| gone.contains(&task),
-            tracked.unseen.is_empty(),
-            now.wall,
-        );
+        let all_seen = tracked.unseen.is_empty();
+        let progress = reading.take(page, &tracked.source, all_seen, now.wall);
         match progress {
             Progress::Next => self.begin_page(id, now.monotonic, now),
             Progress::Done => self.listing_done(id, now),

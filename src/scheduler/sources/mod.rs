@@ -9,6 +9,7 @@ mod writes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,9 +20,11 @@ use super::{
     object_ids::ObjectIds,
     tracked::PollState,
 };
-use crate::rules::{Mark, Object, ObjectKey, Reason, Source, Uid, remembers};
+use crate::rules::{Mark, Object, ObjectKey, Reason, Source, Uid, remembers, until_settled};
 
-/// How many deleted objects are remembered that a source's status doesn't: for the moment until it does.
+/// How soon it is looked again whether an object may be deleted that its source doesn't remember yet.
+const UNTIL_REMEMBERED: Duration = Duration::from_secs(1);
+/// How many deleted objects are kept in mind that their source's status doesn't remember: until it does.
 const GONE_MAX: usize = 10_000;
 
 /// All sources, and whose objects they made.
@@ -37,6 +40,8 @@ pub(super) struct Sources {
     /// The watches of sources, and those of objects, whose first list is done.
     listed: BTreeSet<usize>,
     objects_listed: BTreeSet<usize>,
+    /// Tasks whose objects are gone and weren't remembered, by their sources, which may not have been seen yet.
+    gone: BTreeSet<(Arc<str>, Uid, Mark)>,
     creations: BTreeMap<CreationId, PendingCreation>,
     counts: BTreeMap<&'static str, i64>,
 }
@@ -123,17 +128,35 @@ impl Sources {
     }
 
     /// An object is gone: no second one is made of its task, though the source's status doesn't remember it yet.
-    pub fn note_gone(&mut self, object: &Object) {
-        let source = self.id_of(object);
-        if let Some(tracked) = source.and_then(|id| self.tracked.get_mut(&id)) {
-            let task = Mark::of(&object.spec.task_id);
-            if !tracked.source.status.recent.contains(task) {
-                tracked.gone.insert(task);
-                if tracked.gone.len() > GONE_MAX {
-                    tracked.gone.pop_first();
-                }
+    pub fn note_gone(&mut self, watch: usize, object: &Object) {
+        let Some(uid) = object.source.as_deref() else {
+            return;
+        };
+        let task = Mark::of(&object.spec.task_id);
+        let may_be_made = match self.of(object) {
+            Some(tracked) => !tracked.source.status.recent.contains(task),
+            None => !self.listed.contains(&watch),
+        };
+        if may_be_made {
+            let namespace = object.key.namespace.clone();
+            self.gone.insert((namespace, uid.clone(), task));
+            if self.gone.len() > GONE_MAX {
+                self.gone.pop_first();
             }
         }
+    }
+
+    /// Whether an object of that task was seen and is gone.
+    fn is_gone(&self, source: &Source, task: Mark) -> bool {
+        let namespace = source.key.namespace.clone();
+        self.gone.contains(&(namespace, source.uid.clone(), task))
+    }
+
+    /// What a status remembers needn't be kept beside it.
+    fn forget_gone(&mut self, source: &Source) {
+        let recent = &source.status.recent;
+        let gone = &mut self.gone;
+        gone.retain(|(_, uid, task)| *uid != source.uid || !recent.contains(*task));
     }
 
     pub fn rebase(&mut self, by: Duration) {
@@ -214,6 +237,7 @@ impl Scheduler {
         self.sources.ids.insert(&mut source.key, id);
         self.sources.by_uid.insert(source.uid.clone(), id);
         self.sources.count(None, Some(&source));
+        self.sources.forget_gone(&source);
         let tracked = Box::new(TrackedSource::new(source, watch, listing));
         self.sources.tracked.insert(id, tracked);
         id
@@ -227,6 +251,7 @@ impl Scheduler {
         let before = mem::replace(&mut tracked.source, Source { key, ..source });
         tracked.forget_recorded();
         let after = tracked.source.clone();
+        self.sources.forget_gone(&after);
         self.sources.count(Some(&before), Some(&after));
     }
 
@@ -279,21 +304,25 @@ impl Scheduler {
         stands.then(|| tracked.source.interval(policy))
     }
 
-    /// Whether an object may not be deleted yet: after a restart another would be made of its task.
-    pub(super) fn awaits_remembrance(&mut self, id: ObjectId, now: Now) -> bool {
-        let Some(tracked) = self.objects.get_mut(&id) else {
-            return false;
+    /// How long it is looked no more whether an object may be deleted, if it may not: another would be made of its
+    /// task after a restart. Its source comes to remember it, also one that doesn't list.
+    pub(super) fn keeps(&mut self, id: ObjectId, now: Now) -> Option<Duration> {
+        let tracked = self.objects.get(&id)?;
+        let object = &tracked.object;
+        let uid = object.source.as_deref()?;
+        let Some(source) = self.sources.of(object) else {
+            let is_known = self.sources.listed.contains(&tracked.watch);
+            return (self.config.policy.sources && !is_known).then_some(UNTIL_REMEMBERED);
         };
-        let (object, watch, sources) = (&tracked.object, tracked.watch, &self.sources);
-        if object.source.is_none() || !sources.listings.contains_key(&watch) {
-            return false;
+        if remembers(&source.source, object, now.wall) {
+            return until_settled(object, now.wall);
         }
-        let awaits = match sources.of(object) {
-            Some(tracked) => !remembers(&tracked.source, object, now.wall),
-            None => !sources.listed.contains(&watch),
-        };
-        tracked.is_being_deleted &= !awaits;
-        awaits
+        if let Some(source) = self.sources.by_uid.get(uid).copied() {
+            let made = self.found(source, object, now);
+            self.note_made(source, made);
+            self.write_source_if_settled(source, now);
+        }
+        Some(UNTIL_REMEMBERED)
     }
 
     /// Whether its list stands for polls. Where that ends, its objects are polled in their turn again.

@@ -49,8 +49,6 @@ pub struct TrackedSource {
     pub creations: BTreeMap<Mark, CreationId>,
     /// Objects that were made and aren't remembered yet.
     pub made: Vec<Made>,
-    /// Tasks whose objects are gone and weren't remembered.
-    pub gone: BTreeSet<Mark>,
     pub write: Option<Box<SourceWriteState>>,
     /// Up to when its allowance of Events is used up.
     pub events_used_until: Duration,
@@ -101,19 +99,16 @@ impl TrackedSource {
             outdated: BTreeSet::new(),
             creations: BTreeMap::new(),
             made: Vec::new(),
-            gone: BTreeSet::new(),
             write: None,
             events_used_until: Duration::ZERO,
         }
     }
 
     /// As it would be after a restart, but for what is known of the source and of what it made.
-    pub fn reset(mut self) -> Self {
-        let made = self.made.iter().map(|made| Mark::of(&made.task_id));
-        self.gone.extend(made);
+    pub fn reset(self) -> Self {
         Self {
             written_in: self.written_in,
-            gone: self.gone,
+            made: self.made,
             events_used_until: self.events_used_until,
             ..Self::new(self.source, self.watch, self.listing)
         }
@@ -124,12 +119,16 @@ impl TrackedSource {
         other.resource_version.is_older_than(known)
     }
 
+    /// Whether that task has an object that isn't remembered yet.
+    pub fn has_made(&self, task_id: &str) -> bool {
+        self.made.iter().any(|made| *made.task_id == *task_id)
+    }
+
     /// What the status remembers needn't be kept beside it.
     pub fn forget_recorded(&mut self) {
         let recent = &self.source.status.recent;
         self.made
             .retain(|made| !recent.contains(Mark::of(&made.task_id)));
-        self.gone.retain(|task| !recent.contains(*task));
     }
 
     /// Whether the same is asked in the same way of the same cluster: somebody may have edited the object.

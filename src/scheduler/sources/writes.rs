@@ -11,9 +11,7 @@ use super::{
     },
     tracked::{SourceWriteStage, SourceWriteState},
 };
-use crate::rules::{
-    ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, observe_source, write_retry_delay,
-};
+use crate::rules::{ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, write_retry_delay};
 
 impl Scheduler {
     /// The verdict of the rules; none if they panicked, which must not end all else.
@@ -31,7 +29,7 @@ impl Scheduler {
             now: now.wall,
             seed: self.seed(id, now),
         };
-        let verdict = catch_unwind(AssertUnwindSafe(|| observe_source(&case)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| (self.observe_source)(&case)));
         if verdict.is_err() {
             let ObjectKey { namespace, name } = &tracked.source.key;
             error!(
