@@ -179,6 +179,12 @@ impl Reason {
         )
     }
 
+    /// Whether it is what was asked that the API refuses, and not who asked.
+    #[must_use]
+    pub const fn is_about_request(self) -> bool {
+        matches!(self, Self::TaskNotFound | Self::RequestRejected)
+    }
+
     /// Whether it is the nodes, or where they are, that an object is not Ready for.
     #[must_use]
     pub const fn is_about_nodes(self) -> bool {

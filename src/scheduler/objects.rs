@@ -7,6 +7,7 @@ impl Scheduler {
     pub(super) fn apply(&mut self, watch: usize, mut object: Object, listed: bool, now: Now) {
         let listing = self.listings.get(&watch).copied().unwrap_or_default();
         let known = self.ids.get(&object.key);
+        let mut is_orphaned = false;
         let id = match known.and_then(|id| Some((id, self.objects.get_mut(&id)?))) {
             Some((id, tracked)) if tracked.object.uid == object.uid => {
                 tracked.listing = listing;
@@ -30,6 +31,7 @@ impl Scheduler {
                         self.effects.push(Effect::TellForeign(key));
                     }
                     self.sources.remove_member(id, &tracked.object);
+                    is_orphaned = tracked.object.source.is_some() && object.source.is_none();
                     tracked.replace(object, &mut self.counts);
                     self.sources.add_member(id, &tracked.object);
                 }
@@ -41,6 +43,9 @@ impl Scheduler {
             }
             None => self.admit(watch, listing, object, now),
         };
+        if is_orphaned {
+            self.poll_in_turn(id, now);
+        }
         self.follow_nodes(id, now);
         self.reconsider(id, now);
     }

@@ -149,6 +149,10 @@ fn a_source_that_lists_is_ready_and_writes_nothing_while_nothing_changes() {
     assert_eq!((first.next, first.lists), (Some(Duration::ZERO), false));
     assert!(told.source.shown().is_none());
     let verdict = told.hear(&listed());
+    assert!(
+        verdict.next.unwrap() > Duration::from_secs(1),
+        "no hot loop"
+    );
     assert_eq!(told.shows(), (Ready::True, Abnormal::None, Reason::Listing));
     assert_eq!(told.source.status.observed_generation, Some(1));
     assert_eq!(verdict.note.unwrap().reason, Reason::Listing);
@@ -183,16 +187,16 @@ fn each_trouble_shows_as_it_does_for_a_task_and_ends_with_the_next_list() {
         let mut told = Told::new(source(|_| {}));
         told.hear(&listed());
         let first = told.hear(&failed(reason));
-        assert!(!first.lists, "{reason:?}");
         let is_lasting = told.shows().2 == reason;
         if is_lasting {
             lasting.push(reason);
             let stalled = (Ready::False, Abnormal::Stalled, reason);
-            assert_eq!(told.shows(), stalled);
+            assert_eq!((told.shows(), first.lists), (stalled, false));
         } else {
             transient.push(reason);
             assert_eq!(told.shows().2, Reason::Listing, "a blip costs no write");
-            told.hear(&failed(reason));
+            assert!(first.lists, "nor a poll of each object");
+            assert!(!told.hear(&failed(reason)).lists);
             let reconciling = (Ready::False, Abnormal::Reconciling, reason);
             assert_eq!(told.shows(), reconciling);
         }
@@ -213,6 +217,44 @@ fn each_trouble_shows_as_it_does_for_a_task_and_ends_with_the_next_list() {
             RequestRejected
         ]
     );
+}
+
+/// Its objects needn't be polled for a moment, but for longer.
+#[test]
+fn a_list_that_is_held_for_longer_than_its_interval_stands_for_no_polls() {
+    for (wait, stands) in [(29, true), (31, false)] {
+        let mut told = Told::new(source(|_| {}));
+        told.hear(&listed());
+        let error = PollError {
+            retry_after: Some(Duration::from_secs(wait)),
+            ..PollError::new(Reason::TaskApiUnavailable)
+        };
+        assert_eq!(told.hear(&Heard::Failed(error)).lists, stands);
+    }
+}
+
+#[test]
+fn a_source_that_was_never_listed_stays_unknown_whatever_the_trouble() {
+    let mut told = Told::new(source(|_| {}));
+    told.hear(&failed(Reason::AccessDenied));
+    told.hear(&failed(Reason::TaskApiUnavailable));
+    told.hear(&failed(Reason::TaskApiUnavailable));
+    assert_eq!(told.shows().0, Ready::Unknown);
+}
+
+#[test]
+fn a_cluster_that_is_no_longer_allowed_leaves_only_what_is_not_made_again() {
+    let mut told = Told::new(source(|_| {}));
+    let heard = Heard::Listed {
+        asked_at: now(),
+        unmakeable: 2,
+    };
+    told.hear_all(&heard, &[made("T-1", true)], None);
+    told.policy.allowed_cluster_ids = vec!["c-2".to_owned()];
+    told.hear(&Heard::Nothing);
+    let status = &told.source.status;
+    assert_eq!((&status.last_made, status.unmakeable), (&None, 0));
+    assert_eq!(status.recent.ids().collect::<Vec<_>>(), ["T-1"]);
 }
 
 #[test]
@@ -359,6 +401,7 @@ fn made(id: &str, is_own: bool) -> Made {
         name: id.to_lowercase().into(),
         at: now(),
         is_own,
+        born: None,
     }
 }
 

@@ -118,6 +118,9 @@ fn end_page(
 
 /// One page with these tasks, and an empty one.
 fn end_list(stage: &mut Stage, call: &ListCall, tasks: &[ListedTask]) -> Asked {
+    if tasks.is_empty() {
+        return asked(end_page(stage, call, Ok(Vec::new())));
+    }
     let next = only_list(end_page(stage, call, Ok(tasks.to_vec())));
     assert_eq!(next.page, 2);
     asked(end_page(stage, &next, Ok(Vec::new())))
@@ -157,7 +160,7 @@ fn ids(source: &Source) -> Vec<&str> {
 }
 
 /// A source that has made the object of `T-1`, which is running and was asked about.
-fn with_one_object() -> (Stage, Source, Object) {
+fn with_one_object() -> Stage {
     let mut stage = stage_with_sources();
     let call = only_list(apply(&mut stage, &source(|_| {})));
     let created = ago(&stage, 1);
@@ -165,7 +168,7 @@ fn with_one_object() -> (Stage, Source, Object) {
     let creation = &asked_for.creations[0];
     let object = made(creation);
     let ended = end_creation(&mut stage, creation, CreationResult::Created);
-    let (source, _) = land(&mut stage, &ended.writes[0]);
+    land(&mut stage, &ended.writes[0]);
     let call = only_call(stage.apply(object));
     let task = Task {
         state: "running".to_owned(),
@@ -175,8 +178,7 @@ fn with_one_object() -> (Stage, Source, Object) {
     };
     let write = only_write(stage.end(&call, Ok(task)));
     assert!(stage.land(&write).is_empty());
-    let object = crate::fixtures::written(&write);
-    (stage, source, object)
+    stage
 }
 
 #[test]
@@ -466,12 +468,12 @@ fn pages_are_read_until_one_is_empty_repeats_or_is_the_twentieth() {
 
 #[test]
 fn an_object_that_is_listed_is_asked_about_when_the_list_shows_a_change() {
-    let (mut stage, source, object) = with_one_object();
+    let mut stage = with_one_object();
     let same = listed("T-1", ago(&stage, 1));
     let call = only_list(stage.next());
     let quiet = end_list(&mut stage, &call, std::slice::from_ref(&same));
     assert!(
-        quiet.others.is_empty() && quiet.writes.is_empty(),
+        quiet.others.is_empty() && quiet.writes.is_empty() && quiet.creations.is_empty(),
         "{quiet:?}"
     );
     let later = Some(stage.now.wall);
@@ -489,23 +491,22 @@ fn an_object_that_is_listed_is_asked_about_when_the_list_shows_a_change() {
             ..same.clone()
         },
     ] {
-        let (mut stage, ..) = with_one_object();
+        let mut stage = with_one_object();
         let call = only_list(stage.next());
         let mut effects = end_page(&mut stage, &call, Ok(vec![change.clone()]));
         effects.retain(|effect| matches!(effect, Effect::Call(_)));
         assert_eq!(&*only_call(effects).task_id, "T-1", "{change:?}");
     }
     // It isn't shown any more.
-    let (mut stage, ..) = with_one_object();
+    let mut stage = with_one_object();
     let call = only_list(stage.next());
     let asked_for = asked(end_page(&mut stage, &call, Ok(Vec::new())));
     assert_eq!(calls(asked_for.others).len(), 1);
-    drop((source, object));
 }
 
 #[test]
 fn where_a_source_cannot_list_its_objects_are_polled_in_their_turn() {
-    let (mut stage, ..) = with_one_object();
+    let mut stage = with_one_object();
     let call = only_list(stage.next());
     let error = Err(PollError::new(Reason::TaskApiUnavailable));
     let failed = asked(end_page(&mut stage, &call, error));
@@ -665,4 +666,221 @@ fn an_object_is_found_by_either_name() {
     let call = only_list(apply(&mut stage, &source(|_| {})));
     let tasks = [listed("T-1", ago(&stage, 1))];
     assert!(end_list(&mut stage, &call, &tasks).creations.is_empty());
+}
+
+fn failure(reason: Reason) -> Result<Vec<ListedTask>, PollError> {
+    Err(PollError::new(reason))
+}
+
+/// The next lists, other than calls about objects.
+fn next_list(stage: &mut Stage) -> ListCall {
+    loop {
+        if let Some(call) = asked(stage.next()).lists.pop() {
+            return call;
+        }
+    }
+}
+
+#[test]
+fn what_was_found_before_a_page_failed_is_made_and_the_list_goes_on_there() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let first = vec![listed("T-1", ago(&stage, 1))];
+    let call = only_list(end_page(&mut stage, &call, Ok(first)));
+    let found = asked(end_page(
+        &mut stage,
+        &call,
+        failure(Reason::TaskApiUnavailable),
+    ));
+    assert_eq!(found.creations.len(), 1);
+    end_creation(&mut stage, &found.creations[0], CreationResult::Created);
+    assert_eq!(next_list(&mut stage).page, 2);
+}
+
+#[test]
+fn a_page_that_does_not_exist_is_the_end_of_a_list_whose_last_page_was_not_full() {
+    for (tasks, is_end) in [(3, true), (100, false)] {
+        let mut stage = stage_with_sources();
+        let call = only_list(apply(&mut stage, &source(|_| {})));
+        let task = |number| ListedTask {
+            task_type: None,
+            ..listed(&format!("T-{number}"), start())
+        };
+        let page = (0..tasks).map(task).collect();
+        let call = only_list(end_page(&mut stage, &call, Ok(page)));
+        let mut ended = asked(end_page(
+            &mut stage,
+            &call,
+            failure(Reason::RequestRejected),
+        ));
+        let reason = ended.writes.remove(0).status.conditions.reason();
+        let expected = if is_end {
+            Reason::Listing
+        } else {
+            Reason::RequestRejected
+        };
+        assert_eq!(reason, Some(expected));
+    }
+}
+
+#[test]
+fn a_source_that_is_suspended_while_an_object_is_made_says_so_and_makes_no_other() {
+    let other = object_in("ns", "t-1", |spec| spec.task_id = "t-1".to_owned());
+    for result in [
+        CreationResult::Failed,
+        CreationResult::Refused("no".to_owned()),
+        CreationResult::Exists(Box::new(other)),
+    ] {
+        let mut stage = stage_with_sources();
+        let call = only_list(apply(&mut stage, &source(|_| {})));
+        let tasks = [listed("T-1", ago(&stage, 1))];
+        let creation = end_list(&mut stage, &call, &tasks).creations.remove(0);
+        let suspended = Source {
+            generation: 2,
+            resource_version: "2".into(),
+            ..source(|spec| spec.suspend = Some(true))
+        };
+        assert!(asked(apply(&mut stage, &suspended)).writes.is_empty());
+        let ended = end_creation(&mut stage, &creation, result);
+        let reason = ended.writes[0].status.conditions.reason();
+        assert_eq!(reason, Some(Reason::Suspended));
+        assert!(ended.creations.is_empty());
+        land(&mut stage, &ended.writes[0]);
+        assert!(
+            asked(stage.after(Duration::from_hours(1)))
+                .creations
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn of_more_tasks_than_fit_each_is_counted_once_and_the_newest_are_remembered() {
+    let mut stage = stage_with_sources();
+    let mut call = only_list(apply(&mut stage, &source(|_| {})));
+    let oldest = ago(&stage, 30);
+    let task = |number: i64| {
+        let created = oldest + SignedDuration::from_millis(number);
+        listed(&format!("T-{number:04}"), created)
+    };
+    let all: Vec<ListedTask> = (0..1500).map(task).collect();
+    let mut ended = Asked::default();
+    for page in all
+        .chunks(100)
+        .map(<[ListedTask]>::to_vec)
+        .chain([Vec::new()])
+    {
+        ended = asked(end_page(&mut stage, &call, Ok(page)));
+        if let Some(next) = ended.lists.pop() {
+            call = next;
+        }
+    }
+    let mut writes = Vec::new();
+    let mut creations = ended.creations;
+    while let Some(creation) = creations.pop() {
+        let ended = end_creation(&mut stage, &creation, CreationResult::Created);
+        creations.extend(ended.creations);
+        writes.extend(ended.writes);
+    }
+    let (mut source, mut more) = land(&mut stage, &writes.remove(0));
+    while let Some(write) = more.writes.pop() {
+        (source, more) = land(&mut stage, &write);
+    }
+    assert_eq!(source.status.made, Some(1500));
+    assert_eq!(ids(&source).len(), 1000);
+    // None of them is made again, though no watch has shown an object.
+    let call = next_list(&mut stage);
+    let mut again = asked(end_page(&mut stage, &call, Ok(all)));
+    assert!(again.creations.is_empty());
+    let call = again.lists.remove(0);
+    let again = asked(end_page(&mut stage, &call, Ok(Vec::new())));
+    assert!(
+        again.creations.is_empty() && again.writes.is_empty(),
+        "{:?}",
+        again.creations.len()
+    );
+}
+
+#[test]
+fn a_status_that_the_api_server_alters_is_written_once_a_list() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let write = end_list(&mut stage, &call, &[]).writes.remove(0);
+    let kept = Source {
+        resource_version: "2".into(),
+        status: scaleouttask_controller::rules::SourceStatus {
+            made: None,
+            ..write.status.clone()
+        },
+        ..write.source.clone()
+    };
+    let written = WriteResult::Written(Box::new(kept));
+    let ended = stage.handle(Input::Source(SourceInput::WriteEnded(write.id, written)));
+    assert!(matches!(&ended[..], [Effect::TellAltered(_)]), "{ended:?}");
+    let call = next_list(&mut stage);
+    assert_eq!(end_list(&mut stage, &call, &[]).writes.len(), 1);
+}
+
+#[test]
+fn a_failed_write_is_tried_again_and_an_edit_hurries_it() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let write = end_list(&mut stage, &call, &[]).writes.remove(0);
+    let fail = |stage: &mut Stage, result| {
+        let ended = SourceInput::WriteEnded(write.id, result);
+        asked(stage.handle(Input::Source(ended)))
+    };
+    assert!(fail(&mut stage, WriteResult::Failed).writes.is_empty());
+    assert_eq!(stage.scheduler.writes_failing(), 1);
+    assert_eq!(asked(stage.next()).writes[0].attempts, 1);
+    fail(&mut stage, WriteResult::Refused);
+    let edited = Source {
+        generation: 2,
+        resource_version: "2".into(),
+        ..source(|spec| spec.suspend = Some(true))
+    };
+    let again = asked(apply(&mut stage, &edited)).writes;
+    land(&mut stage, &again[0]);
+    assert_eq!(stage.scheduler.writes_failing(), 0);
+}
+
+#[test]
+fn once_a_source_is_gone_its_objects_are_polled_in_their_turn() {
+    for is_listed_again in [false, true] {
+        let mut stage = with_one_object();
+        stage.after(Duration::from_millis(10));
+        if is_listed_again {
+            stage.handle(Input::Source(SourceInput::Relisting(0)));
+            stage.handle(Input::Source(SourceInput::ListingDone(0)));
+        } else {
+            let key = source(|_| {}).key;
+            stage.handle(Input::Source(SourceInput::Gone(key)));
+        }
+        let began = stage.now.monotonic;
+        only_call(stage.next());
+        let took = stage.now.monotonic.saturating_sub(began);
+        assert!(took <= Duration::from_secs(15), "{took:?}");
+    }
+}
+
+#[test]
+fn however_often_a_source_is_edited_it_is_listed_once_in_five_seconds() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    end_list(&mut stage, &call, &[]);
+    let began = stage.now.monotonic;
+    for edit in 2..40_i64 {
+        let edited = Source {
+            generation: edit,
+            resource_version: (100 + edit).to_string().into(),
+            ..source(|_| {})
+        };
+        let mut lists = asked(apply(&mut stage, &edited)).lists;
+        lists.extend(asked(stage.after(Duration::from_millis(500))).lists);
+        if !lists.is_empty() {
+            let took = stage.now.monotonic.saturating_sub(began);
+            return assert!(took >= Duration::from_secs(5), "{took:?}");
+        }
+    }
+    panic!("it was never listed again");
 }

@@ -223,6 +223,11 @@ impl Recent {
         self.marks.contains(&task)
     }
 
+    /// What stands for each.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.marks.iter().copied()
+    }
+
     /// Whether others may have been forgotten for lack of room.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -7,12 +7,14 @@ use k8s_openapi::jiff::Timestamp;
 use super::{Source, names::is_task_id};
 use crate::rules::{ListedTask, Mark, Object, time::elapsed};
 
+/// How many tasks a page is asked to have.
+const PAGE_SIZE: usize = 100;
 /// How many pages of a list are read at most.
 const PAGES_MAX: u32 = 20;
 /// Objects are made of tasks that are younger.
 const YOUNG: Duration = Duration::from_hours(24);
 /// A task that is older is never taken for young, however clocks differ: it needn't be remembered.
-const OUTDATED: Duration = Duration::from_hours(25);
+pub const OUTDATED: Duration = Duration::from_hours(25);
 /// So long a request may take on its way and in the API server, which gives it up after a minute.
 const ATTEMPT_MAX: Duration = Duration::from_secs(75);
 /// So many tasks in a row show that a list is sorted.
@@ -49,6 +51,10 @@ pub struct Listing {
     pub outdated: BTreeSet<Mark>,
     pages: u32,
     seen: BTreeSet<Mark>,
+    /// Tasks of which nobody knows when they were created.
+    ageless: BTreeSet<Mark>,
+    /// How many tasks the last page had.
+    last_page: usize,
     candidates: Vec<Candidate>,
     /// When the oldest task was created that is remembered.
     remembered_since: Option<Timestamp>,
@@ -91,6 +97,8 @@ impl Listing {
             outdated: BTreeSet::new(),
             pages: 0,
             seen: BTreeSet::new(),
+            ageless: BTreeSet::new(),
+            last_page: 0,
             candidates: Vec::new(),
             remembered_since: None,
             order: Order::default(),
@@ -112,11 +120,15 @@ impl Listing {
         now: Timestamp,
     ) -> Progress {
         self.pages += 1;
+        self.last_page = page.len();
         let (mut is_new, mut is_young) = (false, false);
         for task in page {
             let born = born(task);
             is_young |= born.is_none_or(|born| elapsed(born, now) < YOUNG);
-            let mark = Mark::of(&task.task_id);
+            let mark = mark_of(task);
+            if born.is_none() {
+                self.ageless.insert(mark);
+            }
             if self.seen.insert(mark) {
                 is_new = true;
                 self.order.follow(task.created);
@@ -161,6 +173,18 @@ impl Listing {
         });
     }
 
+    /// Whether the next page may not exist: the last one wasn't full.
+    #[must_use]
+    pub fn may_be_over(&self) -> bool {
+        self.pages > 0 && self.last_page < PAGE_SIZE
+    }
+
+    /// Whether the list shows that task, and nothing says when it was created.
+    #[must_use]
+    pub fn shows_ageless(&self, task: Mark) -> bool {
+        self.ageless.contains(&task)
+    }
+
     /// The tasks of which an object is to be made, or that have one that isn't remembered; the oldest first.
     #[must_use]
     pub fn candidates(&mut self, source: &Source) -> Vec<Candidate> {
@@ -201,6 +225,23 @@ fn is_too_old(task: &ListedTask, born: Option<Timestamp>, source: &Source, now: 
         return false;
     };
     elapsed(born, now) >= YOUNG || elapsed(born, source.created_at) > source.spec.lookback
+}
+
+/// Stands for a task in a list. Those whose ID isn't one are told apart by the rest.
+fn mark_of(task: &ListedTask) -> Mark {
+    if is_task_id(&task.task_id) {
+        return Mark::of(&task.task_id);
+    }
+    let ListedTask {
+        task_id,
+        task_type,
+        created,
+        updated,
+        ..
+    } = task;
+    Mark::of(&format!(
+        "{task_id:?} {task_type:?} {created:?} {updated:?}"
+    ))
 }
 
 /// When a task was created: as it says, else as its ID does.

@@ -55,9 +55,10 @@ fn labels(source: &Source, policy: &Policy, task: &Candidate) -> BTreeMap<String
     let mut labels: BTreeMap<_, _> = of_template.collect();
     // The controller that finds a task tracks it.
     for key in &policy.selected_by {
-        if let Some(value) = source.labels.get(key) {
-            labels.insert(key.clone(), value.clone());
-        }
+        match source.labels.get(key) {
+            Some(value) => labels.insert(key.clone(), value.clone()),
+            None => labels.remove(key),
+        };
     }
     labels.insert(SOURCE_LABEL.to_owned(), label_value(&source.key.name));
     if let Some(task_type) = &task.task_type {

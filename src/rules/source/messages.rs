@@ -48,12 +48,10 @@ pub fn cluster_not_allowed() -> Summary {
     )
 }
 
-/// `refusal`: what the API server says.
+/// `refusal`: why.
 pub fn cannot_make(refusal: &str) -> Summary {
     stall(
         Reason::RequestRejected,
-        format!(
-            "Tasks are listed, but the API server refuses to create their ScaleOutTasks: {refusal}"
-        ),
+        format!("Tasks are listed, but not all their ScaleOutTasks can be created: {refusal}"),
     )
 }

@@ -9,7 +9,7 @@ mod observe;
 
 use kept::RECENT_MAX;
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
-pub use listing::{Candidate, Listing, Progress, remembers, until_settled};
+pub use listing::{Candidate, Listing, OUTDATED, Progress, remembers, until_settled};
 pub use manifest::manifest;
 pub use names::{name_with_hash, object_name};
 pub use observe::{

@@ -46,6 +46,8 @@ pub struct Made {
     pub at: Timestamp,
     /// Whether the source made it: else it was there.
     pub is_own: bool,
+    /// When its task was created, where that is known.
+    pub born: Option<Timestamp>,
 }
 
 /// All that a decision about a source depends on.
@@ -115,6 +117,11 @@ pub fn observe_source(case: &SourceCase<'_>) -> SourceVerdict {
         };
         if let Some(summary) = summary {
             show(&mut verdict.status, case, &summary);
+            if matches!(summary.reason, Reason::NotAllowed | Reason::ClusterMismatch) {
+                // Nothing of the cluster's tasks is shown but which are not to be made again.
+                verdict.status.last_made = None;
+                verdict.status.unmakeable = 0;
+            }
         }
         (verdict.next, verdict.lists) = (next, lists);
     }
@@ -164,8 +171,8 @@ fn follow(case: &SourceCase<'_>, memory: &mut Memory) -> (Option<Summary>, Optio
             } else {
                 phase(interval.min(SLOW_RETRY), &source.uid, now)
             };
-            let lists = is_known && source.reason() == Some(Reason::Listing);
-            (None, Some(after), lists)
+            // An edit alone changes nothing of that.
+            (None, Some(after), source.reason() == Some(Reason::Listing))
         }
         Heard::Listed {
             asked_at,
@@ -189,7 +196,10 @@ fn follow(case: &SourceCase<'_>, memory: &mut Memory) -> (Option<Summary>, Optio
                 seed: case.seed,
             };
             let (summary, after) = trouble.follow(memory);
-            (summary, Some(after), false)
+            // A blip alone doesn't send all objects to be polled.
+            let is_blip = summary.is_none() && after <= interval;
+            let lists = is_blip && source.reason() == Some(Reason::Listing);
+            (summary, Some(after), lists)
         }
     }
 }
@@ -218,15 +228,17 @@ fn show(status: &mut SourceStatus, case: &SourceCase<'_>, summary: &Summary) {
 fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
     let before = &case.source.status;
     let is_new = |made: &&Made| !before.recent.contains(Mark::of(&made.task_id));
-    // What doesn't fit is for the next status.
-    let made: Vec<&Made> = case.made.iter().filter(is_new).take(RECENT_MAX).collect();
+    let mut made: Vec<&Made> = case.made.iter().filter(is_new).collect();
     if made.is_empty() {
         return;
     }
-    let mut own = made.iter().filter(|made| made.is_own);
+    // The newest are remembered for longest. What doesn't fit is for the next status.
+    made.sort_by_key(|made| made.born);
+    made.truncate(RECENT_MAX);
+    let own = made.iter().filter(|made| made.is_own);
     let count = i64::try_from(own.clone().count()).unwrap_or(i64::MAX);
     status.made = Some(before.made.unwrap_or_default().saturating_add(count));
-    if let Some(last) = own.next_back() {
+    if let Some(last) = own.max_by_key(|made| made.at) {
         status.last_made = Some(LastTask {
             task_id: last.task_id.clone(),
             name: last.name.clone(),

@@ -11,6 +11,13 @@ use crate::rules::{
     object_name, write_retry_delay,
 };
 
+/// From so many failed attempts on, the source shows that an object can't be made,
+const SHOWN_FROM: u32 = 3;
+/// in these words, where the API server doesn't say why.
+const UNKNOWN: &str = "the API server is in trouble; the controller's log says more";
+/// How long a status waits for creations.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The object of a task that is gone, and that the source made, as in `found`.
 fn gone(source: &Source, task: &Candidate, now: Now) -> Made {
     Made {
@@ -18,6 +25,7 @@ fn gone(source: &Source, task: &Candidate, now: Now) -> Made {
         name: object_name(&task.task_id).into(),
         at: now.wall,
         is_own: !source.status.recent.is_full(),
+        born: task.born,
     }
 }
 
@@ -80,13 +88,9 @@ impl Scheduler {
             // It may have got its name while another task's object had the usual one.
             let with_hash = self.object_named(id, &name_with_hash(&task.task_id));
             let mut there = usual.into_iter().chain(with_hash);
-            if let Some(object) = there.find(|object| object.spec.task_id == task.task_id) {
-                if self.sources.is_going(object, id) {
-                    // The next list finds it gone, or orphaned.
-                    continue;
-                }
-                let made = self.found(id, object, now);
-                self.note_made(id, made);
+            let there = there.find(|object| object.spec.task_id == task.task_id);
+            if let Some(object) = there.cloned() {
+                self.take(id, &object, now);
             } else {
                 self.await_creation(id, task, is_name_taken);
             }
@@ -114,6 +118,16 @@ impl Scheduler {
             name: (&*object.key.name).into(),
             at: now.wall,
             is_own,
+            // No younger than that, anyhow.
+            born: Some(object.created_at),
+        }
+    }
+
+    /// Takes an object for that of its task, but one that is about to go: the next list finds it gone, or orphaned.
+    fn take(&mut self, id: ObjectId, object: &Object, now: Now) {
+        if !self.sources.is_going(object, id, now.monotonic) {
+            let made = self.found(id, object, now);
+            self.note_made(id, made);
         }
     }
 
@@ -149,24 +163,20 @@ impl Scheduler {
         while !self.stopping
             && let Some(started) = self.creations.start(()..=(), |_| true)
         {
-            let source = self
-                .sources
-                .creations
-                .get(&started.id)
-                .map(|one| one.source);
-            if self.was_made(started.id) {
+            let source = self.sources.creations.get(&started.id);
+            let source = source.map(|pending| pending.source);
+            if let Some(source) = source.filter(|_| self.was_made(started.id)) {
                 // By an attempt whose answer was lost, and somebody may have deleted it since.
                 self.creations.ended(started.id);
                 self.end_creation(started.id);
-                source
-                    .into_iter()
-                    .for_each(|id| self.write_source_if_settled(id, now));
+                self.write_source_if_settled(source, now);
                 continue;
             }
             let pending = self.sources.creations.get_mut(&started.id);
             let tracked = source.and_then(|source| self.sources.tracked.get(&source));
             let (Some(pending), Some(tracked)) = (pending, tracked) else {
                 self.creations.ended(started.id);
+                self.sources.creations.remove(&started.id);
                 continue;
             };
             pending.stage = Stage::UnderWay;
@@ -200,56 +210,67 @@ impl Scheduler {
 
     pub(super) fn creation_ended(&mut self, id: CreationId, result: CreationResult, now: Now) {
         self.creations.ended(id);
-        let Some(pending) = self.sources.creations.get_mut(&id) else {
+        let Some(pending) = self.sources.creations.get(&id) else {
             return;
         };
         let (source, task_id) = (pending.source, pending.task.task_id.clone());
-        let is_there = matches!(&result, CreationResult::Created | CreationResult::Exists(_));
-        if !is_there && !self.may_make(source, now) {
-            self.end_creation(id);
-            return self.write_source_if_settled(source, now);
-        }
-        let Some(pending) = self.sources.creations.get_mut(&id) else {
-            return;
-        };
         match result {
-            CreationResult::Created => {
-                let name = pending.name().into();
-                self.end_creation(id);
-                self.effects.push(Effect::CountMade);
-                let (at, is_own) = (now.wall, true);
-                let made = Made {
-                    task_id,
-                    name,
-                    at,
-                    is_own,
-                };
-                self.note_made(source, made);
-            }
+            CreationResult::Created => self.created(id, now),
             CreationResult::Exists(object) if object.spec.task_id == task_id => {
                 self.end_creation(id);
-                if !self.sources.is_going(&object, source) {
-                    let made = self.found(source, &object, now);
-                    self.note_made(source, made);
-                }
+                self.take(source, &object, now);
             }
-            CreationResult::Exists(_) if !pending.is_name_taken => {
-                pending.is_name_taken = true;
-                self.queue_creation(id);
-            }
-            CreationResult::Exists(object) => {
-                let name = &object.key.name;
-                let refusal = format!("objects of other tasks have its names, such as {name}");
-                pending.refusal = Some(refusal.into());
-                self.create_later(id, WriteFailure::Refused, now);
-            }
-            CreationResult::Refused(refusal) => {
-                pending.refusal = Some(refusal.into());
-                self.create_later(id, WriteFailure::Refused, now);
-            }
+            // Nothing more is made.
+            _ if !self.may_make(source, now) => self.end_creation(id),
+            CreationResult::Exists(object) => self.name_taken(id, &object, now),
+            CreationResult::Refused(refusal) => self.refused(id, refusal, now),
             CreationResult::Failed => self.create_later(id, WriteFailure::Transient, now),
         }
         self.write_source_if_settled(source, now);
+    }
+
+    fn created(&mut self, id: CreationId, now: Now) {
+        let Some(pending) = self.sources.creations.get(&id) else {
+            return;
+        };
+        let (source, task_id) = (pending.source, pending.task.task_id.clone());
+        let made = Made {
+            name: pending.name().into(),
+            task_id,
+            at: now.wall,
+            is_own: true,
+            born: pending.task.born,
+        };
+        if pending.attempts == 0
+            && let Some(tracked) = self.sources.tracked.get_mut(&source)
+        {
+            tracked.settled.insert(Mark::of(&made.task_id));
+        }
+        self.end_creation(id);
+        self.effects.push(Effect::CountMade);
+        self.note_made(source, made);
+    }
+
+    /// Another task's object has the name.
+    fn name_taken(&mut self, id: CreationId, other: &Object, now: Now) {
+        let Some(pending) = self.sources.creations.get_mut(&id) else {
+            return;
+        };
+        if pending.is_name_taken {
+            let name = &other.key.name;
+            let refusal = format!("objects of other tasks have its names, such as {name}");
+            return self.refused(id, refusal, now);
+        }
+        pending.is_name_taken = true;
+        self.queue_creation(id);
+    }
+
+    /// The words that come first are kept, for others may be counted or timed.
+    fn refused(&mut self, id: CreationId, refusal: String, now: Now) {
+        if let Some(pending) = self.sources.creations.get_mut(&id) {
+            pending.refusal.get_or_insert_with(|| refusal.into());
+        }
+        self.create_later(id, WriteFailure::Refused, now);
     }
 
     /// Whether the source is there, and may list.
@@ -269,9 +290,23 @@ impl Scheduler {
 
     fn create_later(&mut self, id: CreationId, failure: WriteFailure, now: Now) {
         let seed = self.seed(id, now);
+        let source = self.sources.creations.get(&id).map(|one| one.source);
+        let tracked = source.and_then(|source| self.sources.tracked.get(&source));
+        // Where many are refused, about one a second is tried.
+        let others = tracked.map_or(0, |tracked| tracked.creations.len());
+        let spread = match failure {
+            WriteFailure::Refused => {
+                Duration::from_secs(1) * u32::try_from(others).unwrap_or(u32::MAX) / 2
+            }
+            WriteFailure::Transient => Duration::ZERO,
+        };
         if let Some(pending) = self.sources.creations.get_mut(&id) {
-            let at = now.monotonic + write_retry_delay(pending.attempts, failure, seed);
+            let wait = write_retry_delay(pending.attempts, failure, seed).max(spread);
+            let at = now.monotonic + wait;
             pending.attempts = pending.attempts.saturating_add(1);
+            if pending.attempts >= SHOWN_FROM {
+                pending.refusal.get_or_insert_with(|| UNKNOWN.into());
+            }
             pending.stage = Stage::BackingOff(at);
             self.timers.insert((at, id, Timer::Create));
         }
@@ -285,6 +320,8 @@ impl Scheduler {
         if let Some(tracked) = self.sources.tracked.get(&pending.source) {
             let namespace = &tracked.source.key.namespace;
             pending.stage = Stage::Queued(self.creations.push(namespace, id, ()));
+        } else {
+            self.sources.creations.remove(&id);
         }
     }
 
@@ -307,12 +344,28 @@ impl Scheduler {
         }
     }
 
-    /// Whether objects are made that weren't refused before: the status waits for them, to be written once.
-    pub(super) fn is_making(&self, id: ObjectId) -> bool {
-        let tracked = self.sources.tracked.get(&id);
-        let creations = tracked.into_iter().flat_map(|one| one.creations.values());
-        let mut pending = creations.filter_map(|id| self.sources.creations.get(id));
-        pending.any(|one| !matches!(one.stage, Stage::BackingOff(_)) && one.attempts == 0)
+    /// Whether objects are made that didn't fail before: the status waits for them, to be written once, but not for
+    /// long.
+    pub(super) fn is_making(&mut self, id: ObjectId, now: Now) -> bool {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return false;
+        };
+        let mut pending = tracked
+            .creations
+            .values()
+            .filter_map(|id| self.sources.creations.get(id));
+        let is_making =
+            pending.any(|one| !matches!(one.stage, Stage::BackingOff(_)) && one.attempts == 0);
+        if !is_making {
+            tracked.making_since = None;
+            return false;
+        }
+        let since = *tracked.making_since.get_or_insert(now.monotonic);
+        let is_over = now.monotonic.saturating_sub(since) >= PATIENCE;
+        if is_over {
+            tracked.making_since = None;
+        }
+        !is_over
     }
 
     /// Why the API server refuses to create an object of that source, if it does.

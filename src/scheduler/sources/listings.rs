@@ -15,6 +15,9 @@ use crate::rules::{
     Reason, look_after,
 };
 
+/// No two lists begin in a shorter time.
+const PERIOD_MIN: Duration = Duration::from_secs(5);
+
 impl Scheduler {
     /// Looks at a source again if its spec has changed, or for the first time in this term.
     pub(in crate::scheduler) fn reconsider_source(&mut self, id: ObjectId, now: Now) {
@@ -27,6 +30,9 @@ impl Scheduler {
             return;
         }
         self.end_listing(id);
+        // What the new spec wants is found again.
+        self.drop_creations(id);
+        self.hurry_source_write(id);
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             tracked.decided_on = state;
             tracked.heard = Heard::Nothing;
@@ -60,7 +66,12 @@ impl Scheduler {
             self.timers.remove(&(at, id, Timer::List));
         }
         if let Some(after) = after.filter(|_| !stopping) {
-            let at = now.monotonic.saturating_add(after);
+            // However often somebody edits the source.
+            let least = tracked.begun_at.map(|at| at.saturating_add(PERIOD_MIN));
+            let at = now
+                .monotonic
+                .saturating_add(after)
+                .max(least.unwrap_or_default());
             tracked.planned = Some(at);
             self.timers.insert((at, id, Timer::List));
         }
@@ -87,8 +98,12 @@ impl Scheduler {
         let under_way = self.under_way(id);
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             tracked.planned = None;
-            tracked.reading = Some(Box::new(Listing::new(now.wall)));
-            tracked.unseen = under_way;
+            // One that broke off goes on where it did.
+            if tracked.reading.is_none() {
+                tracked.begun_at = Some(now.monotonic);
+                tracked.reading = Some(Box::new(Listing::new(now.wall)));
+                tracked.unseen = under_way;
+            }
         }
         self.begin_page(id, at, now);
     }
@@ -100,12 +115,15 @@ impl Scheduler {
         };
         let policy = &self.config.policy;
         let members = self.sources.members_of(&tracked.source.uid);
+        // Of those that nobody asks about in their turn a list can tell nothing.
         let is_under_way = |member: &ObjectId| {
-            let object = self.objects.get(member).map(|one| &one.object);
-            object.is_some_and(|object| {
-                let may_change = !object.is_finished() && !object.is_suspended();
+            self.objects.get(member).is_some_and(|one| {
+                let object = &one.object;
                 let is_own = self.sources.id_of(object) == Some(id);
-                may_change && is_own && tracked.speaks_of(object, policy)
+                let is_asked_about =
+                    one.has_call() || matches!(one.planned, Some((_, Planned::Call(_))));
+                let is_well = look_after(object, &one.memory, None) == LookAfter::Call;
+                is_own && is_asked_about && is_well && tracked.speaks_of(object, policy)
             })
         };
         members.into_iter().filter(is_under_way).collect()
@@ -256,6 +274,10 @@ impl Scheduler {
         }
         match result {
             Ok(page) => self.read_page(id, &page, started_at, now),
+            // There is no such page.
+            Err(error) if error.reason.is_about_request() && reading.may_be_over() => {
+                self.read_page(id, &[], started_at, now);
+            }
             Err(error) => self.listing_failed(id, error, now),
         }
     }
@@ -315,6 +337,7 @@ impl Scheduler {
         };
         let unseen = std::mem::take(&mut tracked.unseen);
         tracked.outdated = std::mem::take(&mut reading.outdated);
+        tracked.note_outdated(&reading, now.monotonic);
         let candidates = reading.candidates(&tracked.source);
         let heard = Heard::Listed {
             asked_at: reading.began_at,
@@ -328,12 +351,21 @@ impl Scheduler {
         self.decide_source(id, now);
     }
 
+    /// What was found on the pages before is made all the same. Where the trouble passes by itself, the list goes on
+    /// with the page that failed.
     fn listing_failed(&mut self, id: ObjectId, error: PollError, now: Now) {
-        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        let passes = matches!(error.reason, Reason::Throttled | Reason::TaskApiUnavailable);
+        let reading = tracked.reading.as_mut();
+        let found = reading.map(|reading| reading.candidates(&tracked.source));
+        if !passes {
             tracked.reading = None;
             tracked.unseen.clear();
         }
         self.hear(id, Heard::Failed(error), now);
+        self.make(id, found.unwrap_or_default(), now);
         self.decide_source(id, now);
     }
 
@@ -360,17 +392,19 @@ impl Scheduler {
         let Some(tracked) = self.objects.get_mut(&id) else {
             return;
         };
-        if let Some((planned_at, planned @ Planned::Call(_))) = tracked.planned
+        if let Some((planned_at, Planned::Call(priority))) = tracked.planned
             && at < planned_at
         {
+            // A poll request has a time of its own.
+            let priority = priority.max(Priority::Throttled);
             self.timers.remove(&(planned_at, id, Timer::Planned));
-            tracked.planned = Some((at, planned));
+            tracked.planned = Some((at, Planned::Call(priority)));
             self.timers.insert((at, id, Timer::Planned));
         }
     }
 
     /// No list stands for polls of the object any more.
-    pub(super) fn poll_in_turn(&mut self, id: ObjectId, now: Now) {
+    pub(in crate::scheduler) fn poll_in_turn(&mut self, id: ObjectId, now: Now) {
         let Some(tracked) = self.objects.get(&id).filter(|_| self.leads) else {
             return;
         };

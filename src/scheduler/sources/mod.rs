@@ -20,7 +20,7 @@ use super::{
     object_ids::ObjectIds,
     tracked::PollState,
 };
-use crate::rules::{Mark, Object, ObjectKey, Reason, Source, Uid, remembers, until_settled};
+use crate::rules::{GRACE, Mark, Object, ObjectKey, Reason, Source, Uid, remembers, until_settled};
 
 /// How soon it is looked again whether an object may be deleted that its source doesn't remember yet.
 const UNTIL_REMEMBERED: Duration = Duration::from_secs(1);
@@ -68,10 +68,22 @@ impl Sources {
         Some(tracked)
     }
 
-    /// Whether an object that `source` didn't make is about to go: by itself, or with the source that made it.
-    fn is_going(&self, object: &Object, source: ObjectId) -> bool {
+    /// Whether an object that `source` didn't make is about to go: by itself, or with the source that made it. An
+    /// owner that isn't seen may be another controller's, too: after a while that is taken for so.
+    fn is_going(&mut self, object: &Object, source: ObjectId, now: Duration) -> bool {
         let owner = self.id_of(object);
-        owner != Some(source) && (object.deleting || object.source.is_some() && owner.is_none())
+        if owner == Some(source) || object.source.is_none() {
+            return object.deleting && owner != Some(source);
+        }
+        if let Some(owner) = owner.and_then(|id| self.tracked.get(&id)) {
+            return object.deleting || owner.source.deleting;
+        }
+        let task = Mark::of(&object.spec.task_id);
+        let Some(tracked) = self.tracked.get_mut(&source) else {
+            return true;
+        };
+        let since = *tracked.going_since.entry(task).or_insert(now);
+        object.deleting || now.saturating_sub(since) < GRACE
     }
 
     /// How far a source's call has come, and the Secret that it is made with.
@@ -312,10 +324,15 @@ impl Scheduler {
         let uid = object.source.as_deref()?;
         let Some(source) = self.sources.of(object) else {
             let is_known = self.sources.listed.contains(&tracked.watch);
-            return (self.config.policy.sources && !is_known).then_some(UNTIL_REMEMBERED);
+            // Where sources can't be watched, that ends.
+            let waited = now.monotonic.saturating_sub(self.led_since);
+            let waits = self.config.policy.sources && !is_known && waited < GRACE;
+            return waits.then_some(UNTIL_REMEMBERED);
         };
         if remembers(&source.source, object, now.wall) {
-            return until_settled(object, now.wall);
+            let task = Mark::of(&object.spec.task_id);
+            let may_come_again = !source.settled.contains(&task);
+            return until_settled(object, now.wall).filter(|_| may_come_again);
         }
         if let Some(source) = self.sources.by_uid.get(uid).copied() {
             let made = self.found(source, object, now);

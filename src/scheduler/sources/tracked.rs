@@ -13,7 +13,7 @@ use super::super::{
     tracked::{PollState, WritePriority},
 };
 use crate::rules::{
-    EventNote, Heard, Listing, Made, Mark, Memory, Object, Policy, Source, SourceStatus,
+    EventNote, Heard, Listing, Made, Mark, Memory, OUTDATED, Object, Policy, Source, SourceStatus,
 };
 
 #[derive(Clone, Debug)]
@@ -49,6 +49,16 @@ pub struct TrackedSource {
     pub creations: BTreeMap<Mark, CreationId>,
     /// Objects that were made and aren't remembered yet.
     pub made: Vec<Made>,
+    /// Tasks whose objects were made by the only attempt: no other one can arrive later.
+    pub settled: BTreeSet<Mark>,
+    /// Since when an object stands in the way whose owner isn't seen, by its task.
+    pub going_since: BTreeMap<Mark, Duration>,
+    /// Since when each remembered task was seen to be remembered.
+    pub recent_since: BTreeMap<Mark, Duration>,
+    /// Since when objects are being made, without a status in between.
+    pub making_since: Option<Duration>,
+    /// When the last list was begun.
+    pub begun_at: Option<Duration>,
     pub write: Option<Box<SourceWriteState>>,
     /// Up to when its allowance of Events is used up.
     pub events_used_until: Duration,
@@ -99,6 +109,11 @@ impl TrackedSource {
             outdated: BTreeSet::new(),
             creations: BTreeMap::new(),
             made: Vec::new(),
+            settled: BTreeSet::new(),
+            going_since: BTreeMap::new(),
+            recent_since: BTreeMap::new(),
+            making_since: None,
+            begun_at: None,
             write: None,
             events_used_until: Duration::ZERO,
         }
@@ -131,6 +146,21 @@ impl TrackedSource {
             .retain(|made| !recent.contains(Mark::of(&made.task_id)));
     }
 
+    /// Notes which remembered tasks are old: also those that were remembered for a day, unless the list shows them
+    /// without a time.
+    pub fn note_outdated(&mut self, list: &Listing, now: Duration) {
+        let recent = &self.source.status.recent;
+        self.recent_since.retain(|task, _| recent.contains(*task));
+        for task in recent.marks() {
+            let since = *self.recent_since.entry(task).or_insert(now);
+            if now.saturating_sub(since) >= OUTDATED && !list.shows_ageless(task) {
+                self.outdated.insert(task);
+            }
+        }
+        self.settled.retain(|task| recent.contains(*task));
+        self.going_since.clear();
+    }
+
     /// Whether the same is asked in the same way of the same cluster: somebody may have edited the object.
     pub fn speaks_of(&self, object: &Object, policy: &Policy) -> bool {
         let source = &self.source;
@@ -143,6 +173,15 @@ impl TrackedSource {
     pub fn rebase(&mut self, by: Duration) {
         let earlier = |at: Duration| at.saturating_sub(by);
         self.planned = self.planned.map(earlier);
+        self.making_since = self.making_since.map(earlier);
+        self.begun_at = self.begun_at.and_then(|at| at.checked_sub(by));
+        for at in self.going_since.values_mut() {
+            *at = earlier(*at);
+        }
+        // How old they are counts after a day only.
+        for at in self.recent_since.values_mut() {
+            *at = earlier(*at);
+        }
         self.events_used_until = earlier(self.events_used_until);
         self.poll.rebase(by);
         if let Some(SourceWriteStage::BackingOff(at)) =

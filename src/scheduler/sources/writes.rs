@@ -42,7 +42,7 @@ impl Scheduler {
 
     /// Has the status written if it differs, once all objects were made that can be.
     pub(super) fn write_source_if_settled(&mut self, id: ObjectId, now: Now) {
-        if self.is_making(id) || !self.leads {
+        if !self.leads || self.is_making(id, now) {
             return;
         }
         let verdict = self.judge_source(id, now);
@@ -126,10 +126,10 @@ impl Scheduler {
                 self.writes_failing -= usize::from(write.attempts > 0);
                 tracked.write = None;
                 tracked.written_in = self.sources.listings.get(&tracked.watch).copied();
-                self.accept_source(id, *source);
                 if let Some(note) = note {
                     self.record_source(id, note, now);
                 }
+                self.accept_source(id, *source);
                 self.reconsider_source(id, now);
                 if is_altered {
                     // It would be altered again: that waits for the next list.
@@ -182,6 +182,19 @@ impl Scheduler {
         {
             let namespace = &tracked.source.key.namespace;
             write.stage = SourceWriteStage::QueuedAgain(self.retries.push(namespace, id, ()));
+        }
+    }
+
+    /// The source was edited: its status needn't wait for the retry.
+    pub(super) fn hurry_source_write(&mut self, id: ObjectId) {
+        let write = self
+            .sources
+            .tracked
+            .get(&id)
+            .and_then(|one| one.write.as_ref());
+        if let Some(SourceWriteStage::BackingOff(at)) = write.map(|write| write.stage) {
+            self.timers.remove(&(at, id, Timer::WriteSource));
+            self.write_source_again(id);
         }
     }
 
