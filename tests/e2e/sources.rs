@@ -3,6 +3,7 @@
 mod attacks;
 mod calls;
 mod found;
+mod installed;
 mod list;
 mod many;
 mod names;
