@@ -38,6 +38,15 @@ pub struct Candidate {
     pub born: Option<Timestamp>,
 }
 
+impl Candidate {
+    /// Whether its object is still to be made: time has passed, and the spec may have changed.
+    #[must_use]
+    pub fn is_asked_for(&self, source: &Source, now: Timestamp) -> bool {
+        let types = &source.spec.task_types;
+        types.contain(self.task_type.as_deref()) && !is_too_old(self.born, source, now)
+    }
+}
+
 /// A list that is being read.
 #[derive(Clone, Debug)]
 pub struct Listing {
@@ -103,13 +112,11 @@ impl Listing {
         self.pages + 1
     }
 
-    /// Takes the next page. `is_gone` says of which tasks an object was deleted; `all_seen`, whether all objects
-    /// under way were seen, on this page or one before.
+    /// Takes the next page. `all_seen` says whether all objects under way were seen, on this page or one before.
     pub fn take(
         &mut self,
         page: &[ListedTask],
         source: &Source,
-        is_gone: impl Fn(Mark) -> bool,
         all_seen: bool,
         now: Timestamp,
     ) -> Progress {
@@ -122,7 +129,7 @@ impl Listing {
             if self.seen.insert(mark) {
                 is_new = true;
                 self.order.follow(task.created);
-                self.consider(task, mark, born, source, &is_gone, now);
+                self.consider(task, mark, born, source, now);
             }
         }
         let is_over = all_seen && !is_young && self.order.is_newest_first();
@@ -138,7 +145,6 @@ impl Listing {
         mark: Mark,
         born: Option<Timestamp>,
         source: &Source,
-        is_gone: impl Fn(Mark) -> bool,
         now: Timestamp,
     ) {
         if source.status.recent.contains(mark) {
@@ -150,7 +156,8 @@ impl Listing {
             return;
         }
         let is_wanted = source.spec.task_types.contain(task.task_type.as_deref());
-        if !is_wanted || is_gone(mark) || is_too_old(task, born, source, now) {
+        // A task is no younger than its last change.
+        if !is_wanted || is_too_old(born.or(task.updated), source, now) {
             return;
         }
         if !is_task_id(&task.task_id) {
@@ -187,12 +194,10 @@ pub fn remembers(source: &Source, object: &Object, now: Timestamp) -> bool {
     source.status.recent.contains(task) || elapsed(object.created_at, now) >= OUTDATED
 }
 
-fn is_too_old(task: &ListedTask, born: Option<Timestamp>, source: &Source, now: Timestamp) -> bool {
-    // A task is no younger than its last change.
-    let Some(born) = born.or(task.updated) else {
-        return false;
-    };
-    elapsed(born, now) >= YOUNG || elapsed(born, source.created_at) > source.spec.lookback
+fn is_too_old(born: Option<Timestamp>, source: &Source, now: Timestamp) -> bool {
+    born.is_some_and(|born| {
+        elapsed(born, now) >= YOUNG || elapsed(born, source.created_at) > source.spec.lookback
+    })
 }
 
 /// When a task was created: as it says, else as its ID does.

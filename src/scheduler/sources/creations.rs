@@ -7,8 +7,8 @@ use super::super::{
     input::Now,
 };
 use crate::rules::{
-    Candidate, Made, Mark, Object, ObjectKey, WriteFailure, manifest, name_with_hash, object_name,
-    write_retry_delay,
+    Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest, name_with_hash,
+    object_name, write_retry_delay,
 };
 
 /// An object that is being made, or waits to be.
@@ -50,8 +50,9 @@ impl PendingCreation {
 }
 
 impl Scheduler {
-    /// Has objects made of these tasks, but of those that have one.
+    /// Has objects made of these tasks, but of those that have one or had one.
     pub(super) fn make(&mut self, id: ObjectId, candidates: Vec<Candidate>, now: Now) {
+        self.drop_creations(id, |task, source| !task.is_asked_for(source, now.wall));
         for task in candidates {
             let mark = Mark::of(&task.task_id);
             let Some(tracked) = self.sources.tracked.get(&id).filter(|_| !self.stopping) else {
@@ -61,6 +62,7 @@ impl Scheduler {
             if is_made || tracked.creations.contains_key(&mark) {
                 continue;
             }
+            let is_gone = tracked.gone.contains(&mark);
             let usual = self.object_named(id, &object_name(&task.task_id));
             let is_name_taken = usual.is_some_and(|other| other.spec.task_id != task.task_id);
             let there = if is_name_taken {
@@ -71,7 +73,7 @@ impl Scheduler {
             if let Some(object) = there.filter(|object| object.spec.task_id == task.task_id) {
                 let made = self.found(id, object, now);
                 self.note_made(id, made);
-            } else {
+            } else if !is_gone {
                 self.await_creation(id, task, is_name_taken);
             }
         }
@@ -242,13 +244,22 @@ impl Scheduler {
         }
     }
 
-    /// Takes back what wasn't begun. What is under way ends by itself.
-    pub(super) fn drop_creations(&mut self, id: ObjectId) {
+    /// Takes back what wasn't begun, of those of which that is so. What is under way ends by itself.
+    pub(super) fn drop_creations(
+        &mut self,
+        id: ObjectId,
+        is_dropped: impl Fn(&Candidate, &Source) -> bool,
+    ) {
         let Some(tracked) = self.sources.tracked.get(&id) else {
             return;
         };
         let namespace = tracked.source.key.namespace.clone();
-        let creations: Vec<CreationId> = tracked.creations.values().copied().collect();
+        let creations = tracked.creations.values().copied();
+        let is_dropped = |creation: &CreationId| {
+            let pending = self.sources.creations.get(creation);
+            pending.is_some_and(|pending| is_dropped(&pending.task, &tracked.source))
+        };
+        let creations: Vec<CreationId> = creations.filter(is_dropped).collect();
         for creation in creations {
             match self.sources.creations.get(&creation).map(|one| one.stage) {
                 Some(Stage::Queued(place)) => self.creations.remove(&namespace, place),

@@ -41,7 +41,7 @@ impl Scheduler {
         };
         if verdict.next.is_none() {
             self.end_listing(id);
-            self.drop_creations(id);
+            self.drop_creations(id, |_, _| true);
         }
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             tracked.next_memory = verdict.memory;
@@ -263,14 +263,7 @@ impl Scheduler {
         if reading.next_page() == 1 {
             reading.began_at = started_at;
         }
-        let gone = &tracked.gone;
-        let progress = reading.take(
-            page,
-            &tracked.source,
-            |task| gone.contains(&task),
-            tracked.unseen.is_empty(),
-            now.wall,
-        );
+        let progress = reading.take(page, &tracked.source, tracked.unseen.is_empty(), now.wall);
         match progress {
             Progress::Next => self.begin_page(id, now.monotonic, now),
             Progress::Done => self.listing_done(id, now),
