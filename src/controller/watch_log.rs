@@ -52,8 +52,9 @@ impl WatchLog {
     pub fn fails(&mut self, error: &watcher::Error) -> bool {
         let code = status_code(error);
         self.tell(error, code);
-        // The objects are tracked without Nodes too: they hold nothing up.
-        matches!(self.kind, Kind::Nodes) || matches!(code, Some(401 | 403 | 404))
+        // The objects are tracked without Nodes too: they hold nothing up. A CRD that is missing is missing in all
+        // namespaces.
+        matches!(self.kind, Kind::Nodes) || matches!(code, Some(401 | 403))
     }
 
     fn tell(&mut self, error: &watcher::Error, code: Option<u16>) {

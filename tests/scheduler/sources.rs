@@ -236,6 +236,27 @@ fn an_object_that_is_gone_is_not_made_again_though_it_was_never_remembered() {
 }
 
 #[test]
+fn an_object_that_was_never_remembered_is_once_the_lead_is_back() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let tasks = [listed("T-1", ago(&stage, 1))];
+    let asked_for = end_list(&mut stage, &call, &tasks);
+    let object = made(&asked_for.creations[0]);
+    let ended = end_creation(&mut stage, &asked_for.creations[0], CreationResult::Created);
+    stage.apply(object);
+    // The write is lost, and so is the lead.
+    let failed = SourceInput::WriteEnded(ended.writes[0].id, WriteResult::Failed);
+    stage.handle(Input::Source(failed));
+    stage.handle(Input::LeadsUntil(Duration::ZERO));
+    let mut begun = asked(stage.handle(Input::LeadsUntil(Duration::MAX)));
+    let again = end_list(&mut stage, &begun.lists.remove(0), &tasks);
+    assert!(again.creations.is_empty(), "{again:?}");
+    let status = &begun.writes[0].status;
+    let ids: Vec<&str> = status.recent.ids().collect();
+    assert_eq!((status.made, ids), (Some(1), vec!["T-1"]));
+}
+
+#[test]
 fn an_object_that_is_there_is_taken_and_counts_only_if_the_source_made_it() {
     for (owner, count) in [(None, 0), (Some("src-uid"), 1)] {
         let mut stage = stage_with_sources();
@@ -370,6 +391,34 @@ fn a_refused_creation_is_shown_and_holds_up_no_other() {
     let (source, _) = land(&mut stage, &ended.writes[0]);
     assert_eq!(source.reason(), Some(Reason::Listing));
     assert_eq!(source.status.made, Some(2));
+}
+
+#[test]
+fn what_was_refused_is_not_tried_on_once_it_is_no_longer_asked_for() {
+    let mut stage = stage_with_sources();
+    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let tasks = [listed("T-1", ago(&stage, 1))];
+    let asked_for = end_list(&mut stage, &call, &tasks);
+    let refused = CreationResult::Refused("no".to_owned());
+    let ended = end_creation(&mut stage, &asked_for.creations[0], refused);
+    let (before, _) = land(&mut stage, &ended.writes[0]);
+    assert_eq!(before.reason(), Some(Reason::RequestRejected));
+    let edited = Source {
+        generation: 2,
+        resource_version: "9".into(),
+        spec: source(|spec| spec.task_types = Some(vec!["other".to_owned()])).spec,
+        ..before
+    };
+    apply(&mut stage, &edited);
+    let call = next_list(&mut stage);
+    let asked_for = end_list(&mut stage, &call, &tasks);
+    assert_eq!(
+        asked_for.writes[0].status.conditions.reason(),
+        Some(Reason::Listing)
+    );
+    land(&mut stage, &asked_for.writes[0]);
+    let next = only_list(stage.next());
+    assert!(end_list(&mut stage, &next, &tasks).creations.is_empty());
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Rule {
             "apiGroups": ["events.k8s.io"], "apiVersions": ["v1"],
             "resources": ["events"], "operations": ["CREATE"],
         });
-        let rule = Self::refuse(plane, client, namespace, "events", what).await?;
+        let rule = Self::refuse(plane, client, namespace, "events", what, "false").await?;
         let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let event = probe_event(namespace)?;
         let dry_run = PostParams {
@@ -81,7 +81,7 @@ impl Rule {
             "apiGroups": ["scaleout.dev"], "apiVersions": ["v1alpha1"],
             "resources": ["scaleouttasks"], "operations": ["DELETE"],
         });
-        let rule = Self::refuse(plane, client, namespace, "deletions", what).await?;
+        let rule = Self::refuse(plane, client, namespace, "deletions", what, "false").await?;
         let objects: Api<ScaleOutTask> = Api::namespaced(client.clone(), namespace);
         objects.create(&PostParams::default(), &probe()).await?;
         let dry_run = DeleteParams::default().dry_run();
@@ -93,13 +93,42 @@ impl Rule {
         Ok(rule)
     }
 
-    /// Has the API server refuse requests of that kind in a namespace.
+    /// Has the API server refuse all new objects of a namespace whose task's ID begins so, and waits until it does.
+    pub async fn refuse_tasks(
+        plane: &ControlPlane,
+        client: &Client,
+        namespace: &str,
+        prefix: &str,
+    ) -> Result<Self> {
+        let what = json!({
+            "apiGroups": ["scaleout.dev"], "apiVersions": ["v1alpha1"],
+            "resources": ["scaleouttasks"], "operations": ["CREATE"],
+        });
+        let allowed = format!("!object.spec.taskId.startsWith('{prefix}')");
+        let rule = Self::refuse(plane, client, namespace, "tasks", what, &allowed).await?;
+        let objects: Api<ScaleOutTask> = Api::namespaced(client.clone(), namespace);
+        let mut refused = probe();
+        prefix.clone_into(&mut refused.spec.task_id);
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        until("the API server refuses objects", async || {
+            let created = objects.create(&dry_run, &refused).await;
+            matches!(created, Err(kube::Error::Api(status)) if status.code == 403)
+        })
+        .await?;
+        Ok(rule)
+    }
+
+    /// Has the API server refuse requests of that kind in a namespace, but what an expression allows.
     async fn refuse(
         plane: &ControlPlane,
         client: &Client,
         namespace: &str,
         kind: &str,
         what: Value,
+        allowed: &str,
     ) -> Result<Self> {
         let name = format!("refuse-{kind}-{namespace}");
         let rule = Self::removed_by(
@@ -116,7 +145,7 @@ impl Rule {
                 "failurePolicy": "Fail",
                 "matchConstraints": { "resourceRules": [what] },
                 "validations": [{
-                    "expression": "false", "message": message, "reason": "Forbidden",
+                    "expression": allowed, "message": message, "reason": "Forbidden",
                 }],
             },
         });

@@ -1,5 +1,5 @@
-//! Watches every version of every object of a control plane, and checks each against the promises to
-//! GitOps tools.
+//! Watches every version of every object of a control plane, of both kinds, and checks each against the
+//! promises to GitOps tools.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,8 +25,38 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause after a watch has ended.
 const PAUSE: Duration = Duration::from_millis(100);
 const GROUP: &str = "/apis/scaleout.dev/v1alpha1";
-/// An object that is created after all others of its namespace.
+/// An object of each kind that is created after all others of its namespace.
 const LAST: &str = "the-last";
+
+/// A kind that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Task,
+    Source,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Task, Self::Source];
+
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Task => "scaleouttasks",
+            Self::Source => "scaleouttasksources",
+        }
+    }
+
+    /// The object that is created last.
+    fn last(self) -> Value {
+        let (kind, spec) = match self {
+            Self::Task => ("ScaleOutTask", json!({ "taskId": LAST })),
+            Self::Source => ("ScaleOutTaskSource", json!({ "clusterId": LAST })),
+        };
+        json!({
+            "apiVersion": "scaleout.dev/v1alpha1", "kind": kind,
+            "metadata": { "name": LAST }, "spec": spec,
+        })
+    }
+}
 
 /// What was seen so far in all namespaces.
 #[derive(Default)]
@@ -37,8 +67,8 @@ struct Record {
     reasons: BTreeMap<String, usize>,
     /// Broken promises by namespace.
     breaches: BTreeMap<String, Vec<String>>,
-    /// Namespaces in which everything was seen.
-    complete: BTreeSet<String>,
+    /// Namespaces in which everything of a kind was seen.
+    complete: BTreeSet<(Kind, String)>,
     /// How often versions may have been missed.
     gaps: usize,
 }
@@ -60,7 +90,7 @@ pub struct PromiseCheck {
 }
 
 impl Witness {
-    /// Must be called after the CRD is installed and before any object is created.
+    /// Must be called after the CRDs are installed and before any object is created.
     pub async fn start(plane: &ControlPlane) -> Arc<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -71,8 +101,10 @@ impl Witness {
         let kubeconfig = plane.kubeconfig().to_owned();
         let starting = runtime.spawn(async move {
             let client = client_from(&kubeconfig).await;
-            let from = list(&client, &sender).await.unwrap();
-            tokio::spawn(watch(client.clone(), from, sender));
+            for kind in Kind::ALL {
+                let from = list(&client, kind, &sender).await.unwrap();
+                tokio::spawn(watch(client.clone(), kind, from, sender.clone()));
+            }
             client
         });
         Arc::new(Self {
@@ -135,34 +167,36 @@ impl Drop for PromiseCheck {
     }
 }
 
-/// Creates one more object. Once the watch shows it, everything before was seen.
+/// Creates one more object of each kind. Once the watches show them, everything before was seen.
 async fn until_complete(
     client: Client,
     mut record: Receiver<Record>,
     namespace: String,
 ) -> Result<(), String> {
-    let body = json!({
-        "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTask",
-        "metadata": { "name": LAST }, "spec": { "taskId": LAST },
+    for kind in Kind::ALL {
+        let url = format!("{GROUP}/namespaces/{namespace}/{}", kind.resource());
+        let request = http::Request::post(url)
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(&kind.last()).unwrap())
+            .unwrap();
+        let created = client.request::<Value>(request).await;
+        created.map_err(|error| error.to_string())?;
+    }
+    let complete = record.wait_for(|record| {
+        let seen = |kind| record.complete.contains(&(kind, namespace.clone()));
+        Kind::ALL.into_iter().all(seen)
     });
-    let request = http::Request::post(format!("{GROUP}/namespaces/{namespace}/scaleouttasks"))
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(&body).unwrap())
-        .unwrap();
-    let created = client.request::<Value>(request).await;
-    created.map_err(|error| error.to_string())?;
-    let complete = record.wait_for(|record| record.complete.contains(&namespace));
     complete.await.map_err(|_| "the watch ended".to_owned())?;
     Ok(())
 }
 
 /// Records every version from `from` on, forever.
-async fn watch(client: Client, mut from: String, record: Sender<Record>) {
+async fn watch(client: Client, kind: Kind, mut from: String, record: Sender<Record>) {
     loop {
         // After an error, it continues from the same version.
-        let is_too_old = watch_once(&client, &mut from, &record).await;
+        let is_too_old = watch_once(&client, kind, &mut from, &record).await;
         if let Ok(true) = is_too_old
-            && let Ok(version) = list(&client, &record).await
+            && let Ok(version) = list(&client, kind, &record).await
         {
             record.send_modify(|record| record.gaps += 1);
             from = version;
@@ -174,11 +208,13 @@ async fn watch(client: Client, mut from: String, record: Sender<Record>) {
 /// Records versions until the watch ends. Returns whether `from` is too old to continue.
 async fn watch_once(
     client: &Client,
+    kind: Kind,
     from: &mut String,
     record: &Sender<Record>,
 ) -> kube::Result<bool> {
+    let resource = kind.resource();
     let url =
-        format!("{GROUP}/scaleouttasks?watch=true&allowWatchBookmarks=true&resourceVersion={from}");
+        format!("{GROUP}/{resource}?watch=true&allowWatchBookmarks=true&resourceVersion={from}");
     let request = http::Request::get(url).body(Vec::new()).unwrap();
     let events = match client.request_events::<Value>(request).await {
         Err(kube::Error::Api(status)) if status.code == 410 => return Ok(true),
@@ -188,7 +224,7 @@ async fn watch_once(
     while let Some(event) = events.next().await {
         *from = match event? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                record.send_modify(|record| record.add(&object));
+                record.send_modify(|record| record.add(kind, &object));
                 version(&object)
             }
             // Its last status was already seen.
@@ -201,11 +237,11 @@ async fn watch_once(
 }
 
 /// Records all objects, and returns the version from which a watch can continue.
-async fn list(client: &Client, record: &Sender<Record>) -> kube::Result<String> {
-    let request = http::Request::get(format!("{GROUP}/scaleouttasks"));
+async fn list(client: &Client, kind: Kind, record: &Sender<Record>) -> kube::Result<String> {
+    let request = http::Request::get(format!("{GROUP}/{}", kind.resource()));
     let list: Value = client.request(request.body(Vec::new()).unwrap()).await?;
     let objects = list["items"].as_array().unwrap();
-    record.send_modify(|record| objects.iter().for_each(|object| record.add(object)));
+    record.send_modify(|record| objects.iter().for_each(|object| record.add(kind, object)));
     Ok(version(&list))
 }
 
@@ -215,11 +251,11 @@ fn version(object: &Value) -> String {
 }
 
 impl Record {
-    fn add(&mut self, object: &Value) {
+    fn add(&mut self, kind: Kind, object: &Value) {
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap().to_owned();
         if metadata["name"] == LAST {
-            self.complete.insert(namespace);
+            self.complete.insert((kind, namespace));
             return;
         }
         self.versions += 1;

@@ -516,20 +516,28 @@ pub async fn client_from(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Installs the CRDs, and a role with exactly the permissions that the chart grants.
+/// Installs the CRDs and the role.
 pub async fn install(client: &Client) {
+    for crd in [crd(), source_crd()] {
+        install_crd(client, &crd).await;
+    }
+    install_role(client).await;
+}
+
+/// Installs a CRD, or another version of it.
+pub async fn install_crd(client: &Client, crd: &CustomResourceDefinition) {
     let apply = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in [crd(), source_crd()] {
-        let name = crd.metadata.name.clone().unwrap();
-        crds.patch(&name, &apply, &Patch::Apply(&crd))
-            .await
-            .unwrap();
-        await_condition(crds.clone(), &name, is_crd_established())
-            .await
-            .unwrap();
-    }
+    let name = crd.metadata.name.clone().unwrap();
+    crds.patch(&name, &apply, &Patch::Apply(crd)).await.unwrap();
+    await_condition(crds, &name, is_crd_established())
+        .await
+        .unwrap();
+}
 
+/// Installs a role with exactly the permissions that the chart grants.
+pub async fn install_role(client: &Client) {
+    let apply = PatchParams::apply("tests").force();
     let granted = tokio::task::spawn_blocking(rules).await.unwrap();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",

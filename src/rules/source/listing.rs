@@ -40,6 +40,15 @@ pub struct Candidate {
     pub born: Option<Timestamp>,
 }
 
+impl Candidate {
+    /// Whether its object is still to be made: time has passed, and the spec may have changed.
+    #[must_use]
+    pub fn is_asked_for(&self, source: &Source, now: Timestamp) -> bool {
+        let types = &source.spec.task_types;
+        types.contain(self.task_type.as_deref()) && !is_too_old(self.born, source, now)
+    }
+}
+
 /// A list that is being read.
 #[derive(Clone, Debug)]
 pub struct Listing {
@@ -159,7 +168,8 @@ impl Listing {
             return;
         }
         let is_wanted = source.spec.task_types.contain(task.task_type.as_deref());
-        if !is_wanted || is_too_old(task, born, source, now) {
+        // A task is no younger than its last change.
+        if !is_wanted || is_too_old(born.or(task.updated), source, now) {
             return;
         }
         if !is_task_id(&task.task_id) {
@@ -219,12 +229,10 @@ pub fn until_settled(object: &Object, now: Timestamp) -> Option<Duration> {
     ATTEMPT_MAX.checked_sub(age).filter(|left| !left.is_zero())
 }
 
-fn is_too_old(task: &ListedTask, born: Option<Timestamp>, source: &Source, now: Timestamp) -> bool {
-    // A task is no younger than its last change.
-    let Some(born) = born.or(task.updated) else {
-        return false;
-    };
-    elapsed(born, now) >= YOUNG || elapsed(born, source.created_at) > source.spec.lookback
+fn is_too_old(born: Option<Timestamp>, source: &Source, now: Timestamp) -> bool {
+    born.is_some_and(|born| {
+        elapsed(born, now) >= YOUNG || elapsed(born, source.created_at) > source.spec.lookback
+    })
 }
 
 /// Stands for a task in a list. Those whose ID isn't one are told apart by the rest.

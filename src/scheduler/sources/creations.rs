@@ -70,6 +70,7 @@ impl PendingCreation {
 impl Scheduler {
     /// Has objects made of these tasks, but of those that have one or had.
     pub(super) fn make(&mut self, id: ObjectId, candidates: Vec<Candidate>, now: Now) {
+        self.drop_creations(id, |task, source| !task.is_asked_for(source, now.wall));
         for task in candidates {
             let mark = Mark::of(&task.task_id);
             let Some(tracked) = self.sources.tracked.get(&id).filter(|_| !self.stopping) else {
@@ -325,13 +326,22 @@ impl Scheduler {
         }
     }
 
-    /// Takes back what wasn't begun. What is under way ends by itself.
-    pub(super) fn drop_creations(&mut self, id: ObjectId) {
+    /// Takes back what wasn't begun, of those of which that is so. What is under way ends by itself.
+    pub(super) fn drop_creations(
+        &mut self,
+        id: ObjectId,
+        is_dropped: impl Fn(&Candidate, &Source) -> bool,
+    ) {
         let Some(tracked) = self.sources.tracked.get(&id) else {
             return;
         };
         let namespace = tracked.source.key.namespace.clone();
-        let creations: Vec<CreationId> = tracked.creations.values().copied().collect();
+        let creations = tracked.creations.values().copied();
+        let is_dropped = |creation: &CreationId| {
+            let pending = self.sources.creations.get(creation);
+            pending.is_some_and(|pending| is_dropped(&pending.task, &tracked.source))
+        };
+        let creations: Vec<CreationId> = creations.filter(is_dropped).collect();
         for creation in creations {
             match self.sources.creations.get(&creation).map(|one| one.stage) {
                 Some(Stage::Queued(place)) => self.creations.remove(&namespace, place),

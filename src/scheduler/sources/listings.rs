@@ -31,7 +31,7 @@ impl Scheduler {
         }
         self.end_listing(id);
         // What the new spec wants is found again.
-        self.drop_creations(id);
+        self.drop_creations(id, |_, _| true);
         self.hurry_source_write(id);
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             tracked.decided_on = state;
@@ -47,7 +47,7 @@ impl Scheduler {
         };
         if verdict.next.is_none() {
             self.end_listing(id);
-            self.drop_creations(id);
+            self.drop_creations(id, |_, _| true);
         }
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             tracked.next_memory = verdict.memory;

@@ -286,7 +286,7 @@ impl Scheduler {
     fn forget_source(&mut self, id: ObjectId, now: Now) {
         self.end_listing(id);
         self.end_source_write(id);
-        self.drop_creations(id);
+        self.drop_creations(id, |_, _| true);
         self.set_lists(id, false, now);
         let Some(tracked) = self.sources.tracked.remove(&id) else {
             return;
@@ -386,7 +386,7 @@ impl Scheduler {
         let ids: Vec<ObjectId> = self.sources.tracked.keys().copied().collect();
         for id in ids {
             self.end_listing(id);
-            self.drop_creations(id);
+            self.drop_creations(id, |_, _| true);
             self.write_source_if_settled(id, now);
         }
     }
