@@ -1,6 +1,6 @@
 //! Making the objects of found tasks.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::super::{
     Creation, CreationId, CreationResult, Effect, ObjectId, Scheduler, Timer, fair_queue::Place,
@@ -71,6 +71,7 @@ impl Scheduler {
     /// Has objects made of these tasks, but of those that have one or had.
     pub(super) fn make(&mut self, id: ObjectId, candidates: Vec<Candidate>, now: Now) {
         self.drop_creations(id, |task, source| !task.is_asked_for(source, now.wall));
+        let mut names = self.names_being_made(id);
         for task in candidates {
             let mark = Mark::of(&task.task_id);
             let Some(tracked) = self.sources.tracked.get(&id).filter(|_| !self.stopping) else {
@@ -84,8 +85,10 @@ impl Scheduler {
                 self.note_made(id, made);
                 continue;
             }
-            let usual = self.object_named(id, &object_name(&task.task_id));
-            let is_name_taken = usual.is_some_and(|other| other.spec.task_id != task.task_id);
+            let name = object_name(&task.task_id);
+            let usual = self.object_named(id, &name);
+            let is_other = usual.is_some_and(|other| other.spec.task_id != task.task_id);
+            let is_name_taken = is_other || names.contains(&name);
             // It may have got its name while another task's object had the usual one.
             let with_hash = self.object_named(id, &name_with_hash(&task.task_id));
             let mut there = usual.into_iter().chain(with_hash);
@@ -93,9 +96,18 @@ impl Scheduler {
             if let Some(object) = there.cloned() {
                 self.take(id, &object, now);
             } else {
+                names.insert(name);
                 self.await_creation(id, task, is_name_taken);
             }
         }
+    }
+
+    /// The names of objects that are being made: IDs may differ in case alone.
+    fn names_being_made(&self, source: ObjectId) -> BTreeSet<String> {
+        let tracked = self.sources.tracked.get(&source);
+        let creations = tracked.into_iter().flat_map(|one| one.creations.values());
+        let pending = creations.filter_map(|id| self.sources.creations.get(id));
+        pending.map(PendingCreation::name).collect()
     }
 
     fn object_named(&self, source: ObjectId, name: &str) -> Option<&Object> {

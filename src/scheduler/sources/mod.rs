@@ -46,6 +46,9 @@ pub(super) struct Sources {
     counts: BTreeMap<&'static str, i64>,
 }
 
+/// How long an object that its owner's end should take along is waited for.
+const GOING: Duration = Duration::from_secs(20);
+
 impl Sources {
     /// How many sources there are, by the reason of `Ready`.
     pub fn counts(&self) -> &BTreeMap<&'static str, i64> {
@@ -83,7 +86,7 @@ impl Sources {
             return true;
         };
         let since = *tracked.going_since.entry(task).or_insert(now);
-        object.deleting || now.saturating_sub(since) < GRACE
+        object.deleting || now.saturating_sub(since) < GOING
     }
 
     /// How far a source's call has come, and the Secret that it is made with.

@@ -158,7 +158,8 @@ impl TrackedSource {
             }
         }
         self.settled.retain(|task| recent.contains(*task));
-        self.going_since.clear();
+        self.going_since
+            .retain(|_, since| now.saturating_sub(*since) < OUTDATED);
     }
 
     /// Whether the same is asked in the same way of the same cluster: somebody may have edited the object.

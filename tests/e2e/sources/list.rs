@@ -111,7 +111,7 @@ async fn every_task_is_found_once_whatever_the_pages_are_like() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_fails_leaves_the_list_to_be_read_again() {
+async fn a_list_goes_on_with_the_page_that_failed() {
     let world = world("cut").await;
     let list =
         "{clusterId: c-1, maxPageSize: 2, faults: [{pages: '2', requests: '1', status: 500}]}";
@@ -120,10 +120,14 @@ async fn a_page_that_fails_leaves_the_list_to_be_read_again() {
     world.simulator.set_tasks(tasks);
     super::create(&world).await;
     until_names(&world, &["t-1", "t-2", "t-3", "t-4"]).await;
-    // One failure shows nothing, and costs no write.
-    let status = world.until_source_reason("src", "Listing").await;
-    assert_eq!(status.made, Some(4));
-    super::until_source_writes(&world, "src", 1).await;
+    // One failure shows nothing. What was found before it is made at once.
+    world
+        .until_source("src", |status| status.made == Some(4))
+        .await;
+    super::until_source_writes(&world, "src", 2).await;
+    let log = world.simulator.list_log();
+    let pages: Vec<u64> = log.iter().filter_map(|call| call.page_number).collect();
+    assert_eq!(pages[..4], [1, 2, 2, 3]);
     assert_eq!(world.events("src").await.len(), 1);
 }
 

@@ -36,7 +36,7 @@ async fn what_a_policy_refuses_is_told_in_its_words_and_holds_up_no_other_object
     let (ready, beside, message) = shown(&world, "src").await;
     assert_eq!((ready.as_str(), beside.as_str()), ("False", "Stalled"));
     assert!(
-        message.contains("the API server refuses to create their ScaleOutTasks"),
+        message.contains("not all their ScaleOutTasks can be created"),
         "{message}"
     );
     assert!(message.contains("no tasks here"), "{message}");
@@ -89,10 +89,10 @@ async fn set_quota(world: &World, most: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_bounds_what_a_source_makes_until_there_is_room() {
     let mut world = World::new("quota").await;
-    set_quota(&world, 2).await;
     world
         .create("own", json!({ "taskId": "T-own", "suspend": true }))
         .await;
+    set_quota(&world, 2).await;
     world
         .simulator
         .set_tasks(["T-1", "T-2", "T-3", "T-4"].map(ended));
