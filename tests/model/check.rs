@@ -74,7 +74,7 @@ impl Model for Small {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(&self.setting)]
+        vec![(self.setting.begin)(&self.setting)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -168,6 +168,10 @@ impl Small {
                 (version, object.generation, object.reason(), &object.spec)
             });
             writeln!(way, "  {shown:?}").unwrap();
+        }
+        if let Some(source) = &end.cluster.origin.source {
+            let records = &end.cluster.origin.records;
+            writeln!(way, "  {:?} {records:?}", source.status).unwrap();
         }
         if end.broken.is_none() {
             writeln!(way, "left alone:").unwrap();

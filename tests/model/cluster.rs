@@ -1,23 +1,25 @@
 //! The API server: objects, the Lease, and what lands on them.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
     api::{ScaleOutTaskSpec, ScaleOutTaskStatus},
-    rules::{Object, ObjectKey},
-    scheduler::{Deletion, LeaseRecord, Write, WriteResult},
+    rules::{Object, ObjectKey, Uid},
+    scheduler::{Creation, CreationResult, Deletion, LeaseRecord, Write, WriteResult},
 };
 
 use crate::{
     promise::{Promise, broken_by_deletion, broken_by_write},
-    request::Request,
-    setting::{Edit, Plan},
+    request::{Knows, Request, What},
+    setting::{Edit, Plan, Setting},
+    source::{Collector, Origin, task_id},
 };
-
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub objects: Vec<Option<Object>>,
+    pub origin: Origin,
     specs: Vec<ScaleOutTaskSpec>,
     /// The poll requests of each object that calls were made for.
     pub polled: Vec<Vec<Box<str>>>,
@@ -38,7 +40,7 @@ pub struct Landed<T> {
 }
 
 impl<T> Landed<T> {
-    fn without_effect(end: T) -> Self {
+    pub fn without_effect(end: T) -> Self {
         Self {
             end,
             changed: None,
@@ -51,45 +53,63 @@ impl<T> Landed<T> {
 pub fn key_of(index: usize) -> ObjectKey {
     ObjectKey {
         namespace: ["left", "left", "left", "right"][index].into(),
-        name: NAMES[index].into(),
+        name: format!("t-{index}").into(),
     }
 }
 
+/// What a source makes of a task may have a name with a hash.
 pub fn index_of(key: &ObjectKey) -> usize {
-    let mut names = NAMES.iter();
-    names.position(|name| *name == &*key.name).unwrap()
+    key.name.split('-').nth(1).unwrap().parse().unwrap()
 }
 
 impl Cluster {
-    pub fn new(plans: &[Plan], now: Timestamp) -> Self {
+    pub fn new(setting: &Setting, now: Timestamp) -> Self {
+        let plans = &setting.objects;
         let mut cluster = Self {
             objects: vec![None; plans.len()],
             specs: vec![ScaleOutTaskSpec::default(); plans.len()],
             polled: vec![Vec::new(); plans.len()],
             ..Self::default()
         };
+        if let Some(specify) = setting.source {
+            let version = cluster.next_version();
+            cluster.origin = Origin::new(specify, plans.len(), version, now);
+            return cluster;
+        }
         for (index, plan) in plans.iter().enumerate() {
             cluster.create(index, plan, now);
         }
         cluster
     }
 
-    fn next_version(&mut self) -> String {
+    pub fn next_version(&mut self) -> String {
         self.version += 1;
         self.version.to_string()
     }
 
     fn create(&mut self, index: usize, plan: &Plan, now: Timestamp) {
         let mut spec = ScaleOutTaskSpec {
-            task_id: format!("T-{index}"),
+            task_id: task_id(index),
             ..ScaleOutTaskSpec::default()
         };
         (plan.specify)(&mut spec);
+        self.put(key_of(index), spec, None, now);
+    }
+
+    fn put(
+        &mut self,
+        key: ObjectKey,
+        spec: ScaleOutTaskSpec,
+        source: Option<Box<Uid>>,
+        now: Timestamp,
+    ) {
+        let index = index_of(&key);
         self.specs[index] = spec.clone();
         self.last_uid += 1;
         self.polled[index].clear();
         self.objects[index] = Some(Object {
-            key: key_of(index),
+            key,
+            source,
             uid: self.last_uid.to_string().into(),
             resource_version: self.next_version().into(),
             generation: 1,
@@ -117,8 +137,9 @@ impl Cluster {
             Edit::AskForPoll => object.poll_request = Some(request.into()),
             Edit::LiftTimeout => spec.timeout = None,
             Edit::SetTtl => spec.ttl_seconds_after_finished = Some(0),
-            Edit::Touch => {}
-            Edit::DeleteOrCreate => {
+            Edit::Touch | Edit::SuspendSource | Edit::DeleteSource | Edit::OrphanSource => {}
+            Edit::Delete | Edit::DeleteOrCreate => {
+                self.origin.lose(index);
                 self.objects[index] = None;
                 return;
             }
@@ -165,8 +186,75 @@ impl Cluster {
         Landed {
             end: true,
             changed: Some(index),
-            broken: broken_by_deletion(&stored, deletion, now),
+            broken: broken_by_deletion(&stored, deletion, now)
+                .or_else(|| self.origin.broken_by_deletion(&stored, index)),
         }
+    }
+
+    /// The object of a found task, made by one who knows so much.
+    pub fn make(
+        &mut self,
+        creation: &Creation,
+        knows: Knows,
+        now: Timestamp,
+    ) -> Landed<CreationResult> {
+        let index = index_of(&creation.key);
+        if let Some(stored) = &self.objects[index]
+            && stored.key == creation.key
+        {
+            let there = Box::new(stored.clone());
+            return Landed::without_effect(CreationResult::Exists(there));
+        }
+        let owners = creation.object.metadata.owner_references.iter().flatten();
+        let source = owners.map(|owner| Box::new(Uid::from(&*owner.uid)));
+        let (spec, source) = (creation.object.spec.clone(), source.last());
+        self.put(creation.key.clone(), spec, source, now);
+        Landed {
+            end: CreationResult::Created,
+            changed: Some(index),
+            broken: self.origin.make(index, knows),
+        }
+    }
+
+    /// The next object that the garbage collector has to look after.
+    pub fn garbage(&self) -> Option<usize> {
+        let rests = self.origin.collector == Collector::Rests;
+        let mut objects = self.objects.iter().filter(|_| !rests);
+        objects.position(|object| object.as_ref().is_some_and(|one| one.source.is_some()))
+    }
+
+    /// Whether it has anything to do.
+    pub fn is_collecting(&self) -> bool {
+        let deletes = self.origin.source.as_ref().is_some_and(|one| one.deleting);
+        deletes || self.garbage().is_some()
+    }
+
+    /// It does that. Returns the object that changed; none where that was the source.
+    pub fn collect(&mut self) -> Option<usize> {
+        let Some(index) = self.garbage() else {
+            self.origin.source = None;
+            return None;
+        };
+        let version = self.next_version();
+        match &mut self.objects[index] {
+            Some(object) if self.origin.source.is_some() => {
+                object.source = None;
+                object.resource_version = version.into();
+            }
+            gone => *gone = None,
+        }
+        Some(index)
+    }
+
+    /// So much time has passed. What nobody waits for may arrive whenever it likes, for it names the version that it
+    /// was decided on. A creation can't, but the API server gives it up in time.
+    pub fn rebase(&mut self, by: Duration) {
+        let creates = |request: &Request| matches!(request.what, What::Create(..));
+        for request in self.orphans.iter_mut().filter(|one| creates(one)) {
+            request.sent_at = request.sent_at.saturating_sub(by);
+        }
+        self.orphans
+            .retain(|request| !creates(request) || request.sent_at > Duration::ZERO);
     }
 
     /// The Lease as it is after a claim; none where it isn't what the claim was made on.

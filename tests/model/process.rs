@@ -4,17 +4,18 @@ use std::{collections::VecDeque, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
-    rules::{Object, Policy, PollError, PollResult, Reason},
+    rules::{Object, PageResult, Policy, PollError, PollResult, Reason},
     scheduler::{
-        Call, CallLimits, Config, DeletionResult, Effect, Election, EventResult, Input, LeaseStep,
-        NodeInput, Now, RENEW_DEADLINE, Scheduler, Slots, Write, WriteResult,
+        Call, CallLimits, Config, Creation, CreationResult, DeletionResult, Effect, Election,
+        EventResult, Input, LeaseStep, ListCall, NodeInput, Now, RENEW_DEADLINE, Scheduler, Slots,
+        SourceInput, Write, WriteResult,
     },
 };
 
 use crate::{
     cluster::index_of,
     promise::Promise,
-    request::{Reply, Request, Stage, What},
+    request::{Knows, Reply, Request, Stage, What},
     setting::Setting,
     variant::Variant,
 };
@@ -34,8 +35,11 @@ pub struct Process {
     pub news: VecDeque<Input>,
     /// What the watch of Nodes has yet to tell.
     pub node_news: VecDeque<NodeInput>,
-    /// It tells nothing for a while.
+    /// What the watch of sources has yet to tell.
+    pub source_news: VecDeque<SourceInput>,
+    /// They tell nothing for a while.
     pub stalled: bool,
+    pub sources_stalled: bool,
     /// By SIGSTOP.
     pub frozen: bool,
     pub requests: Vec<Request>,
@@ -43,11 +47,13 @@ pub struct Process {
     pub orphans: Vec<Request>,
     /// The objects as this replica was last told of them.
     known: Vec<Option<Object>>,
+    /// Of which tasks it heard that there is an object.
+    heard_of: Vec<bool>,
     /// When its last successful renewal was sent.
     renewed_at: Option<Duration>,
     /// The version of the Lease that it knows.
     pub lease_version: Option<String>,
-    synced: bool,
+    pub synced: bool,
     limits: CallLimits,
     write_slots: usize,
     /// How many calls about other namespaces began while an object waited for its own.
@@ -64,6 +70,7 @@ impl Process {
                 default_region: Some("r".to_owned()),
                 poll_interval: POLL_INTERVAL,
                 nodes: !setting.nodes.is_empty(),
+                sources: setting.source.is_some(),
                 ..Policy::default()
             },
             limits: setting.variant.limits(setting.limits),
@@ -75,16 +82,20 @@ impl Process {
             ..Config::default()
         };
         let mut process = Self {
-            scheduler: Scheduler::with_rules(config, setting.variant.rules()),
+            scheduler: Scheduler::with_rules(config, setting.variant.rules())
+                .with_source_rules(setting.variant.source_rules()),
             election: setting.elects.then(|| Election::new(identity)),
             variant: setting.variant,
             news: VecDeque::new(),
             node_news: VecDeque::new(),
+            source_news: VecDeque::new(),
             stalled: false,
+            sources_stalled: false,
             frozen: false,
             requests: Vec::new(),
             orphans: Vec::new(),
             known: vec![None; setting.objects.len()],
+            heard_of: vec![false; setting.objects.len()],
             renewed_at: None,
             lease_version: None,
             synced: false,
@@ -135,12 +146,17 @@ impl Process {
                 Effect::Identify { .. }
                 | Effect::Record(_)
                 | Effect::TellAltered(_)
-                | Effect::TellForeign(_) => {}
-                Effect::List(_)
+                | Effect::TellForeign(_)
                 | Effect::RecordListing(_)
-                | Effect::Create(_)
-                | Effect::CountMade
-                | Effect::WriteSource(_) => unreachable!("there are no sources"),
+                | Effect::CountMade => {}
+                Effect::List(call) => self.ask(What::List(call), now),
+                Effect::Create(creation) => effects.extend(self.create(creation, now)),
+                Effect::WriteSource(write) if self.variant.takes_as_written(&write) => {
+                    let written = WriteResult::Written(Box::new(write.source));
+                    let ended = Input::Source(SourceInput::WriteEnded(write.id, written));
+                    effects.extend(self.scheduler.handle(ended, now));
+                }
+                Effect::WriteSource(write) => self.ask(What::WriteSource(write), now),
             }
         }
         if self.scheduler.leads() && self.is_past_its_time() {
@@ -232,13 +248,34 @@ impl Process {
         self.ask(What::Write(write), now);
     }
 
+    /// Returns what follows at once, which is nothing unless the variant takes an answer for granted.
+    fn create(&mut self, creation: Box<Creation>, now: Now) -> Vec<Effect> {
+        let task_id = &creation.object.spec.task_id;
+        let is_alike = |request: &Request| matches!(&request.what, What::Create(other, _) if other.object.spec.task_id == *task_id);
+        if self.requests.iter().any(is_alike) {
+            self.breaks(Promise::OneCreationAtATime);
+        }
+        if !self.synced {
+            self.breaks(Promise::ObjectsAreKnownFirst);
+        }
+        let knows = if self.heard_of[index_of(&creation.key)] {
+            Knows::OfOne
+        } else {
+            Knows::Nothing
+        };
+        let foretold = self.variant.foretold(creation.id);
+        self.ask(What::Create(creation, knows), now);
+        let foretold = foretold.map(|input| self.scheduler.handle(Input::Source(input), now));
+        foretold.unwrap_or_default()
+    }
+
     /// The shell drops calls when the lead ends, and hears no more of writes.
     fn abandon(&mut self, now: Now) {
         for request in std::mem::take(&mut self.requests) {
             match &request.what {
                 What::ReadLease | What::Claim(_) => self.requests.push(request),
-                What::Call(_) => {}
-                What::Write(_) | What::Delete(_) => self.give_up(request, now),
+                What::Call(_) | What::List(_) => {}
+                _ => self.give_up(request, now),
             }
         }
     }
@@ -251,14 +288,33 @@ impl Process {
         }
     }
 
+    /// The next of what the watch of sources tells.
+    pub fn hear_of_source(&mut self, now: Now) {
+        let Some(event) = self.source_news.pop_front() else {
+            return;
+        };
+        self.sources_stalled &= !self.source_news.is_empty();
+        self.feed(Input::Source(event), now);
+        self.strive(now);
+    }
+
     /// The next of what the watch tells.
     pub fn hear(&mut self, now: Now) {
         let Some(event) = self.news.pop_front() else {
             return;
         };
         self.stalled &= !self.news.is_empty();
+        if let Some(first) = self
+            .variant
+            .misheard(&event, |key| self.known[index_of(key)].clone())
+        {
+            self.feed(first, now);
+        }
         match &event {
-            Input::Applied(_, object) | Input::Listed(_, object) => self.know(object),
+            Input::Applied(_, object) | Input::Listed(_, object) => {
+                self.heard_of[index_of(&object.key)] = true;
+                self.know(object);
+            }
             Input::Gone(key) => self.known[index_of(key)] = None,
             Input::ListingDone(_) => self.synced = true,
             _ => {}
@@ -341,6 +397,22 @@ impl Process {
                 };
                 self.feed(Input::DeletionEnded(deletion.object, result), now);
             }
+            (What::List(call), reply) => {
+                let result = match reply {
+                    Reply::Listed(result) => result,
+                    _ => Err(PollError::new(Reason::TaskApiUnavailable)),
+                };
+                self.page_ended(&call, result, started_at, now);
+            }
+            (What::Create(creation, _), reply) => self.created(&creation, reply, now),
+            (What::WriteSource(write), reply) => {
+                let result = match reply {
+                    Reply::SourceWritten(result) => result,
+                    _ => WriteResult::Failed,
+                };
+                let ended = SourceInput::WriteEnded(write.id, result);
+                self.feed(Input::Source(ended), now);
+            }
             (What::ReadLease | What::Claim(_), reply) => self.lease_heard(reply, sent_at, now),
         }
     }
@@ -368,6 +440,29 @@ impl Process {
             }
         }
         self.feed(Input::WriteEnded(write.id, result), now);
+    }
+
+    fn page_ended(&mut self, call: &ListCall, result: PageResult, started_at: Timestamp, now: Now) {
+        let ended = SourceInput::PageEnded {
+            source: call.source,
+            queue: call.queue,
+            page: call.page,
+            result,
+            started_at,
+        };
+        self.feed(Input::Source(ended), now);
+    }
+
+    fn created(&mut self, creation: &Creation, reply: Reply, now: Now) {
+        let result = match reply {
+            Reply::Created(result) => result,
+            _ => CreationResult::Failed,
+        };
+        if !matches!(result, CreationResult::Failed) {
+            self.heard_of[index_of(&creation.key)] = true;
+        }
+        let ended = SourceInput::CreationEnded(creation.id, result);
+        self.feed(Input::Source(ended), now);
     }
 
     fn lease_heard(&mut self, reply: Reply, sent_at: Duration, now: Now) {
@@ -421,6 +516,7 @@ impl Process {
             Stage::Late | Stage::Answered(_) => true,
         };
         let is_told = self.stalled || self.news.is_empty();
+        let is_told = is_told && (self.sources_stalled || self.source_news.is_empty());
         let is_told = self.frozen || is_told && self.node_news.is_empty();
         self.requests.iter().all(is_slow) && is_told
     }

@@ -22,6 +22,13 @@ pub enum Promise {
     WhatIsKnownStays,
     FinishedStaysSo,
     NodesWereReady,
+    MadeOnce,
+    NoneMissed,
+    MadeIsCounted,
+    RememberedFirst,
+    NothingIsForgotten,
+    OneCreationAtATime,
+    ObjectsAreKnownFirst,
     CallsAreBounded,
     NamespacesTakeTurns,
     NamespacesShareSlots,
@@ -53,6 +60,18 @@ impl fmt::Display for Promise {
             Self::NodesWereReady => {
                 "an object shows NodesReady only after all nodes were Ready at one time"
             }
+            Self::MadeOnce => {
+                "no second object is made of a task, unless a person deleted the first before the source remembered it, \
+                 and who makes the second never heard of it"
+            }
+            Self::NoneMissed => "while a source lists, each task of the list has an object, or had one",
+            Self::MadeIsCounted => "a source counts the objects that were made",
+            Self::RememberedFirst => {
+                "an object is deleted for its age only once its source remembers its task"
+            }
+            Self::NothingIsForgotten => "what a source remembers it remembers until it is old",
+            Self::OneCreationAtATime => "one object is made of a task at a time",
+            Self::ObjectsAreKnownFirst => "nothing is made before it is known what objects there are",
             Self::CallsAreBounded => "no more calls are under way than may be",
             Self::NamespacesTakeTurns => {
                 "while an object waits, another namespace gets one call at most"

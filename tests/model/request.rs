@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use scaleouttask_controller::{
-    rules::PollResult,
-    scheduler::{Call, Deletion, LeaseRecord, Write, WriteResult},
+    rules::{PageResult, PollResult, Source},
+    scheduler::{
+        Call, Creation, CreationResult, Deletion, LeaseRecord, ListCall, SourceWrite, Write,
+        WriteResult,
+    },
 };
 
 /// A request of one replica.
@@ -24,8 +27,22 @@ pub enum What {
     Call(Call),
     Write(Box<Write>),
     Delete(Deletion),
+    List(ListCall),
+    Create(Box<Creation>, Knows),
+    WriteSource(Box<SourceWrite>),
     ReadLease,
     Claim(LeaseRecord),
+}
+
+/// What the sender of a creation can know of an object that was made of the task before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knows {
+    /// It never heard of one.
+    Nothing,
+    /// It heard of one.
+    OfOne,
+    /// A person deleted one since the creation was decided on.
+    TooLate,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +61,9 @@ pub enum Stage {
 pub enum Reply {
     Called(Box<PollResult>),
     Written(WriteResult),
+    Listed(PageResult),
+    Created(CreationResult),
+    SourceWritten(WriteResult<Source>),
     Deleted {
         done: bool,
     },
@@ -83,19 +103,22 @@ impl What {
     /// How long its sender waits for the end of it.
     pub fn patience(&self) -> Duration {
         match self {
-            Self::Call(_) | Self::Write(_) | Self::Delete(_) => Duration::from_secs(10),
             Self::ReadLease | Self::Claim(_) => Duration::from_secs(3),
+            _ => Duration::from_secs(10),
         }
     }
 
     /// Whether it can do anything after its sender has given it up.
     pub fn has_effect(&self) -> bool {
-        !matches!(self, Self::Call(_) | Self::ReadLease)
+        !matches!(self, Self::Call(_) | Self::List(_) | Self::ReadLease)
     }
 
     /// Whether it needs the lead.
     pub fn is_fenced(&self) -> bool {
-        matches!(self, Self::Write(_) | Self::Delete(_))
+        !matches!(
+            self,
+            Self::Call(_) | Self::List(_) | Self::ReadLease | Self::Claim(_)
+        )
     }
 
     /// Whether this fault can befall it.

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use scaleouttask_controller::{api::ScaleOutTaskSpec, rules::Reason, scheduler::CallLimits};
 
-use crate::{request::Fate, variant::Variant};
+use crate::{request::Fate, source::Specify, variant::Variant, world::World};
 
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub name: &'static str,
     /// Two replicas under a Lease; else one that always leads.
     pub elects: bool,
+    /// The objects; where there is a source, its tasks, of which it makes them.
     pub objects: Vec<Plan>,
+    pub source: Option<Specify>,
+    /// How the world begins.
+    pub begin: fn(&Setting) -> World,
     /// What each Node goes through, in turn. Where there are any, each task has an instance for each.
     pub nodes: &'static [&'static [NodeTruth]],
     /// How many faults there are at most, and of which kinds.
@@ -66,13 +70,17 @@ pub enum Accident {
     Relist,
     /// That of Nodes does.
     RelistNodes,
+    /// The watch of sources tells nothing for a while.
+    StallSources,
+    /// It starts over.
+    RelistSources,
     /// Somebody else takes the Lease.
     Steal,
     /// Somebody deletes the Lease.
     Unlease,
 }
 
-/// What users do to an object.
+/// What users do to an object, or to the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Edit {
     ToggleSuspend,
@@ -81,10 +89,24 @@ pub enum Edit {
     SetTtl,
     Touch,
     DeleteOrCreate,
+    Delete,
+    /// These are about the source.
+    SuspendSource,
+    DeleteSource,
+    OrphanSource,
 }
 
 pub const RUNNING: Truth = Truth::State("running");
 pub const SUCCESS: Truth = Truth::State("success");
+
+impl Edit {
+    pub fn is_about_source(self) -> bool {
+        matches!(
+            self,
+            Self::SuspendSource | Self::DeleteSource | Self::OrphanSource
+        )
+    }
+}
 
 impl Truth {
     /// What an object shows in the end that nobody holds up.
@@ -109,6 +131,8 @@ impl Setting {
                 specify: |_| {},
                 truths: &[RUNNING, SUCCESS],
             }],
+            source: None,
+            begin: World::new,
             nodes: &[],
             faults: 0,
             fates: &[],

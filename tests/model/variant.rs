@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::SignedDuration;
 use scaleouttask_controller::{
     rules::{
-        Case, Conditions, Mark, Next, Node, NodeInstance, Object, Observe, TaskChange, TaskState,
-        Verdict, observe,
+        Case, Conditions, Mark, Next, Node, NodeInstance, Object, ObjectKey, Observe,
+        ObserveSource, SourceCase, SourceVerdict, TaskChange, TaskState, Verdict, observe,
+        observe_source,
     },
     scheduler::{
-        CallLimits, DeletionResult, Election, Fairness, Input, LEASE_DURATION, LeaseRecord,
-        NodeInput, RENEW_DEADLINE, WriteResult,
+        CallLimits, CreationId, CreationResult, DeletionResult, Election, Fairness, Input,
+        LEASE_DURATION, LeaseRecord, NodeInput, RENEW_DEADLINE, SourceInput, SourceWrite,
+        WriteResult,
     },
 };
 
@@ -51,10 +54,22 @@ pub enum Variant {
     TakesTwoListsForOne,
     TakesRegisteredForReady,
     IsBlindWhileWaiting,
+    CountsWhatMayFail,
+    TakesNoAnswerForFailure,
+    ForgetsLostObjects,
+    ForgetsWhatItMade,
+    DeletesUnremembered,
+    MakesUnderAnotherName,
+    IsBlindToLists,
+    LeavesObjectsUnpolled,
+    ReadsOnePage,
+    MakesBeforeItKnows,
+    TrustsOldNews,
+    ForgetsLateCreations,
 }
 
 /// Every broken one, with the promises of which it breaks at least one.
-pub const BROKEN: [(Variant, &[Promise]); 32] = [
+pub const BROKEN: [(Variant, &[Promise]); 44] = [
     (Variant::PollsTheFinished, &[Promise::FinishedIsNeverPolled]),
     (
         Variant::PollsTheSuspended,
@@ -111,6 +126,24 @@ pub const BROKEN: [(Variant, &[Promise]); 32] = [
     ),
     (Variant::TakesRegisteredForReady, &[Promise::NodesWereReady]),
     (Variant::IsBlindWhileWaiting, &[Promise::Converges]),
+    (Variant::CountsWhatMayFail, &[Promise::NoneMissed]),
+    (
+        Variant::TakesNoAnswerForFailure,
+        &[Promise::OneCreationAtATime],
+    ),
+    (Variant::ForgetsLostObjects, &[Promise::MadeOnce]),
+    (Variant::ForgetsWhatItMade, &[Promise::MadeIsCounted]),
+    (Variant::DeletesUnremembered, &[Promise::RememberedFirst]),
+    (Variant::MakesUnderAnotherName, &[Promise::MadeOnce]),
+    (Variant::IsBlindToLists, &[Promise::Converges]),
+    (Variant::LeavesObjectsUnpolled, &[Promise::Converges]),
+    (Variant::ReadsOnePage, &[Promise::NoneMissed]),
+    (
+        Variant::MakesBeforeItKnows,
+        &[Promise::ObjectsAreKnownFirst],
+    ),
+    (Variant::TrustsOldNews, &[Promise::MadeOnce]),
+    (Variant::ForgetsLateCreations, &[Promise::MadeOnce]),
 ];
 
 /// How long a lead lasts that nobody ends.
@@ -152,7 +185,92 @@ impl Variant {
             (Self::ForgetsReadyNodes, Input::Nodes(NodeInput::Applied(node))) if node.is_ready => {
                 None
             }
+            (_, Input::Source(event)) => Some(Input::Source(self.heard_of_source(event))),
+            (Self::MakesBeforeItKnows, Input::Relisting(watch)) => Some(Input::ListingDone(watch)),
+            (Self::DeletesUnremembered, event) => Some(with_object(event, without_source)),
+            (Self::ForgetsLateCreations, event) => Some(with_object(event, made_long_ago)),
             (_, event) => Some(event),
+        }
+    }
+
+    fn heard_of_source(self, event: SourceInput) -> SourceInput {
+        match (self, event) {
+            (
+                Self::ReadsOnePage | Self::IsBlindToLists,
+                SourceInput::PageEnded {
+                    source,
+                    queue,
+                    page,
+                    result: Ok(mut tasks),
+                    started_at,
+                },
+            ) => {
+                if self == Self::ReadsOnePage && page > 1 {
+                    tasks.clear();
+                }
+                for task in &mut tasks {
+                    if self == Self::IsBlindToLists {
+                        task.state = "running".into();
+                    }
+                }
+                SourceInput::PageEnded {
+                    source,
+                    queue,
+                    page,
+                    result: Ok(tasks),
+                    started_at,
+                }
+            }
+            (
+                Self::MakesUnderAnotherName,
+                SourceInput::CreationEnded(id, CreationResult::Exists(mut object)),
+            ) => {
+                object.spec.task_id = "T-other".into();
+                SourceInput::CreationEnded(id, CreationResult::Exists(object))
+            }
+            (_, event) => event,
+        }
+    }
+
+    /// What the scheduler hears before an event.
+    pub fn misheard(
+        self,
+        event: &Input,
+        known: impl FnOnce(&ObjectKey) -> Option<Object>,
+    ) -> Option<Input> {
+        match event {
+            Input::Gone(key) if self == Self::ForgetsLostObjects => {
+                let object = Object {
+                    source: None,
+                    ..known(key)?
+                };
+                Some(Input::Applied(0, Box::new(object)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the scheduler is told of a creation before it has ended.
+    pub fn foretold(self, creation: CreationId) -> Option<SourceInput> {
+        let result = match self {
+            Self::CountsWhatMayFail => CreationResult::Created,
+            Self::TakesNoAnswerForFailure => CreationResult::Failed,
+            _ => return None,
+        };
+        Some(SourceInput::CreationEnded(creation, result))
+    }
+
+    /// Whether a source counts as written where only its version was to be checked.
+    pub fn takes_as_written(self, write: &SourceWrite) -> bool {
+        self == Self::TrustsOldNews && write.status == write.source.status
+    }
+
+    /// The rules of sources.
+    pub fn source_rules(self) -> ObserveSource {
+        match self {
+            Self::ForgetsWhatItMade => forgets_what_it_made,
+            Self::LeavesObjectsUnpolled => leaves_objects_unpolled,
+            _ => observe_source,
         }
     }
 
@@ -220,6 +338,40 @@ impl Variant {
             Self::LeadsTooLong => sent_at + LEASE_DURATION.saturating_sub(RENEW_DEADLINE),
             _ => sent_at,
         }
+    }
+}
+
+fn with_object(mut event: Input, change: fn(&mut Object)) -> Input {
+    if let Input::Applied(_, object)
+    | Input::Listed(_, object)
+    | Input::WriteEnded(_, WriteResult::Written(object) | WriteResult::Conflict(object)) =
+        &mut event
+    {
+        change(object);
+    }
+    event
+}
+
+/// As if no source had made an object that has ended.
+fn without_source(object: &mut Object) {
+    if object.is_finished() {
+        object.source = None;
+    }
+}
+
+fn made_long_ago(object: &mut Object) {
+    object.created_at -= SignedDuration::from_hours(1);
+}
+
+fn forgets_what_it_made(case: &SourceCase<'_>) -> SourceVerdict {
+    observe_source(&SourceCase { made: &[], ..*case })
+}
+
+/// As if a list stood for polls for ever.
+fn leaves_objects_unpolled(case: &SourceCase<'_>) -> SourceVerdict {
+    SourceVerdict {
+        lists: true,
+        ..observe_source(case)
     }
 }
 

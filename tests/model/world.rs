@@ -5,16 +5,19 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::{
     rules::{Instance, Node, NodeInstance, PollError, PollResult, Reason, Task},
-    scheduler::{Input, LEASE_DURATION, LeaseRecord, NodeInput, Now, WriteResult},
+    scheduler::{
+        Input, LEASE_DURATION, LeaseRecord, NodeInput, Now, SourceInput, SourceWrite, WriteResult,
+    },
 };
 
 use crate::{
     cluster::{Cluster, index_of, key_of},
     process::{NOW, POLL_INTERVAL, Process},
     promise::Promise,
-    request::{Fate, Reply, Request, Stage, What},
+    request::{Fate, Knows, Reply, Request, Stage, What},
     setting::{Accident, Edit, NodeTruth, Setting, Truth},
     shared::Shared,
+    source::{Collector, page, source_key},
     variant::Variant,
 };
 
@@ -52,6 +55,8 @@ pub enum Action {
     NodeGoesOn(usize),
     /// This replica's watch of Nodes tells the next of its news.
     HearOfNode(usize),
+    /// This replica's watch of sources tells the next of its news.
+    HearOfSource(usize),
     /// This replica's watch tells the next of its news.
     Hear(usize),
     /// This replica's request passes the fence, if it may.
@@ -65,6 +70,8 @@ pub enum Action {
     Start(usize),
     Befall(usize, Accident),
     Edit(usize, Edit),
+    /// The garbage collector does something.
+    Collect,
 }
 
 impl World {
@@ -78,7 +85,7 @@ impl World {
                     })
                 })
                 .collect(),
-            cluster: Shared::new(Cluster::new(&setting.objects, wall(Duration::ZERO))),
+            cluster: Shared::new(Cluster::new(setting, wall(Duration::ZERO))),
             tasks: vec![0; setting.objects.len()],
             nodes: vec![0; setting.nodes.len()],
             were_ready: false,
@@ -143,6 +150,9 @@ impl World {
                 actions.push(Action::NodeGoesOn(node));
             }
         }
+        if self.cluster.is_collecting() {
+            actions.push(Action::Collect);
+        }
         let orphans = 0..self.cluster.orphans.len();
         actions.extend(orphans.map(Action::Arrive));
         for (index, at) in self.tasks.iter().enumerate() {
@@ -151,6 +161,7 @@ impl World {
             }
             if self.edits_left > 0 {
                 let edits = setting.edit_kinds.iter();
+                let edits = edits.filter(|edit| self.can_edit(index, **edit));
                 actions.extend(edits.map(|edit| Action::Edit(index, *edit)));
             }
         }
@@ -174,6 +185,9 @@ impl World {
         }
         if !process.frozen && !process.node_news.is_empty() {
             actions.push(Action::HearOfNode(index));
+        }
+        if !process.frozen && !process.source_news.is_empty() {
+            actions.push(Action::HearOfSource(index));
         }
         for (number, request) in process.requests.iter().enumerate() {
             match request.stage {
@@ -199,12 +213,26 @@ impl World {
         }
     }
 
+    fn can_edit(&self, index: usize, edit: Edit) -> bool {
+        match edit {
+            Edit::Delete => self.cluster.objects[index].is_some(),
+            edit if edit.is_about_source() => {
+                index == 0 && self.cluster.origin.standing().is_some()
+            }
+            _ => true,
+        }
+    }
+
     fn can_befall(&self, process: &Process, accident: Accident) -> bool {
         match accident {
             Accident::Stop | Accident::Freeze => !process.frozen,
             Accident::Stall => !process.news.is_empty() && !process.stalled,
+            Accident::StallSources => !process.source_news.is_empty() && !process.sources_stalled,
             Accident::Steal | Accident::Unlease => self.cluster.lease.is_some(),
-            Accident::Crash | Accident::Relist | Accident::RelistNodes => true,
+            Accident::Crash
+            | Accident::Relist
+            | Accident::RelistNodes
+            | Accident::RelistSources => true,
         }
     }
 
@@ -222,6 +250,7 @@ impl World {
             Action::GoOn(index) => self.tasks[index] += 1,
             Action::NodeGoesOn(node) => self.node_goes_on(setting, node),
             Action::HearOfNode(index) => self.hear_of_node(setting, index),
+            Action::HearOfSource(index) => self.hear_of_source(index),
             Action::Hear(index) => self.hear(index),
             Action::Send(index, number) => self.process(index).send(number, now),
             Action::End(index, number, fate) => {
@@ -238,15 +267,53 @@ impl World {
                 self.faults_left -= 1;
                 self.befall(index, accident);
             }
+            Action::Collect => match self.cluster.get_mut().collect() {
+                Some(object) => self.tell_of(object),
+                None => self.tell_of_source(),
+            },
+            Action::Edit(_, edit) if edit.is_about_source() => self.edit_source(edit),
             Action::Edit(index, edit) => {
                 let request = format!("request {}", self.edits_left);
                 self.edits_left -= 1;
                 let plan = &setting.objects[index];
                 let cluster = self.cluster.get_mut();
                 cluster.edit(index, edit, plan, request, now.wall);
+                if edit == Edit::Delete {
+                    self.cross_creations(index);
+                }
                 self.tell_of(index);
             }
         }
+    }
+
+    /// What is to be created by requests under way was decided on before a deletion by hand.
+    fn cross_creations(&mut self, index: usize) {
+        let cross = |request: &mut Request| {
+            if let What::Create(creation, knows) = &mut request.what
+                && index_of(&creation.key) == index
+            {
+                *knows = Knows::TooLate;
+            }
+        };
+        self.cluster.get_mut().orphans.iter_mut().for_each(cross);
+        for replica in &mut self.replicas {
+            let process = replica.get_mut().process.iter_mut();
+            process
+                .flat_map(|process| &mut process.requests)
+                .for_each(cross);
+        }
+    }
+
+    fn edit_source(&mut self, edit: Edit) {
+        self.edits_left -= 1;
+        let cluster = self.cluster.get_mut();
+        let version = cluster.next_version();
+        match edit {
+            Edit::DeleteSource => cluster.origin.delete(Collector::Deletes, version),
+            Edit::OrphanSource => cluster.origin.delete(Collector::Orphans, version),
+            _ => cluster.origin.toggle_suspend(version),
+        }
+        self.tell_of_source();
     }
 
     /// What the parts leave for all to see.
@@ -295,6 +362,9 @@ impl World {
         while self.calendar >= setting.calendar + POLL_INTERVAL {
             self.calendar -= POLL_INTERVAL;
         }
+        if !self.cluster.orphans.is_empty() {
+            self.cluster.get_mut().rebase(by);
+        }
         let now = self.now();
         for index in 0..self.replicas.len() {
             if self.replicas[index].process.is_none() {
@@ -330,6 +400,13 @@ impl World {
         if !setting.nodes.is_empty() {
             self.relist_nodes(index);
         }
+        if setting.source.is_some() {
+            self.relist_sources(index);
+        }
+    }
+
+    fn relist_sources(&mut self, index: usize) {
+        self.process(index).source_news = [SourceInput::Relisting(0)].into();
     }
 
     fn relist_nodes(&mut self, index: usize) {
@@ -351,6 +428,31 @@ impl World {
             let listed = objects.map(|object| Input::Listed(0, Box::new(object)));
             let list = listed.chain([Input::ListingDone(0)]).collect();
             self.process(index).news = list;
+        }
+    }
+
+    fn hear_of_source(&mut self, index: usize) {
+        let now = self.now();
+        let news = &self.process(index).source_news;
+        let lists = matches!(news.front(), Some(SourceInput::Relisting(_)));
+        self.process(index).hear_of_source(now);
+        if lists {
+            let source = self.cluster.origin.source.iter().cloned();
+            let listed = source.map(|source| SourceInput::Listed(0, Box::new(source)));
+            let list = listed.chain([SourceInput::ListingDone(0)]).collect();
+            self.process(index).source_news = list;
+        }
+    }
+
+    fn tell_of_source(&mut self) {
+        let event = match &self.cluster.origin.source {
+            Some(source) => SourceInput::Applied(0, Box::new(source.clone())),
+            None => SourceInput::Gone(source_key()),
+        };
+        for index in 0..self.replicas.len() {
+            if self.replicas[index].process.is_some() {
+                self.process(index).source_news.push_back(event.clone());
+            }
         }
     }
 
@@ -415,6 +517,8 @@ impl World {
             Accident::Stall => self.process(index).stalled = true,
             Accident::Relist => self.relist(index),
             Accident::RelistNodes => self.relist_nodes(index),
+            Accident::StallSources => self.process(index).sources_stalled = true,
+            Accident::RelistSources => self.relist_sources(index),
             Accident::Steal => {
                 let thief = LeaseRecord {
                     holder: "somebody else".to_owned(),
@@ -522,7 +626,12 @@ impl World {
         let (reply, changed, broken) = match &request.what {
             What::Call(call) => {
                 let truth = self.truth(setting, index_of(&call.key));
-                return Reply::Called(Box::new(result_of(truth, setting.nodes.len())));
+                return Reply::Called(Box::new(result_of(truth, setting)));
+            }
+            What::List(call) => {
+                let truths = (0..self.tasks.len()).map(|index| self.truth(setting, index));
+                let truths: Vec<Truth> = truths.collect();
+                return Reply::Listed(Ok(page(&truths, call.page, wall(Duration::ZERO))));
             }
             What::ReadLease => return Reply::Lease(self.cluster.lease.clone()),
             What::Claim(record) => {
@@ -545,12 +654,29 @@ impl World {
                 let reply = Reply::Deleted { done: landed.end };
                 (reply, landed.changed, landed.broken)
             }
+            What::Create(creation, knows) => {
+                let landed = self.cluster.get_mut().make(creation, *knows, now.wall);
+                (Reply::Created(landed.end), landed.changed, landed.broken)
+            }
+            What::WriteSource(write) => return self.write_source(write, variant),
         };
         self.broken = self.broken.or(broken);
         if let Some(object) = changed {
             self.tell_of(object);
         }
         reply
+    }
+
+    fn write_source(&mut self, write: &SourceWrite, variant: Variant) -> Reply {
+        let blindly = variant == Variant::WritesBlindly;
+        let cluster = self.cluster.get_mut();
+        let version = cluster.next_version();
+        let landed = cluster.origin.write(write, version, blindly);
+        self.broken = self.broken.or(landed.broken);
+        if landed.changed.is_some() {
+            self.tell_of_source();
+        }
+        Reply::SourceWritten(landed.end)
     }
 }
 
@@ -560,7 +686,9 @@ fn wall(since: Duration) -> Timestamp {
     start + SignedDuration::try_from(since).unwrap()
 }
 
-fn result_of(truth: Truth, instances: usize) -> PollResult {
+fn result_of(truth: Truth, setting: &Setting) -> PollResult {
+    let instances = setting.nodes.len();
+    let listed = setting.source.map(|_| wall(Duration::ZERO));
     let instance = |number| Instance {
         id: format!("i-{number}"),
         status: "success".to_owned(),
@@ -570,6 +698,8 @@ fn result_of(truth: Truth, instances: usize) -> PollResult {
         Truth::State(state) => Ok(Task {
             state: state.to_owned(),
             results: (0..instances).map(instance).collect(),
+            cluster_id: listed.map(|_| "c".to_owned()),
+            updated: listed,
             ..Task::default()
         }),
     }

@@ -20,7 +20,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(30);
 const LOOKBACK: Duration = Duration::from_hours(1);
 /// How many IDs a status remembers.
-pub const RECENT_MAX: usize = 1000;
+const RECENT_MAX: usize = 1000;
 
 /// One `ScaleOutTaskSource`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -205,8 +205,8 @@ impl Listing {
         if source.status.recent.is_full()
             && let Some(since) = self.remembered_since
         {
-            // What is older may have been made, and forgotten for lack of room.
-            all.retain(|task| task.born.is_none_or(|born| born >= since));
+            // What is no younger may have been made, and forgotten for lack of room.
+            all.retain(|task| task.born.is_none_or(|born| born > since));
         }
         all.sort_by_key(|task| task.born);
         all

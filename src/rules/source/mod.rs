@@ -7,7 +7,6 @@ mod messages;
 mod names;
 mod observe;
 
-use kept::RECENT_MAX;
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
 pub use listing::{Candidate, Listing, OUTDATED, Progress, remembers, until_settled};
 pub use manifest::manifest;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{LastTask, RECENT_MAX, Recent, Source, SourceStatus, messages as own};
+use super::{LastTask, Recent, Source, SourceStatus, messages as own};
 use crate::rules::{
     EventNote, ListedTask, Mark, Memory, Object, Policy, PollError, Ready, Reason, Summary,
     backoff::{SLOW_RETRY, next_poll, phase},
@@ -232,9 +232,8 @@ fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
     if made.is_empty() {
         return;
     }
-    // The newest are remembered for longest. What doesn't fit is for the next status.
+    // The newest are remembered for longest.
     made.sort_by_key(|made| made.born);
-    made.truncate(RECENT_MAX);
     let own = made.iter().filter(|made| made.is_own);
     let count = i64::try_from(own.clone().count()).unwrap_or(i64::MAX);
     status.made = Some(before.made.unwrap_or_default().saturating_add(count));

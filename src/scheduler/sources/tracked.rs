@@ -72,6 +72,8 @@ pub struct SourceWriteState {
     pub attempts: u32,
     /// The status that was sent last.
     pub sent: Option<Box<SourceStatus>>,
+    /// The tasks whose objects it counts. It may remember fewer.
+    pub counted: BTreeSet<Mark>,
     /// The Event to publish after the write.
     pub note: Option<EventNote>,
 }

@@ -1,6 +1,9 @@
 //! Writes of a source's status. What it says is decided when a slot is free, on the newest version of the source.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use tracing::error;
 
@@ -11,7 +14,9 @@ use super::{
     },
     tracked::{SourceWriteStage, SourceWriteState},
 };
-use crate::rules::{ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, write_retry_delay};
+use crate::rules::{
+    Made, Mark, ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, write_retry_delay,
+};
 
 impl Scheduler {
     /// The verdict of the rules; none if they panicked, which must not end all else.
@@ -59,6 +64,7 @@ impl Scheduler {
             stage: SourceWriteStage::Queued(place),
             attempts: 0,
             sent: None,
+            counted: BTreeSet::new(),
             note: None,
         }));
     }
@@ -94,6 +100,8 @@ impl Scheduler {
             .or_else(|| owed.filter(|owed| reason == Some(owed.reason)));
         write.stage = SourceWriteStage::UnderWay;
         write.sent = Some(Box::new(verdict.status.clone()));
+        let made = tracked.made.iter();
+        write.counted = made.map(|made| Mark::of(&made.task_id)).collect();
         self.effects.push(Effect::WriteSource(Box::new(SourceWrite {
             id,
             source: tracked.source.clone(),
@@ -122,6 +130,9 @@ impl Scheduler {
         match result {
             WriteResult::Written(source) => {
                 let (note, sent) = (write.note.take(), write.sent.take());
+                let counted = std::mem::take(&mut write.counted);
+                let is_counted = |made: &Made| counted.contains(&Mark::of(&made.task_id));
+                tracked.made.retain(|made| !is_counted(made));
                 let is_altered = sent.is_some_and(|sent| *sent != source.status);
                 self.writes_failing -= usize::from(write.attempts > 0);
                 tracked.write = None;

@@ -213,6 +213,28 @@ async fn an_object_that_claims_a_source_is_polled_unless_the_source_lists_its_ta
     assert_eq!((status.made, status.recent.len()), (Some(2), 2));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_another_clusters_task_shows_nothing_of_it() {
+    let world = world("elsewhere").await;
+    let foreign = "{id: T-1, clusterId: c-2, duration: 1h, instances: [{id: i-secret}], listed: {clusterId: c-1}}";
+    world.simulator.set_task(foreign.parse().unwrap());
+    create(&world).await;
+    let object = world.until_reason("t-1", "ClusterMismatch").await;
+    let status = object.status;
+    assert_eq!(
+        (status.state, status.cluster_id, status.task_result),
+        (None, None, None)
+    );
+    assert!(!world.log().contains("i-secret"));
+    // It isn't asked about with each list.
+    until_listed(&world).await;
+    assert!(
+        world.simulator.requests("T-1") <= 2,
+        "{}",
+        world.simulator.requests("T-1")
+    );
+}
+
 /// What a list says of a task may be anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_hostile_list_is_shown_or_logged() {

@@ -1,9 +1,9 @@
 //! One list stands for the polls of a source's objects.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use simulator::{Fault, Listed, Task};
+use simulator::{Fault, ListCall, Listed, Task};
 use testbed::world::{World, eventually};
 
 use super::{create, create_with, edit, running, until_listed, world};
@@ -176,6 +176,26 @@ async fn a_poll_request_is_heard_although_the_list_stands_for_polls() {
     assert_eq!(calls_in_a_list(&world, "T-1").await, 0);
 }
 
+/// When the last row of lists that failed began.
+fn first_failure(world: &World) -> Instant {
+    let log = world.simulator.list_log();
+    let is_good = |call: &ListCall| call.answered == Some(200) && call.tasks.is_some();
+    let failures = log.iter().rev().take_while(|call| !is_good(call));
+    failures.last().unwrap().at
+}
+
+/// How long after that time both objects were polled.
+fn polls_after(world: &World, time: Instant) -> Duration {
+    let log = world.simulator.request_log();
+    let first = |id: &str| {
+        let mut polls = log
+            .iter()
+            .filter(|call| call.task_id == id && call.at > time);
+        polls.next().unwrap().at
+    };
+    first("T-1").max(first("T-2")) - time
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_polled_again_while_their_source_cannot_list() {
     let world = listing("blind", &["T-1", "T-2"]).await;
@@ -191,6 +211,16 @@ async fn objects_are_polled_again_while_their_source_cannot_list() {
         for id in ["T-1", "T-2"] {
             until_polled(&world, id).await;
         }
+        let (failed, polled) = (
+            first_failure(&world),
+            polls_after(&world, first_failure(&world)),
+        );
+        println!("{fault}: polled {polled:?} after the list failed");
+        // An interval is five seconds.
+        assert!(
+            polled < Duration::from_secs(5),
+            "{polled:?} after {failed:?}"
+        );
         world.simulator.clear_faults();
         edit(
             &world,

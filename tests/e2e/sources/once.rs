@@ -1,7 +1,11 @@
 //! Of each task one object is made, whatever becomes of that.
 
 use controlplane::Signal;
-use kube::api::ListParams;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
 use serde_json::json;
 use testbed::world::{World, eventually, eventually_within};
 
@@ -133,6 +137,92 @@ async fn a_replica_that_takes_over_makes_only_what_is_missing() {
     tokio::task::block_in_place(|| standby.stop());
     until_listed(&world).await;
     assert_eq!(objects(&world).await.len(), MANY - 1);
+}
+
+/// Another holder, which never renews, takes the Lease.
+async fn steal_lease(world: &World, name: &str) {
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
+    let holder = json!({ "spec": { "holderIdentity": "somebody", "leaseDurationSeconds": 3 } });
+    let params = PatchParams::default();
+    leases
+        .patch(name, &params, &Patch::Merge(holder))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_loses_the_lead_and_leads_again_goes_on_where_it_was() {
+    const LEASE: &str = "own";
+    let mut world = World::new("again").await;
+    world
+        .simulator
+        .set_tasks(["T-1", "T-2", "T-3"].map(running));
+    let namespace = world.namespace.clone();
+    let lease = [
+        "--leader-elect",
+        "--lease-name",
+        LEASE,
+        "--lease-namespace",
+        &namespace,
+    ];
+    world.start_with(&[&ARGS[..], &lease].concat(), &[]);
+    create(&world).await;
+    until_names(&world, &["t-1", "t-2", "t-3"]).await;
+    steal_lease(&world, LEASE).await;
+    eventually("it stands by", || async {
+        world.log().contains("standing by")
+    })
+    .await;
+    // One is deleted, and one comes, while nobody leads.
+    delete(&world, "t-1").await;
+    world.simulator.set_task(running("T-4"));
+    until_names(&world, &["t-2", "t-3", "t-4"]).await;
+    let status = world
+        .until_source("src", |status| status.made == Some(4))
+        .await;
+    assert_eq!(status.recent.len(), 4);
+    world.until_reason("t-4", "TaskRunning").await;
+    until_listed(&world).await;
+    assert_eq!(creates(&world), 4);
+    // The list stands for polls as before.
+    let calls = world.simulator.total_requests();
+    until_listed(&world).await;
+    assert_eq!(world.simulator.total_requests(), calls);
+}
+
+/// More tasks than a status remembers, all of which come at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tasks_than_a_source_remembers_are_made_once_each() {
+    const TASKS: usize = 1100;
+    let _turn = crate::fairness::TURN.lock().await;
+    let mut world = World::new("thousands").await;
+    let tasks = (0..TASKS).map(|number| {
+        let age = std::time::Duration::from_secs(number as u64);
+        ended(&format!("T-{number}")).aged(age)
+    });
+    world.simulator.set_tasks(tasks);
+    let fast = ["--requests-per-second", "1000"];
+    let args = [&ARGS[..], &fast].concat();
+    world.start_with(&args, &[]);
+    create(&world).await;
+    let status = world
+        .until_source("src", |status| status.made == Some(1100))
+        .await;
+    assert_eq!(status.recent.len(), 1000);
+    until_listed(&world).await;
+    super::until_source_writes(&world, "src", 1).await;
+    // The youngest are remembered, of whom the oldest is 999.
+    let deleted = [0, 500, 990, 998, 999, 1000, 1001, 1010, 1099];
+    for age in deleted {
+        delete(&world, &format!("t-{age}")).await;
+    }
+    until_listed(&world).await;
+    world.stop();
+    world.start_with(&args, &[]);
+    until_listed(&world).await;
+    assert_eq!(objects(&world).await.len(), TASKS - deleted.len());
+    assert_eq!(creates(&world), TASKS);
+    assert_eq!(super::source_writes(&world, "src"), 1, "nothing changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
