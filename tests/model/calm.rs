@@ -67,7 +67,7 @@ impl Calm {
             world = world.after(setting, action);
         };
         let end = world.calendar + time_left;
-        let is_late = setting.source.is_some() && end - from.calendar > MOST_TIME;
+        let is_late = setting.source.is_some() && end.saturating_sub(from.calendar) > MOST_TIME;
         let way = way.into_iter().rev().zip(left..);
         let way = way.map(|((state, at), steps)| (state, (steps, end.saturating_sub(at))));
         self.ways.lock().unwrap().extend(way);

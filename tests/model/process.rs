@@ -26,6 +26,10 @@ pub const NOW: Duration = Duration::from_secs(30);
 
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of its own that may befall a process"
+)]
 #[derive(Clone, Debug)]
 pub struct Process {
     pub scheduler: Scheduler,

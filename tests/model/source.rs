@@ -221,7 +221,7 @@ pub fn page(truths: &[Truth], number: u32, start: Timestamp) -> Vec<ListedTask> 
             task_id: task_id(index).into(),
             task_type: Some("cluster_scaleout".into()),
             state: (*state).into(),
-            created: Some(start + SignedDuration::from_secs(index as i64)),
+            created: Some(start + SignedDuration::from_secs(i64::try_from(index).unwrap())),
             updated: Some(start),
         }),
     });
