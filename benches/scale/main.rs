@@ -13,6 +13,7 @@ mod latency;
 mod lifecycle;
 mod nodes;
 mod steady;
+mod watch;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
