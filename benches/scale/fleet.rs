@@ -8,6 +8,8 @@ use tokio::time::sleep;
 
 /// How many instances each task has, unless said otherwise.
 pub const INSTANCES: usize = 3;
+/// The cluster of all tasks.
+pub const CLUSTER_ID: &str = "c3fb96524f9274b4495df0f12a6b50000";
 /// Where no signature is asked for, none is checked.
 pub const KEY: (&str, &str) = ("benchmark", "of-no-use-elsewhere");
 /// Longer than any benchmark.
@@ -164,7 +166,7 @@ fn task(id: &str, instances: usize, duration: Duration) -> Task {
     };
     Task {
         id: id.to_owned(),
-        cluster_id: "c3fb96524f9274b4495df0f12a6b50000".to_owned(),
+        cluster_id: CLUSTER_ID.to_owned(),
         start: Start::StartUp,
         duration: Some(duration),
         instances: (0..instances).map(instance).collect(),

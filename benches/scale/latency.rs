@@ -6,11 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
-use kube::{
-    ResourceExt,
-    api::{ListParams, PostParams, WatchEvent, WatchParams},
-};
+use kube::{ResourceExt, api::PostParams};
 use scaleouttask_controller::api::ScaleOutTask;
 use testbed::harness::{Cluster, Controller, Result, percentile};
 use tokio::time::{sleep, timeout};
@@ -18,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, ended, spec, task_id},
+    watch::Watch,
 };
 
 const CREATED: usize = 300;
@@ -78,21 +75,15 @@ async fn changes(cluster: &Cluster, program: &Path, figures: &mut Figures) -> Re
     let mut controller = Controller::start(cluster, &fleet.launch(program)).await?;
     fleet.until_all(cluster, &mut controller, "running").await?;
     let api = cluster.objects(&fleet.namespace);
-    let list = api.list_metadata(&ListParams::default()).await?;
-    let version = list.metadata.resource_version.unwrap_or_default();
-    let watch = api.watch(&WatchParams::default(), &version).await?;
+    let mut watch = Watch::begin(&api).await?;
     let seen = tokio::spawn(async move {
-        let mut watch = watch.boxed();
         let mut seen: HashMap<String, Instant> = HashMap::new();
         while seen.len() < CHANGED {
-            let Some(event) = watch.next().await else {
-                return Err("the watch ended early".into());
-            };
-            if let WatchEvent::Modified(object) = event?
-                && object
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| status.finished_at.is_some())
+            let object = watch.modified().await?;
+            if object
+                .status
+                .as_ref()
+                .is_some_and(|status| status.finished_at.is_some())
             {
                 seen.entry(object.name_any()).or_insert_with(Instant::now);
             }

@@ -12,7 +12,9 @@ mod large;
 mod latency;
 mod lifecycle;
 mod nodes;
+mod sources;
 mod steady;
+mod watch;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
@@ -66,6 +68,8 @@ enum Scenario {
     Hang,
     /// 1,000 objects that wait for theirs of 10,000 Nodes
     Nodes,
+    /// 10, 100 and 1,000 tasks, polled and found by a source
+    Sources,
 }
 
 impl Arguments {
@@ -192,6 +196,9 @@ async fn run(
     if arguments.wants(Scenario::Nodes) {
         nodes::run(cluster, program, figures).await?;
     }
+    if arguments.wants(Scenario::Sources) {
+        sources::run(cluster, program, figures).await?;
+    }
     Ok(())
 }
 
@@ -239,6 +246,11 @@ scenarios.
   beyond the first, because a connection's buffers grow with what comes over it. Then one Node after the other
   becomes Ready, in turn one that an object waits for and one that a bare client follows, which watches the Nodes
   and patches a status as large; both from before the Node's patch until a watch shows the object.
+- *sources*: 10, 100 and 1,000 tasks under way of one cluster, found by a source that lists them every 30 s; beside
+  it as many with objects that are polled every 15 s. All six at the same time, each with a controller and a task
+  API of its own. Calls and processor time are those of 5 minutes without a change, in which a source's objects are
+  each asked about once. Then 100 changes of each, at random times, of one task after the other: from the change in
+  the task API until a watch shows it.
 
 Lag is the time between two calls of one object less its interval, taken where the calls arrive.
 Processor time is the whole process's, user and system; memory is resident, the program's own pages

@@ -5,11 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams},
+    api::{Patch, PatchParams},
 };
 use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
@@ -22,6 +21,7 @@ use tokio::{
 use crate::{
     figures::{Figures, Line, Unit},
     fleet::{Fleet, spec},
+    watch::Watch,
 };
 
 use super::registered::{Registered, name};
@@ -88,13 +88,11 @@ async fn took(at: &HashMap<String, Instant>, seen: Seen) -> Result<Vec<f64>> {
 
 /// Watches until all objects are Ready.
 async fn seen(api: Api<ScaleOutTask>, count: usize) -> Result<Seen> {
-    let version = api.list_metadata(&ListParams::default()).await?;
-    let version = version.metadata.resource_version.unwrap_or_default();
-    let mut watch = api.watch(&WatchParams::default(), &version).await?.boxed();
+    let mut watch = Watch::begin(&api).await?;
     Ok(tokio::spawn(async move {
         let mut seen = HashMap::new();
         while seen.len() < count {
-            let object = modified(&mut watch).await?;
+            let object = watch.modified().await?;
             let status = object.status.as_ref();
             if status.is_some_and(|status| status.finished_at.is_some()) {
                 seen.entry(object.name_any()).or_insert_with(Instant::now);
@@ -106,16 +104,11 @@ async fn seen(api: Api<ScaleOutTask>, count: usize) -> Result<Seen> {
 
 /// The least that can be: a watch of the Nodes, and one patch of a status for each that becomes Ready.
 async fn follow(nodes: Api<Node>, objects: Api<ScaleOutTask>, count: usize) -> Result<AbortHandle> {
-    let version = nodes.list_metadata(&ListParams::default().limit(1)).await?;
-    let version = version.metadata.resource_version.unwrap_or_default();
-    let mut watch = nodes
-        .watch(&WatchParams::default(), &version)
-        .await?
-        .boxed();
+    let mut watch = Watch::begin(&nodes).await?;
     let names = (0..count).map(|number| (name(count + number), spec(number).0));
     let names: HashMap<String, String> = names.collect();
     let following = tokio::spawn(async move {
-        while let Ok(node) = modified(&mut watch).await {
+        while let Ok(node) = watch.modified().await {
             let Some(object) = names.get(&node.name_any()) else {
                 continue;
             };
@@ -129,19 +122,6 @@ async fn follow(nodes: Api<Node>, objects: Api<ScaleOutTask>, count: usize) -> R
         }
     });
     Ok(following.abort_handle())
-}
-
-/// The next object that changed.
-async fn modified<T>(
-    watch: &mut (impl Stream<Item = kube::Result<WatchEvent<T>>> + Unpin),
-) -> Result<T> {
-    loop {
-        match watch.next().await.ok_or("the watch ended early")?? {
-            WatchEvent::Modified(object) => return Ok(object),
-            WatchEvent::Error(error) => return Err(error.message.into()),
-            _ => {}
-        }
-    }
 }
 
 /// As large as what the controller writes.

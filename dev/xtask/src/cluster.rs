@@ -147,7 +147,7 @@ impl Cluster {
     pub fn show_state(&self, namespace: &str) {
         let commands: [&[&str]; 4] = [
             &["get", "pods", "--output=wide"],
-            &["get", "scaleouttasks", "--output=wide"],
+            &["get", "scaleouttasks,scaleouttasksources", "--output=wide"],
             &["get", "events"],
             &[
                 "logs",

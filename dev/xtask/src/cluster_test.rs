@@ -1,9 +1,10 @@
 //! `cargo xtask cluster-test`: tests the chart on a real cluster with nodes.
 //!
 //! It uses the cluster in `KUBECONFIG`, its own two namespaces and its own release name. It leaves only
-//! the CRD behind, and the provider ID of a Node that had none and is this machine.
+//! the CRDs behind, and the provider ID of a Node that had none and is this machine.
 
 mod node;
+mod source;
 
 use std::{
     process::ExitCode,
@@ -91,10 +92,14 @@ fn test(cluster: &Cluster, images: &Images) -> Result<(), Error> {
         None => done("skipped: no Node has, or may be given, a provider ID of an instance"),
     }
 
+    step("Find the tasks of a cluster, which nobody named");
+    source::wait_for_ends(cluster)?;
+
     step("helm upgrade --wait");
     install(cluster, images, &endpoint, "2s")?;
     check_pods(cluster)?;
     check_reasons(cluster)?;
+    source::check(cluster)?;
 
     step("Delete the leader's pod while a task runs");
     fail_over(cluster)?;
@@ -103,7 +108,8 @@ fn test(cluster: &Cluster, images: &Images) -> Result<(), Error> {
     step("helm uninstall, which keeps the objects");
     cluster.helm(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait"])?;
     check_nothing_left(cluster)?;
-    check_reasons(cluster)
+    check_reasons(cluster)?;
+    source::check(cluster)
 }
 
 fn helm_test(cluster: &Cluster) -> Result<(), Error> {
@@ -125,7 +131,7 @@ fn check_nothing_left(cluster: &Cluster) -> Result<(), Error> {
     if !left.is_empty() {
         return Err(Error::Left(left));
     }
-    done("only the CRD and its objects are left");
+    done("only the CRDs and their objects are left");
     Ok(())
 }
 
@@ -147,6 +153,7 @@ fn install(
         "credentials.none=true".to_owned(),
         "nodes.enabled=true".to_owned(),
         "region=cn-hangzhou".to_owned(),
+        source::VALUE.to_owned(),
         format!("crds.install={}", cluster.may_install_crd()?),
     ];
     let mut arguments = vec!["upgrade", "--install", RELEASE, &chart];
@@ -187,17 +194,23 @@ fn wait_for_ends(cluster: &Cluster) -> Result<(), Error> {
 
 fn check_reasons(cluster: &Cluster) -> Result<(), Error> {
     for (name, expected) in EXPECTED {
-        let found = cluster.reason(TASKS, name)?;
-        if found != expected {
-            return Err(Error::Unexpected {
-                name: name.to_owned(),
-                expected: expected.to_owned(),
-                found,
-            });
-        }
+        expect(cluster, TASKS, name, expected)?;
     }
     done("each task has the expected reason");
     Ok(())
+}
+
+/// Checks the reason of an object.
+fn expect(cluster: &Cluster, namespace: &str, name: &str, expected: &str) -> Result<(), Error> {
+    let found = cluster.reason(namespace, name)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Unexpected {
+        name: name.to_owned(),
+        expected: expected.to_owned(),
+        found,
+    })
 }
 
 /// Starts the tasks again, deletes the leader's pod meanwhile, and waits for their end.

@@ -50,9 +50,10 @@ the same image.
 their end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
 
 `cluster-test` tests the chart on the cluster in KUBECONFIG: install, three tasks, waiting for a node,
-upgrade, failover, uninstall. --import builds the images and imports them into the containerd of this
-machine, which must be the node, and gives that one a provider ID if it has none. With --registry, the
-images are pulled from there; first push the images that `image` and `image simulator` write.
+tasks that nobody named, upgrade, failover, uninstall. --import builds the images and imports them into
+the containerd of this machine, which must be the node, and gives that one a provider ID if it has none.
+With --registry, the images are pulled from there; first push the images that `image` and `image
+simulator` write.
 
 `tenants-test` installs the chart on that cluster as docs/tenants.md has it, and lets tenants try what
 each set-up promises to refuse. It makes and deletes the namespaces team-a and team-b.

@@ -30,7 +30,7 @@ pub type Spec = ScaleOutTaskSpec;
 /// Numbers of requests that change something.
 #[derive(Clone, Copy)]
 pub struct Writes {
-    /// Requests for our kind, including its status.
+    /// Requests for our kinds, including their statuses.
     pub objects: f64,
     /// Requests for Events.
     pub events: f64,
@@ -156,7 +156,7 @@ impl Cluster {
             each.iter().sum::<f64>()
         };
         Ok(Writes {
-            objects: of("scaleouttasks"),
+            objects: of("scaleouttasks") + of("scaleouttasksources"),
             events: of("events"),
         })
     }

@@ -4,7 +4,7 @@ use std::{fs, io::Write};
 
 use tempfile::NamedTempFile;
 
-use super::TASKS;
+use super::{TASKS, expect};
 use crate::cluster::{Cluster, DEMO, Error, Images, LIMIT, done, repository};
 
 /// The provider ID that a Node is given.
@@ -74,13 +74,13 @@ impl Node {
         cluster.kubectl_with(TASKS, &["apply"], OBJECT)?;
         if self.provider_id.is_none() {
             cluster.kubectl(TASKS, &wait("--for=jsonpath={.status.nodes}=0/1"))?;
-            check(cluster, "WaitingForNodes")?;
+            expect(cluster, TASKS, "node-pool", "WaitingForNodes")?;
             done("the object waits");
             let patch = format!("{{\"spec\":{{\"providerID\":\"{PROVIDER_ID}\"}}}}");
             cluster.kubectl(TASKS, &["patch", "node", &self.name, "--patch", &patch])?;
         }
         cluster.kubectl(TASKS, &wait("--for=condition=Ready"))?;
-        check(cluster, "NodesReady")?;
+        expect(cluster, TASKS, "node-pool", "NodesReady")?;
         let shown = "--output=jsonpath={.status.taskResult[*].node}";
         let shown = cluster.kubectl(TASKS, &["get", "scaleouttask", "node-pool", shown])?;
         if shown != self.name {
@@ -94,18 +94,6 @@ impl Node {
 
 fn wait(until: &str) -> [&str; 4] {
     ["wait", "scaleouttask/node-pool", until, LIMIT]
-}
-
-fn check(cluster: &Cluster, expected: &str) -> Result<(), Error> {
-    let found = cluster.reason(TASKS, "node-pool")?;
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Unexpected {
-        name: "node-pool".to_owned(),
-        expected: expected.to_owned(),
-        found,
-    })
 }
 
 /// The instance that a provider ID names, as the controller reads it.
