@@ -16,7 +16,7 @@ const SHOWN_FROM: u32 = 3;
 /// in these words, where the API server doesn't say why.
 const UNKNOWN: &str = "the API server is in trouble; the controller's log says more";
 /// How long a status waits for creations.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The object of a task that is gone, and that the source made, as in `found`.
 fn gone(source: &Source, task: &Candidate, now: Now) -> Made {
