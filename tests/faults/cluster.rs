@@ -14,7 +14,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use scaleouttask_controller::api::ScaleOutTask;
+use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSource};
 use serde_json::{Value, json};
 use testbed::{
     witness::{PromiseCheck, Witness},
@@ -93,6 +93,31 @@ impl Cluster {
             .unwrap();
     }
 
+    pub async fn create_source(&self, namespace: &str, name: &str, spec: &Value) {
+        let source = json!({
+            "apiVersion": "scaleout.dev/v1alpha1", "kind": "ScaleOutTaskSource",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        let source = serde_json::from_value(source).unwrap();
+        let params = PostParams::default();
+        self.sources(namespace)
+            .create(&params, &source)
+            .await
+            .unwrap();
+    }
+
+    pub async fn patch_source(&self, namespace: &str, name: &str, patch: &Value) {
+        let params = PatchParams::default();
+        let api = self.sources(namespace);
+        api.patch(name, &params, &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    pub fn sources(&self, namespace: &str) -> Api<ScaleOutTaskSource> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     pub fn objects(&self, namespace: &str) -> Api<ScaleOutTask> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -112,9 +137,8 @@ impl Cluster {
         self.audit_log.metadata().unwrap().len()
     }
 
-    /// The response codes of the controller's requests with that verb for objects in the namespace,
-    /// from `start` in the audit log.
-    pub fn audited(&self, start: u64, namespace: &str, verb: &str) -> Vec<u64> {
+    /// The controller's requests for objects and sources of the namespace, from `start` in the audit log.
+    pub fn audited(&self, start: u64, namespace: &str) -> Vec<Audited> {
         let mut log = File::open(&self.audit_log).unwrap();
         log.seek(SeekFrom::Start(start)).unwrap();
         let mut lines = Vec::new();
@@ -125,14 +149,12 @@ impl Cluster {
             .filter(|line| line.contains(namespace))
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter(|event| {
-                let object = &event["objectRef"];
                 event["stage"] == "ResponseComplete"
-                    && event["verb"] == verb
-                    && object["resource"] == "scaleouttasks"
-                    && object["namespace"] == namespace
+                    && event["objectRef"]["apiGroup"] == "scaleout.dev"
+                    && event["objectRef"]["namespace"] == namespace
                     && event["user"]["username"] == USER
             })
-            .filter_map(|event| event["responseStatus"]["code"].as_u64())
+            .map(|event| Audited::of(&event))
             .collect()
     }
 
@@ -144,6 +166,26 @@ impl Cluster {
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter(|event| event["user"]["username"] == user && event["stage"] != "Panic")
             .collect()
+    }
+}
+
+/// A request in the audit log.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    pub verb: String,
+    pub resource: String,
+    pub code: u64,
+}
+
+impl Audited {
+    fn of(event: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let object = &event["objectRef"];
+        Self {
+            verb: text(&event["verb"]),
+            resource: text(&object["resource"]),
+            code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod crash;
 mod each_request;
 mod fence;
 mod fleet;
+mod found;
 mod matrix;
 mod observer;
 mod outage;

@@ -1,6 +1,7 @@
 //! One run of a scenario, with or without disturbances.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use crate::{
     cluster::Cluster,
     proxy::{Action, Kind, Plan, Point, Request},
     result::{self, Allowance, EventCounts, RunResult},
-    scenario::{Scenario, Step, TASK_ID},
+    scenario::{Scenario, Step},
     stage::{Arguments, Stage},
 };
 
@@ -49,7 +50,7 @@ pub struct Run {
     pub scenario: Scenario,
     pub disturbances: Vec<Disturbance>,
     pub allowed: Allowance,
-    /// Further arguments of the controller.
+    /// Arguments of the controller beside those of the scenario.
     pub arguments: Arguments,
 }
 
@@ -68,43 +69,56 @@ impl Run {
         let _slot = SLOTS.acquire().await.unwrap();
         let audit_start = cluster.audit_end();
         let plan = plan(self.disturbances.clone());
-        let stage = Stage::new(cluster, self.scenario.name, plan, self.arguments).await;
-        let made = tokio::select! {
-            made = self.play(&stage, audit_start) => made,
-            ended = stage.keep() => Err(ended),
+        let arguments = |namespace: &str| {
+            let own = (self.arguments)(namespace);
+            let scenario = self.scenario.arguments.iter();
+            scenario.map(|one| (*one).to_owned()).chain(own).collect()
         };
-        made.map_err(|error| explain(&stage, &error))
+        let stage = Stage::new(cluster, self.scenario.name, plan, arguments).await;
+        tokio::select! {
+            result = self.play(&stage, audit_start) => Ok(result),
+            ended = stage.keep() => Err(explain(&stage, &ended)),
+        }
     }
 
-    async fn play(&self, stage: &Stage, audit_start: u64) -> Result<RunResult, String> {
-        for step in (self.scenario.steps)() {
-            take(stage, &step).await?;
+    /// After an error, what was made until then is in the result.
+    async fn play(&self, stage: &Stage, audit_start: u64) -> RunResult {
+        let mut flaws = Vec::new();
+        if let Err(error) = self.take_steps(stage).await {
+            flaws.push(explain(stage, &error));
         }
         let (calls, versions) = (
-            stage.simulator.requests(TASK_ID),
-            stage.observer.seen().len(),
+            stage.simulator.total_requests(),
+            stage.observer.seen().versions(),
         );
-        let all_disturbed = timeout(PATIENCE, self.until_disturbed(stage)).await;
-        all_disturbed
-            .map_err(|_| "a request that should be disturbed was never sent".to_owned())?;
+        let until_disturbed = timeout(PATIENCE, self.until_disturbed(stage));
+        if flaws.is_empty() && until_disturbed.await.is_err() {
+            let error = "a request that should be disturbed was never sent";
+            flaws.push(explain(stage, error));
+        }
         let quiet = Instant::now() + QUIET;
         self.until_events(stage).await;
         sleep_until(quiet.into()).await;
         let seen = stage.observer.seen();
-        let (statuses, was_pending) = result::distinct(&seen);
-        let audited = |verb| stage.cluster.audited(audit_start, &stage.namespace, verb);
-        Ok(RunResult {
-            statuses,
-            was_pending,
-            end: result::end_of(&seen),
-            patches: audited("patch"),
-            deletes: audited("delete"),
+        flaws.extend(result::flaws(&seen));
+        RunResult {
+            objects: result::objects(&seen),
+            of_tasks: result::of_tasks(&seen),
+            sources: result::sources(&seen),
+            audited: stage.cluster.audited(audit_start, &stage.namespace),
             events: result::count_events(stage).await,
-            calls_after: stage.simulator.requests(TASK_ID) - calls,
-            versions_after: seen.len() - versions,
+            calls_after: stage.simulator.total_requests() - calls,
+            versions_after: seen.versions() - versions,
             records: stage.proxy.records(),
-            flaws: result::flaws(&seen),
-        })
+            flaws,
+        }
+    }
+
+    async fn take_steps(&self, stage: &Stage) -> Result<(), String> {
+        for step in (self.scenario.steps)() {
+            take(stage, &step).await?;
+        }
+        Ok(())
     }
 
     /// Waits until every disturbance took place and the controller watches again after it.
@@ -132,8 +146,8 @@ impl Run {
         let enough = async {
             let is_missing = |counts: &EventCounts| {
                 let expected = self.scenario.events.iter();
-                let missing = expected.map(|(type_, reason, expected)| {
-                    let count = counts.get(&((*type_).to_owned(), (*reason).to_owned()));
+                let missing = expected.map(|(name, type_, reason, expected)| {
+                    let count = counts.get(&[*name, *type_, *reason].map(str::to_owned));
                     (expected - count.copied().unwrap_or_default()).max(0)
                 });
                 missing.sum::<i32>() > self.allowed.lost_events
@@ -181,8 +195,9 @@ async fn take(stage: &Stage, step: &Step) -> Result<(), String> {
 
 /// Disturbs each of the requests once. But a watch that is too old stays too old until the next list.
 fn plan(mut disturbances: Vec<Disturbance>) -> Plan {
-    let mut is_too_old = false;
+    let mut too_old = BTreeSet::new();
     Box::new(move |request: &Request| {
+        let kind = request.point.kind;
         let hit = disturbances
             .iter()
             .position(|disturbance| match disturbance.at {
@@ -191,11 +206,13 @@ fn plan(mut disturbances: Vec<Disturbance>) -> Plan {
             });
         let action = match hit {
             Some(hit) => disturbances.remove(hit).action,
-            None if is_too_old && request.point.kind == Kind::Watch => Action::GoneStatus,
+            None if too_old.contains(&kind) => Action::GoneStatus,
             None => Action::Pass,
         };
-        is_too_old &= request.point.kind != Kind::List;
-        is_too_old |= action == Action::GoneStatus;
+        too_old.retain(|watch: &Kind| watch.list() != Some(kind));
+        if action == Action::GoneStatus {
+            too_old.insert(kind);
+        }
         action
     })
 }

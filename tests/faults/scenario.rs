@@ -1,32 +1,45 @@
-//! What happens to one object: steps, each of which changes one thing and waits for its effect.
+//! What happens to one object, or to a source and those that it makes: steps, each of which changes one thing and
+//! waits for its effect.
 //!
 //! No step depends on time, and the controller can learn of each change at any later time. So it must
 //! show the same statuses, whatever is done to it meanwhile.
 
 use serde_json::{Value, json};
-use testbed::WholeObject;
+
+use crate::observer::History;
 
 /// The name of the object and the ID of its task.
 pub const NAME: &str = "one";
 pub const TASK_ID: &str = "T-1";
+/// The name of the source.
+pub const SOURCE: &str = "src";
 
-/// The steps for one object, and what must be seen.
+/// The statuses of an object in order: reason, progress and observed generation.
+pub type Shows = &'static [(&'static str, &'static str, i64)];
+
+/// The steps, and what must be seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     pub name: &'static str,
     pub steps: fn() -> Vec<Step>,
-    /// The statuses of the object in order: reason, progress and observed generation.
-    pub shows: &'static [(&'static str, &'static str, i64)],
-    /// The Events about it: type, reason, and how often each is sent.
-    pub events: &'static [(&'static str, &'static str, i32)],
+    /// All objects, and their statuses.
+    pub shows: &'static [(&'static str, Shows)],
+    /// The Events: the name of what they are about, type, reason, and how often each is sent.
+    pub events: &'static [(&'static str, &'static str, &'static str, i32)],
+    /// How many Events may be under way at a time.
+    pub events_at_once: i32,
+    /// The tasks of which a source makes an object.
+    pub found: &'static [&'static str],
+    /// Further arguments of the controller.
+    pub arguments: &'static [&'static str],
 }
 
 /// One change and its effect.
 pub struct Step {
     pub what: &'static str,
     pub acts: Vec<Act>,
-    /// Whether the newest version of the object, or `None` if it is deleted, shows the effect.
-    pub done: fn(Option<&WholeObject>) -> bool,
+    /// Whether what was seen shows the effect.
+    pub done: fn(&History) -> bool,
 }
 
 /// What the test does.
@@ -37,6 +50,9 @@ pub enum Act {
     Create(Value),
     /// A merge patch of the object.
     Patch(Value),
+    CreateSource(Value),
+    /// A merge patch of the source.
+    PatchSource(Value),
     /// Starts the controller.
     Start,
     /// Waits until the controller watches.
@@ -48,24 +64,30 @@ pub enum Act {
 pub const SUCCEEDS: Scenario = Scenario {
     name: "succeeds",
     steps: succeeding,
-    shows: &[
-        ("", "", -1),
-        ("TaskRunning", "0/2", 1),
-        ("TaskRunning", "1/2", 1),
-        ("TaskRunning", "1/2", 2),
-        ("TaskRunning", "1/2", 2),
-        ("TaskRunning", "2/2", 2),
-        ("Suspended", "2/2", 3),
-        ("TaskRunning", "2/2", 4),
-        ("TaskSucceeded", "2/2", 4),
-        ("TaskSucceeded", "2/2", 5),
-        ("TaskSucceeded", "2/2", 5),
-    ],
+    shows: &[(
+        NAME,
+        &[
+            ("", "", -1),
+            ("TaskRunning", "0/2", 1),
+            ("TaskRunning", "1/2", 1),
+            ("TaskRunning", "1/2", 2),
+            ("TaskRunning", "1/2", 2),
+            ("TaskRunning", "2/2", 2),
+            ("Suspended", "2/2", 3),
+            ("TaskRunning", "2/2", 4),
+            ("TaskSucceeded", "2/2", 4),
+            ("TaskSucceeded", "2/2", 5),
+            ("TaskSucceeded", "2/2", 5),
+        ],
+    )],
     events: &[
-        ("Normal", "TaskRunning", 2),
-        ("Normal", "Suspended", 1),
-        ("Normal", "TaskSucceeded", 1),
+        (NAME, "Normal", "TaskRunning", 2),
+        (NAME, "Normal", "Suspended", 1),
+        (NAME, "Normal", "TaskSucceeded", 1),
     ],
+    events_at_once: 1,
+    found: &[],
+    arguments: &[],
 };
 
 /// A task with a failed instance. The object is created after the controller starts, and deleted at
@@ -73,16 +95,22 @@ pub const SUCCEEDS: Scenario = Scenario {
 pub const DELETED: Scenario = Scenario {
     name: "is-deleted",
     steps: deleted_at_end,
-    shows: &[
-        ("", "", -1),
-        ("TaskRunning", "0/2", 1),
-        ("TaskRunning", "1/2", 1),
-        ("InstancesFailed", "1/2", 1),
-    ],
+    shows: &[(
+        NAME,
+        &[
+            ("", "", -1),
+            ("TaskRunning", "0/2", 1),
+            ("TaskRunning", "1/2", 1),
+            ("InstancesFailed", "1/2", 1),
+        ],
+    )],
     events: &[
-        ("Normal", "TaskRunning", 1),
-        ("Warning", "InstancesFailed", 1),
+        (NAME, "Normal", "TaskRunning", 1),
+        (NAME, "Warning", "InstancesFailed", 1),
     ],
+    events_at_once: 1,
+    found: &[],
+    arguments: &[],
 };
 
 fn succeeding() -> Vec<Step> {
@@ -96,46 +124,46 @@ fn succeeding() -> Vec<Step> {
         Step {
             what: "the start",
             acts: start,
-            done: |object| shows(object, "TaskRunning", "0/2"),
+            done: |now| shows(now, NAME, "TaskRunning", "0/2"),
         },
         step(
             "the first instance",
             set_task("running", ["success", "initail"]),
-            |object| shows(object, "TaskRunning", "1/2"),
+            |now| shows(now, NAME, "TaskRunning", "1/2"),
         ),
         step(
             "a change of the spec",
             spec(&json!({ "pollInterval": "1001ms" })),
-            |object| observes(object, 2),
+            |now| observes(now, 2),
         ),
-        step("a poll request", poll_request("now"), |object| {
-            echoes(object, "now")
+        step("a poll request", poll_request("now"), |now| {
+            echoes(now, "now")
         }),
         step(
             "the second instance",
             set_task("running", ["success", "success"]),
-            |object| shows(object, "TaskRunning", "2/2"),
+            |now| shows(now, NAME, "TaskRunning", "2/2"),
         ),
-        step("suspending", spec(&json!({ "suspend": true })), |object| {
-            shows(object, "Suspended", "2/2")
+        step("suspending", spec(&json!({ "suspend": true })), |now| {
+            shows(now, NAME, "Suspended", "2/2")
         }),
-        step("resuming", spec(&json!({ "suspend": false })), |object| {
-            shows(object, "TaskRunning", "2/2")
+        step("resuming", spec(&json!({ "suspend": false })), |now| {
+            shows(now, NAME, "TaskRunning", "2/2")
         }),
         step(
             "the end",
             set_task("success", ["success", "success"]),
-            |object| shows(object, "TaskSucceeded", "2/2"),
+            |now| shows(now, NAME, "TaskSucceeded", "2/2"),
         ),
         step(
             "a change of the spec after the end",
             spec(&json!({ "pollInterval": "1s" })),
-            |object| observes(object, 5),
+            |now| observes(now, 5),
         ),
         step(
             "a poll request after the end",
             poll_request("again"),
-            |object| echoes(object, "again"),
+            |now| echoes(now, "again"),
         ),
     ]
 }
@@ -151,22 +179,22 @@ fn deleted_at_end() -> Vec<Step> {
                 Act::AwaitWatch,
                 Act::Create(spec),
             ],
-            done: |object| shows(object, "TaskRunning", "0/2"),
+            done: |now| shows(now, NAME, "TaskRunning", "0/2"),
         },
         Step {
             what: "a failed instance",
             acts: vec![set_task("running", ["success", "failed"])],
-            done: |object| shows(object, "TaskRunning", "1/2"),
+            done: |now| shows(now, NAME, "TaskRunning", "1/2"),
         },
         Step {
             what: "end and deletion",
             acts: vec![set_task("success", ["success", "failed"])],
-            done: |object| object.is_none(),
+            done: |now| now.object(NAME).is_none(),
         },
     ]
 }
 
-fn step(what: &'static str, act: Act, done: fn(Option<&WholeObject>) -> bool) -> Step {
+fn step(what: &'static str, act: Act, done: fn(&History) -> bool) -> Step {
     Step {
         what,
         acts: vec![act],
@@ -193,18 +221,21 @@ fn poll_request(value: &str) -> Act {
     }))
 }
 
-fn shows(object: Option<&WholeObject>, reason: &str, progress: &str) -> bool {
-    object.is_some_and(|object| {
+pub fn shows(now: &History, name: &str, reason: &str, progress: &str) -> bool {
+    now.object(name).is_some_and(|object| {
         object.ready().is_some_and(|ready| ready.reason == reason)
             && object.status.progress.as_deref() == Some(progress)
     })
 }
 
-fn observes(object: Option<&WholeObject>, generation: i64) -> bool {
-    object.is_some_and(|object| object.status.observed_generation == Some(generation))
+fn observes(now: &History, generation: i64) -> bool {
+    now.object(NAME)
+        .is_some_and(|object| object.status.observed_generation == Some(generation))
 }
 
-fn echoes(object: Option<&WholeObject>, request: &str) -> bool {
-    let echo = object.and_then(|object| object.status.last_handled_poll_request.as_deref());
+fn echoes(now: &History, request: &str) -> bool {
+    let echo = now
+        .object(NAME)
+        .and_then(|object| object.status.last_handled_poll_request.as_deref());
     echo == Some(request)
 }

@@ -1,7 +1,8 @@
-//! The environment of one object: a namespace, a task API, a proxy and a controller that uses only
+//! The environment of a scenario: a namespace, a task API, a proxy and a controller that uses only
 //! these.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -17,8 +18,8 @@ use tokio::{sync::Notify, time::sleep};
 use crate::{
     cluster::Cluster,
     observer::Observer,
-    proxy::{Plan, Proxy},
-    scenario::{Act, NAME},
+    proxy::{Plan, Proxy, Record},
+    scenario::{Act, NAME, SOURCE},
 };
 
 /// How often to check whether the controller still runs.
@@ -34,13 +35,18 @@ pub struct Stage {
     pub proxy: Proxy,
     pub observer: Observer,
     start: Notify,
-    arguments: Arguments,
+    arguments: Vec<String>,
     // The last field: it checks when it is dropped, after everything that writes has ended.
     _check: PromiseCheck,
 }
 
 impl Stage {
-    pub async fn new(cluster: &Cluster, name: &str, plan: Plan, arguments: Arguments) -> Self {
+    pub async fn new(
+        cluster: &Cluster,
+        name: &str,
+        plan: Plan,
+        arguments: impl Fn(&str) -> Vec<String>,
+    ) -> Self {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("{name}-{}", STAGES.fetch_add(1, Ordering::Relaxed));
         Self {
@@ -48,10 +54,10 @@ impl Stage {
             cluster: cluster.clone(),
             simulator: Simulator::start(Script::default()).unwrap(),
             proxy: Proxy::start(cluster.upstream.clone(), plan).await,
-            observer: Observer::start(cluster.objects(&namespace), NAME),
+            observer: Observer::start(cluster.objects(&namespace), cluster.sources(&namespace)),
+            arguments: arguments(&namespace),
             namespace,
             start: Notify::new(),
-            arguments,
         }
     }
 
@@ -59,6 +65,8 @@ impl Stage {
         let (cluster, namespace) = (&self.cluster, &self.namespace);
         match act {
             Act::SetTask(task) => self.simulator.set_task(task.parse::<Task>().unwrap()),
+            Act::CreateSource(spec) => cluster.create_source(namespace, SOURCE, spec).await,
+            Act::PatchSource(patch) => cluster.patch_source(namespace, SOURCE, patch).await,
             Act::Create(spec) => cluster.create_object(namespace, NAME, spec).await,
             Act::Patch(patch) => cluster.patch_object(namespace, NAME, patch).await,
             Act::Start => self.start.notify_one(),
@@ -66,14 +74,17 @@ impl Stage {
         }
     }
 
-    /// Waits until the newest watch of that process or a later one is open.
+    /// Waits until the newest watch of each kind is open, and is of that process or a later one.
     pub async fn until_watching(&self, life: u32) {
+        let is_open =
+            |record: &Record| record.request.life >= life && record.answers.contains(&200);
         self.proxy
             .until(|records| {
-                let mut newest = records.iter().rev();
-                newest
-                    .find(|record| record.request.streams())
-                    .is_some_and(|watch| watch.request.life >= life && watch.answers.contains(&200))
+                let streams = records.iter().filter(|record| record.request.streams());
+                let newest: BTreeMap<_, _> = streams
+                    .map(|record| (record.request.point.kind.list(), record))
+                    .collect();
+                !newest.is_empty() && newest.into_values().all(is_open)
             })
             .await;
     }
@@ -102,7 +113,7 @@ impl Stage {
     fn spawn(&self) -> Process {
         let kubeconfig = self.proxy.kubeconfig();
         let mut command = command(&self.namespace, &self.simulator, &kubeconfig);
-        command.args((self.arguments)(&self.namespace));
+        command.args(&self.arguments);
         Process::spawn("controller", &command, &self.log_path()).unwrap()
     }
 

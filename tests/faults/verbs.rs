@@ -78,6 +78,7 @@ fn arguments(namespace: &str) -> Vec<String> {
     let arguments = [
         "--nodes",
         "--secret-credentials",
+        "--sources",
         "--leader-elect",
         "--lease-name",
         RELEASE,
@@ -96,6 +97,7 @@ fn values(namespaces: &[&str], with_secrets: &str) -> Value {
         "namespaces": namespaces,
         "secretCredentials": { "enabled": true, "namespaces": [with_secrets] },
         "nodes": { "enabled": true },
+        "sources": { "enabled": true },
         "rbac": { "aggregateToView": false },
     })
 }
@@ -144,7 +146,7 @@ impl Trial {
         }
     }
 
-    /// Creates an object with its own Secret. It succeeds and is deleted.
+    /// Creates an object with its own Secret, which succeeds and is deleted, and a source that finds the task too.
     async fn act(&self) {
         let secret = json!({
             "metadata": { "name": "keys" },
@@ -158,8 +160,9 @@ impl Trial {
             "credentialsSecretRef": { "name": "keys" },
         });
         for act in [
-            Act::SetTask(format!("{{id: {TASK_ID}}}")),
+            Act::SetTask(format!("{{id: {TASK_ID}, clusterId: c-1}}")),
             Act::Create(spec),
+            Act::CreateSource(json!({ "clusterId": "c-1" })),
             Act::Start,
         ] {
             self.stage.act(&act).await;
@@ -249,7 +252,7 @@ async fn without_any_of_the_verbs_a_request_is_refused() {
     let cluster = Cluster::shared().await;
     let values = values(&[], "any");
     let all = verbs(&granted(&render_as(RELEASE, "any", &values).unwrap()));
-    assert_eq!(all.len(), 12, "{all:?}");
+    assert_eq!(all.len(), 16, "{all:?}");
     let each = all.iter().enumerate().map(|(number, verb)| {
         let cluster = &cluster;
         async move {

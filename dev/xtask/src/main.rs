@@ -66,7 +66,8 @@ needs user namespaces, `ip` and `mount`, and touches nothing outside namespaces 
 `versions` runs the tests that speak with an API server against the newest patch of each supported
 minor version of Kubernetes, or of those named. It builds each kube-apiserver once.
 
-`soak` runs the model checker over more than a million states.
+`soak` runs the model checker over more than a million states, and disturbs each request of a source
+in each way.
 
 `verbs` compares the permissions in the chart with the requests of the controller in the tests. It
 reads the audit logs that tests write to SCALEOUTTASK_AUDIT_DIR.";

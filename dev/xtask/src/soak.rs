@@ -1,18 +1,19 @@
-//! `cargo xtask soak`: the long run of the model checker.
+//! `cargo xtask soak`: the long runs of the model checker and of requests that are disturbed.
 
 use std::{
     path::Path,
     process::{Command, ExitCode},
 };
 
-/// Checks more than a million states. Takes some minutes, mostly for the build.
+/// Checks more than a million states, and each disturbance of each request of a source. Takes some minutes, mostly for
+/// the build.
 pub fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = Command::new(env!("CARGO"))
         .current_dir(root)
         .args(["test", "--release", "--locked", "--package"])
-        .args(["scaleouttask-controller", "--test", "model", "--"])
-        .args(["--ignored", "--nocapture"])
+        .args(["scaleouttask-controller", "--test", "model"])
+        .args(["--test", "faults", "--", "--ignored", "--nocapture"])
         .status();
     match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,

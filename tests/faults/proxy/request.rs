@@ -17,6 +17,12 @@ pub enum Kind {
     Read,
     PatchStatus,
     Delete,
+    /// Of a found task.
+    CreateObject,
+    /// The same of sources.
+    ListSources,
+    WatchSources,
+    PatchSource,
     CreateEvent,
     PatchEvent,
     /// Any request for a Lease. Their number depends on the time, so they are counted separately.
@@ -59,7 +65,7 @@ pub struct Record {
 impl Request {
     /// Whether it is a watch, also one that begins with all objects.
     pub fn streams(&self) -> bool {
-        matches!(self.point.kind, Kind::List | Kind::Watch) && self.query.contains("watch=")
+        self.point.kind.list().is_some() && self.query.contains("watch=")
     }
 }
 
@@ -83,6 +89,11 @@ impl Kind {
             (&Method::GET, "scaleouttasks") => Self::List,
             (&Method::PATCH, "scaleouttasks") if part == "status" => Self::PatchStatus,
             (&Method::DELETE, "scaleouttasks") => Self::Delete,
+            (&Method::POST, "scaleouttasks") => Self::CreateObject,
+            (&Method::GET, "scaleouttasksources") if is_streaming_list(query) => Self::ListSources,
+            (&Method::GET, "scaleouttasksources") if query.contains("watch=") => Self::WatchSources,
+            (&Method::GET, "scaleouttasksources") => Self::ListSources,
+            (&Method::PATCH, "scaleouttasksources") if part == "status" => Self::PatchSource,
             (&Method::POST, "events") => Self::CreateEvent,
             (&Method::PATCH, "events") => Self::PatchEvent,
             _ => Self::Other,
@@ -91,7 +102,16 @@ impl Kind {
 
     /// Whether it changes something.
     pub fn is_write(self) -> bool {
-        !matches!(self, Self::List | Self::Watch | Self::Read)
+        self != Self::Read && self.list().is_none()
+    }
+
+    /// Of lists and watches, the list of the same objects.
+    pub fn list(self) -> Option<Self> {
+        match self {
+            Self::List | Self::Watch => Some(Self::List),
+            Self::ListSources | Self::WatchSources => Some(Self::ListSources),
+            _ => None,
+        }
     }
 }
 
@@ -172,6 +192,7 @@ mod tests {
     #[test]
     fn requests_are_classified_by_their_purpose() {
         let base = "/apis/scaleout.dev/v1alpha1/namespaces/events/scaleouttasks";
+        let sources = "/apis/scaleout.dev/v1alpha1/namespaces/a/scaleouttasksources";
         let events = "/apis/events.k8s.io/v1/namespaces/leases/events";
         let rows = [
             (Method::GET, base.to_owned(), "limit=500", Kind::List),
@@ -184,6 +205,20 @@ mod tests {
                 Kind::PatchStatus,
             ),
             (Method::DELETE, format!("{base}/one"), "", Kind::Delete),
+            (Method::POST, base.to_owned(), "", Kind::CreateObject),
+            (Method::GET, sources.to_owned(), "", Kind::ListSources),
+            (
+                Method::GET,
+                sources.to_owned(),
+                "watch=1",
+                Kind::WatchSources,
+            ),
+            (
+                Method::PATCH,
+                format!("{sources}/src/status"),
+                "",
+                Kind::PatchSource,
+            ),
             (Method::POST, events.to_owned(), "", Kind::CreateEvent),
             (Method::PATCH, format!("{events}/x.1"), "", Kind::PatchEvent),
             (
