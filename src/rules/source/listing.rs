@@ -15,8 +15,8 @@ const PAGES_MAX: u32 = 20;
 const YOUNG: Duration = Duration::from_hours(24);
 /// A task that is older is never taken for young, however clocks differ: it needn't be remembered.
 pub const OUTDATED: Duration = Duration::from_hours(25);
-/// So long a request may take on its way and in the API server, which gives it up after a minute.
-const ATTEMPT_MAX: Duration = Duration::from_secs(75);
+/// So long after it was sent a request may still take effect, for all that is known: its answer is waited for in 10 s.
+const ATTEMPT_MAX: Duration = Duration::from_secs(15);
 /// So many tasks in a row show that a list is sorted.
 const SORTED_FROM: u32 = 20;
 
