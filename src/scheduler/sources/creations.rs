@@ -71,6 +71,9 @@ impl Scheduler {
     /// Has objects made of these tasks, but of those that have one or had.
     pub(super) fn make(&mut self, id: ObjectId, candidates: Vec<Candidate>, now: Now) {
         self.drop_creations(id, |task, source| !task.is_asked_for(source, now.wall));
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            tracked.waiting.clear();
+        }
         let mut names = self.names_being_made(id);
         for task in candidates {
             let mark = Mark::of(&task.task_id);
@@ -95,10 +98,32 @@ impl Scheduler {
             let there = there.find(|object| object.spec.task_id == task.task_id);
             if let Some(object) = there.cloned() {
                 self.take(id, &object, now);
-            } else {
+            } else if self.is_newest(id) {
                 names.insert(name);
                 self.await_creation(id, task, is_name_taken);
+            } else if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+                tracked.waiting.push(task);
             }
+        }
+    }
+
+    /// Whether this is known to be the newest version of the source. Without other replicas it is; else what another
+    /// one had it remember may be missing, until a write shows that nobody has changed it since.
+    fn is_newest(&self, id: ObjectId) -> bool {
+        let is_alone = self.leads_until == Duration::MAX;
+        let tracked = self.sources.tracked.get(&id);
+        is_alone || tracked.is_some_and(|tracked| tracked.is_newest)
+    }
+
+    /// The source is known to be the newest.
+    pub(super) fn make_what_waits(&mut self, id: ObjectId, now: Now) {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.is_newest = true;
+        let waiting = std::mem::take(&mut tracked.waiting);
+        if !waiting.is_empty() {
+            self.make(id, waiting, now);
         }
     }
 
@@ -344,9 +369,11 @@ impl Scheduler {
         id: ObjectId,
         is_dropped: impl Fn(&Candidate, &Source) -> bool,
     ) {
-        let Some(tracked) = self.sources.tracked.get(&id) else {
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return;
         };
+        let source = &tracked.source;
+        tracked.waiting.retain(|task| !is_dropped(task, source));
         let namespace = tracked.source.key.namespace.clone();
         let creations = tracked.creations.values().copied();
         let is_dropped = |creation: &CreationId| {

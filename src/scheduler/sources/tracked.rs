@@ -13,7 +13,8 @@ use super::super::{
     tracked::{PollState, WritePriority},
 };
 use crate::rules::{
-    EventNote, Heard, Listing, Made, Mark, Memory, OUTDATED, Object, Policy, Source, SourceStatus,
+    Candidate, EventNote, Heard, Listing, Made, Mark, Memory, OUTDATED, Object, Policy, Source,
+    SourceStatus,
 };
 
 #[derive(Clone, Debug)]
@@ -45,6 +46,10 @@ pub struct TrackedSource {
     pub unseen: BTreeSet<ObjectId>,
     /// Remembered tasks that the last list showed to be old.
     pub outdated: BTreeSet<Mark>,
+    /// Whether a write showed in this term that this is the newest version of the source.
+    pub is_newest: bool,
+    /// Tasks of which objects are made once that is so.
+    pub waiting: Vec<Candidate>,
     /// Objects that are being made, by their tasks.
     pub creations: BTreeMap<Mark, CreationId>,
     /// Objects that were made and aren't remembered yet.
@@ -109,6 +114,8 @@ impl TrackedSource {
             reading: None,
             unseen: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            is_newest: false,
+            waiting: Vec::new(),
             creations: BTreeMap::new(),
             made: Vec::new(),
             settled: BTreeSet::new(),
@@ -136,6 +143,11 @@ impl TrackedSource {
         other.resource_version.is_older_than(known)
     }
 
+    /// Whether it has to be found out whether this is the newest version of the source.
+    pub fn is_to_be_checked(&self) -> bool {
+        !self.is_newest && !self.waiting.is_empty()
+    }
+
     /// Whether that task has an object that isn't remembered yet.
     pub fn has_made(&self, task_id: &str) -> bool {
         self.made.iter().any(|made| *made.task_id == *task_id)
@@ -146,6 +158,8 @@ impl TrackedSource {
         let recent = &self.source.status.recent;
         self.made
             .retain(|made| !recent.contains(Mark::of(&made.task_id)));
+        self.waiting
+            .retain(|task| !recent.contains(Mark::of(&task.task_id)));
     }
 
     /// Notes which remembered tasks are old: also those that were remembered for a day, unless the list shows them

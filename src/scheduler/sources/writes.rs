@@ -55,7 +55,7 @@ impl Scheduler {
             return;
         };
         let differs = verdict.is_some_and(|verdict| verdict.status != tracked.source.status);
-        if !differs || tracked.write.is_some() {
+        if !(differs || tracked.is_to_be_checked()) || tracked.write.is_some() {
             return;
         }
         let namespace = &tracked.source.key.namespace;
@@ -79,10 +79,13 @@ impl Scheduler {
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return false;
         };
+        // A write that changes nothing fails where the source isn't the newest.
+        let is_to_be_checked = tracked.is_to_be_checked();
         let Some(write) = &mut tracked.write else {
             return false;
         };
-        let Some(verdict) = verdict.filter(|one| one.status != tracked.source.status) else {
+        let counts = |one: &SourceVerdict| is_to_be_checked || one.status != tracked.source.status;
+        let Some(verdict) = verdict.filter(counts) else {
             // It may be written, and the answer was lost.
             let note = write.note.take();
             self.writes_failing -= usize::from(write.attempts > 0);
@@ -142,6 +145,7 @@ impl Scheduler {
                 }
                 self.accept_source(id, *source);
                 self.reconsider_source(id, now);
+                self.make_what_waits(id, now);
                 if is_altered {
                     // It would be altered again: that waits for the next list.
                     let tracked = self.sources.tracked.get(&id);
