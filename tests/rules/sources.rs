@@ -512,17 +512,24 @@ proptest! {
         steps in prop::collection::vec((any_heard(), any::<bool>(), 0_i64..200, prop::option::of("[a-z]{1,8}")), 1..40),
     ) {
         let mut told = Told::new(source(|_| {}));
+        let mut unwritten = Vec::new();
         for (number, (heard, suspend, seconds, refusal)) in steps.into_iter().enumerate() {
             told.now += SignedDuration::from_secs(seconds);
             if told.source.spec.suspend != suspend {
                 told.source.spec.suspend = suspend;
                 told.source.generation += 1;
             }
-            let new = [made(&format!("T-{number}"), number % 2 == 0)];
+            unwritten.push(made(&format!("T-{number}"), number % 2 == 0));
             let heard = if suspend { Heard::Nothing } else { heard };
-            let verdict = told.hear_all(&heard, &new, refusal.as_deref());
-            prop_assert_eq!(told.source.status.recent.ids().count(), number + 1);
-            let Some(shown) = told.source.shown() else { continue };
+            let verdict = told.hear_all(&heard, &unwritten, refusal.as_deref());
+            // What was made is shown beside a reason, and waits for one.
+            let remembered = told.source.status.recent.ids().count();
+            let Some(shown) = told.source.shown() else {
+                prop_assert_eq!(remembered, 0);
+                continue;
+            };
+            prop_assert_eq!(remembered, number + 1);
+            unwritten.clear();
             let reason = shown.reason.unwrap();
             prop_assert_eq!(shown.ready == Ready::True, reason == Reason::Listing);
             prop_assert!(shown.ready != Ready::True || shown.abnormal == Abnormal::None);

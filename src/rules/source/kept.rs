@@ -223,6 +223,12 @@ impl Recent {
         self.marks.contains(&task)
     }
 
+    /// Whether so many more fit.
+    #[must_use]
+    pub fn has_room(&self, more: usize) -> bool {
+        self.ids.len() + more <= RECENT_MAX
+    }
+
     /// What stands for each.
     pub fn marks(&self) -> impl Iterator<Item = Mark> {
         self.marks.iter().copied()

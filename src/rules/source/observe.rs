@@ -107,7 +107,6 @@ pub fn observe_source(case: &SourceCase<'_>) -> SourceVerdict {
         next: None,
     };
     if !source.deleting {
-        record(&mut verdict.status, case);
         let (summary, next, lists) = match blocked(case) {
             Some(summary) => {
                 verdict.memory = Memory::default();
@@ -115,6 +114,10 @@ pub fn observe_source(case: &SourceCase<'_>) -> SourceVerdict {
             }
             None => follow(case, &mut verdict.memory),
         };
+        // Nothing is shown without a reason beside it.
+        if summary.is_some() || source.shown().is_some() {
+            record(&mut verdict.status, case);
+        }
         if let Some(summary) = summary {
             show(&mut verdict.status, case, &summary);
             if matches!(summary.reason, Reason::NotAllowed | Reason::ClusterMismatch) {
@@ -232,8 +235,10 @@ fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
     if made.is_empty() {
         return;
     }
-    // The newest are remembered for longest.
-    made.sort_by_key(|made| made.born);
+    if !before.recent.has_room(made.len()) {
+        // The newest are remembered for longest.
+        made.sort_by_key(|made| made.born);
+    }
     let own = made.iter().filter(|made| made.is_own);
     let count = i64::try_from(own.clone().count()).unwrap_or(i64::MAX);
     status.made = Some(before.made.unwrap_or_default().saturating_add(count));
