@@ -11,19 +11,18 @@ mod server;
 mod tests;
 
 use std::{
+    collections::HashSet,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use http::request::Parts;
 use kube::Client;
 use tempfile::TempDir;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Notify, watch},
     task::JoinHandle,
 };
@@ -39,7 +38,7 @@ pub type Plan = Box<dyn FnMut(&Request) -> Action + Send>;
 
 /// A running proxy. It stops when this is dropped.
 pub struct Proxy {
-    url: String,
+    address: SocketAddr,
     shared: Arc<Shared>,
     directory: TempDir,
     serving: JoinHandle<()>,
@@ -54,7 +53,8 @@ struct Shared {
     traffic: watch::Sender<Traffic>,
     released: watch::Sender<bool>,
     cut: Notify,
-    connections: AtomicUsize,
+    /// Where the open connections come from.
+    connections: watch::Sender<HashSet<SocketAddr>>,
 }
 
 /// Whether requests and responses are passed on.
@@ -69,9 +69,9 @@ impl Proxy {
     /// Starts a proxy to the API server of `upstream`, which must not retry by itself.
     pub async fn start(upstream: Client, plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(KUBECONFIG), kubeconfig(&url)).unwrap();
+        fs::write(directory.path().join(KUBECONFIG), kubeconfig(address)).unwrap();
         let shared = Arc::new(Shared {
             upstream,
             planned: Mutex::new((plan, Counter::default())),
@@ -82,11 +82,11 @@ impl Proxy {
             }),
             released: watch::Sender::default(),
             cut: Notify::new(),
-            connections: AtomicUsize::default(),
+            connections: watch::Sender::default(),
         });
         let serving = tokio::spawn(server::serve(listener, shared.clone()));
         Self {
-            url,
+            address,
             shared,
             directory,
             serving,
@@ -131,7 +131,13 @@ impl Proxy {
     }
 
     /// Passes on the traffic of the client's next process. What the last process sent is lost.
-    pub fn thaw(&self) {
+    pub async fn thaw(&self) {
+        // Connections are accepted in their order: once this one is, all of the last process are.
+        let newest = TcpStream::connect(self.address).await.unwrap();
+        let newest_from = newest.local_addr().unwrap();
+        let mut connections = self.shared.connections.subscribe();
+        let accepted = connections.wait_for(|open| open.contains(&newest_from));
+        accepted.await.unwrap();
         self.shared.traffic.send_modify(|traffic| {
             traffic.life += 1;
             traffic.frozen = false;
@@ -139,13 +145,13 @@ impl Proxy {
     }
 
     /// The URL of the proxy.
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// How many connections are open now.
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.shared.connections.borrow().len()
     }
 
     /// A directory for files of the test.
@@ -212,29 +218,42 @@ impl Shared {
         released.wait_for(|released| *released).await.unwrap();
     }
 
-    fn connected(&self) -> Connection<'_> {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        Connection(&self.connections)
+    fn connected(self: &Arc<Self>, from: SocketAddr) -> Connection {
+        self.connections.send_modify(|open| {
+            open.insert(from);
+        });
+        Connection {
+            shared: self.clone(),
+            from,
+            life: self.life(),
+        }
     }
 }
 
-/// Counts an open connection until it is dropped.
-struct Connection<'a>(&'a AtomicUsize);
+/// An open connection. It belongs to the process that opened it.
+struct Connection {
+    shared: Arc<Shared>,
+    from: SocketAddr,
+    life: u32,
+}
 
-impl Drop for Connection<'_> {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let open = &self.shared.connections;
+        open.send_modify(|open| {
+            open.remove(&self.from);
+        });
     }
 }
 
 const KUBECONFIG: &str = "kubeconfig";
 
-fn kubeconfig(url: &str) -> String {
+fn kubeconfig(address: SocketAddr) -> String {
     format!(
         "apiVersion: v1
 kind: Config
 current-context: proxy
-clusters: [{{ name: proxy, cluster: {{ server: \"{url}\" }} }}]
+clusters: [{{ name: proxy, cluster: {{ server: \"http://{address}\" }} }}]
 users: [{{ name: proxy, user: {{}} }}]
 contexts: [{{ name: proxy, context: {{ cluster: proxy, user: proxy, namespace: default }} }}]
 "

@@ -106,7 +106,7 @@ impl Stage {
             }
             let killed = tokio::task::spawn_blocking(move || process.kill().unwrap());
             killed.await.unwrap();
-            self.proxy.thaw();
+            self.proxy.thaw().await;
         }
     }
 

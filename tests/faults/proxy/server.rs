@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Action, Answer, Shared, Side,
+    Action, Answer, Connection, Shared, Side,
     action::{failure, gone},
     body::{Body, Cut, cut, whole},
 };
@@ -24,8 +24,8 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                connections.spawn(connection(stream, shared.clone()));
+            accepted = listener.accept() => if let Ok((stream, from)) = accepted {
+                connections.spawn(serve_one(stream, shared.connected(from)));
             },
             Some(_ended) = connections.join_next() => {}
             () = shared.cut.notified() => connections.abort_all(),
@@ -33,16 +33,14 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let _open = shared.connected();
-    // A connection belongs to the process that opened it.
-    let life = shared.life();
+async fn serve_one(stream: TcpStream, connection: Connection) {
     // Without it, small pieces of a response wait for acknowledgements.
     stream.set_nodelay(true).ok();
-    let service = service_fn(|request| respond(request, shared.clone(), life));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let Connection { shared, life, .. } = &connection;
+    let service = service_fn(|request| respond(request, shared.clone(), *life));
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // It returns an error whenever a test cuts the connection.
-    connection.await.ok();
+    serving.await.ok();
 }
 
 async fn respond(

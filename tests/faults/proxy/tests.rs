@@ -1,6 +1,7 @@
 //! The proxy does what its actions say.
 
 use std::{
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -135,7 +136,7 @@ async fn freezing_loses_what_is_in_flight_and_nothing_later() {
             let late = tokio::join!(get(&proxy), async {
                 proxy.until(|records| records.len() == 2).await;
                 assert_eq!(upstream.requests.load(Ordering::Relaxed), requests);
-                proxy.thaw();
+                proxy.thaw().await;
             });
             assert_eq!(late.0, None, "{side:?}");
         };
@@ -148,4 +149,24 @@ async fn freezing_loses_what_is_in_flight_and_nothing_later() {
         assert_eq!((record.request.number, record.request.life), (3, 2));
         assert_eq!(record.request.point_in_life.ordinal, 1);
     }
+}
+
+#[tokio::test]
+async fn what_the_last_process_sent_is_lost_however_late_it_is_read() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(upstream.client.clone(), Box::new(|_| Action::Pass)).await;
+    proxy.shared.freeze(1);
+    // It blocks this thread, so that nothing is accepted yet.
+    let mut last = std::net::TcpStream::connect(proxy.address).unwrap();
+    let request = format!("GET /{PATH} HTTP/1.1\r\nhost: proxy\r\nconnection: close\r\n\r\n");
+    last.write_all(request.as_bytes()).unwrap();
+    proxy.thaw().await;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        last.read_to_string(&mut answer).ok();
+        answer
+    });
+    assert_eq!(answer.await.unwrap(), "");
+    assert_eq!(proxy.records()[0].request.life, 1);
+    assert_eq!(upstream.requests.load(Ordering::Relaxed), 0);
 }
