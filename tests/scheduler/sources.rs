@@ -251,7 +251,7 @@ fn an_object_that_was_never_remembered_is_once_the_lead_is_back() {
     let mut begun = asked(stage.handle(Input::LeadsUntil(Duration::MAX)));
     let again = end_list(&mut stage, &begun.lists.remove(0), &tasks);
     assert!(again.creations.is_empty(), "{again:?}");
-    let status = &begun.writes[0].status;
+    let status = &again.writes[0].status;
     let ids: Vec<&str> = status.recent.ids().collect();
     assert_eq!((status.made, ids), (Some(1), vec!["T-1"]));
 }
