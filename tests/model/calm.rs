@@ -85,7 +85,7 @@ impl Calm {
         way
     }
 
-    /// The world once it has come to a point, where only so much goes wrong that some of it doesn't happen.
+    /// The world once it has come to a point. Nothing goes wrong on the way, but some things don't happen.
     pub fn led(
         setting: &Setting,
         mut world: World,
@@ -100,6 +100,24 @@ impl Calm {
             world = world.after(setting, action);
         }
         panic!("{} never gets there", setting.name);
+    }
+
+    /// Whether a state comes again, though time passed.
+    pub fn recurs(setting: &Setting, from: &World) -> bool {
+        let mut seen = HashSet::new();
+        let mut world = from.clone();
+        let mut passed = false;
+        for _ in 0..WATCHED_STEPS {
+            if !seen.insert(fingerprint(&world)) {
+                return passed;
+            }
+            let Some(action) = next(&world) else {
+                return false;
+            };
+            passed |= action == Action::Pass;
+            world = world.after(setting, action);
+        }
+        false
     }
 
     /// The longest run of all.

@@ -206,8 +206,8 @@ impl Cluster {
             return Landed::without_effect(CreationResult::Exists(there));
         }
         let owners = creation.object.metadata.owner_references.iter().flatten();
-        let mut owners = owners.map(|owner| Box::new(Uid::from(&*owner.uid)));
-        let (spec, source) = (creation.object.spec.clone(), owners.next_back());
+        let mut source = owners.map(|owner| Box::new(Uid::from(&*owner.uid)));
+        let (spec, source) = (creation.object.spec.clone(), source.next());
         self.put(creation.key.clone(), spec, source, now);
         Landed {
             end: CreationResult::Created,

@@ -1,6 +1,6 @@
-//! The core under a model checker: two replicas, two objects or a source that makes them, and a world in which requests fail,
-//! get lost and come late, watches tell old news, processes crash and freeze, and the Lease is
-//! lost. See `promise.rs` for what must hold in every state that can be reached.
+//! The core under a model checker: two replicas, two objects or a source that makes them, and a world
+//! in which requests fail, get lost and come late, watches tell old news, processes crash and freeze,
+//! and the Lease is lost. See `promise.rs` for what must hold in every state that can be reached.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod calm;
@@ -40,6 +40,14 @@ fn long_ways_through_large_worlds_keep_the_promises_too() {
         println!("{name}: {found}");
         assert!(found.broken.is_none(), "{name}: {found}");
     }
+}
+
+/// Else no world with a source would be small.
+#[test]
+fn a_source_at_rest_comes_to_the_same_state_again() {
+    let setting = settings::resting();
+    let begin = (setting.begin)(&setting);
+    assert!(calm::Calm::recurs(&setting, &begin));
 }
 
 #[test]

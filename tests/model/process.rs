@@ -26,10 +26,13 @@ pub const NOW: Duration = Duration::from_secs(30);
 
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a thing of its own that may befall a process"
-)]
+/// Which watches tell nothing for a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stalled {
+    pub objects: bool,
+    pub sources: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Process {
     pub scheduler: Scheduler,
@@ -41,9 +44,7 @@ pub struct Process {
     pub node_news: VecDeque<NodeInput>,
     /// What the watch of sources has yet to tell.
     pub source_news: VecDeque<SourceInput>,
-    /// They tell nothing for a while.
-    pub stalled: bool,
-    pub sources_stalled: bool,
+    pub stalled: Stalled,
     /// By SIGSTOP.
     pub frozen: bool,
     pub requests: Vec<Request>,
@@ -93,8 +94,7 @@ impl Process {
             news: VecDeque::new(),
             node_news: VecDeque::new(),
             source_news: VecDeque::new(),
-            stalled: false,
-            sources_stalled: false,
+            stalled: Stalled::default(),
             frozen: false,
             requests: Vec::new(),
             orphans: Vec::new(),
@@ -297,7 +297,7 @@ impl Process {
         let Some(event) = self.source_news.pop_front() else {
             return;
         };
-        self.sources_stalled &= !self.source_news.is_empty();
+        self.stalled.sources &= !self.source_news.is_empty();
         self.feed(Input::Source(event), now);
         self.strive(now);
     }
@@ -307,7 +307,7 @@ impl Process {
         let Some(event) = self.news.pop_front() else {
             return;
         };
-        self.stalled &= !self.news.is_empty();
+        self.stalled.objects &= !self.news.is_empty();
         if let Some(first) = self
             .variant
             .misheard(&event, |key| self.known[index_of(key)].clone())
@@ -519,8 +519,8 @@ impl Process {
             Stage::Sent => false,
             Stage::Late | Stage::Answered(_) => true,
         };
-        let is_told = self.stalled || self.news.is_empty();
-        let is_told = is_told && (self.sources_stalled || self.source_news.is_empty());
+        let is_told = self.stalled.objects || self.news.is_empty();
+        let is_told = is_told && (self.stalled.sources || self.source_news.is_empty());
         let is_told = self.frozen || is_told && self.node_news.is_empty();
         self.requests.iter().all(is_slow) && is_told
     }

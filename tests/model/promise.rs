@@ -61,8 +61,8 @@ impl fmt::Display for Promise {
                 "an object shows NodesReady only after all nodes were Ready at one time"
             }
             Self::MadeOnce => {
-                "no second object is made of a task, unless a person deleted the first before the source remembered it, \
-                 and who makes the second never heard of it"
+                "no second object is made of a task, unless a person deleted the first, and either the source didn't \
+                 remember it and who makes the second never heard of it, or the second was under way"
             }
             Self::NoneMissed => "while a source lists, each task of the list has an object, or had one",
             Self::MadeIsCounted => "a source counts the objects that were made",

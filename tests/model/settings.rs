@@ -6,6 +6,7 @@ use scaleouttask_controller::{api::ScaleOutTaskSourceSpec, scheduler::CallLimits
 
 use crate::{
     calm::Calm,
+    process::Stalled,
     request::{Fate, Stage, What},
     setting::{Accident, Edit, NodeTruth, Plan, RUNNING, SUCCESS, Setting, Truth},
     variant::Variant,
@@ -296,8 +297,10 @@ pub fn succession() -> Setting {
             let listens =
                 |action: &Action| matches!(action, Action::Hear(_) | Action::HearOfSource(_));
             let mut world = Calm::led(setting, World::new(setting), listens, is_synced);
-            world.process(1).stalled = true;
-            world.process(1).sources_stalled = true;
+            world.process(1).stalled = Stalled {
+                objects: true,
+                sources: true,
+            };
             let hears = |action: &Action| {
                 !matches!(
                     action,
@@ -366,6 +369,16 @@ pub fn listed() -> Setting {
             Calm::led(setting, World::new(setting), |_| true, is_known)
         },
         source: Some(|spec| spec.interval = Some("1m".to_owned())),
+        ..sources()
+    }
+}
+
+/// A source whose only object has ended, while the calendar goes round.
+pub fn resting() -> Setting {
+    Setting {
+        name: "resting",
+        objects: remembrance().objects,
+        calendar: Duration::ZERO,
         ..sources()
     }
 }

@@ -214,14 +214,14 @@ fn goes_back(before: &SourceStatus, after: &SourceStatus) -> bool {
 
 /// A page of the list of tasks, the newest first, one on each page.
 pub fn page(truths: &[Truth], number: u32, start: Timestamp) -> Vec<ListedTask> {
-    let tasks = truths.iter().enumerate().rev();
+    let tasks = (0_i64..).zip(truths).collect::<Vec<_>>().into_iter().rev();
     let listed = tasks.filter_map(|(index, truth)| match truth {
         Truth::Missing => None,
         Truth::State(state) => Some(ListedTask {
-            task_id: task_id(index).into(),
+            task_id: format!("T-{index}").into(),
             task_type: Some("cluster_scaleout".into()),
             state: (*state).into(),
-            created: Some(start + SignedDuration::from_secs(i64::try_from(index).unwrap())),
+            created: Some(start + SignedDuration::from_secs(index)),
             updated: Some(start),
         }),
     });

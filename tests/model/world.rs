@@ -226,8 +226,8 @@ impl World {
     fn can_befall(&self, process: &Process, accident: Accident) -> bool {
         match accident {
             Accident::Stop | Accident::Freeze => !process.frozen,
-            Accident::Stall => !process.news.is_empty() && !process.stalled,
-            Accident::StallSources => !process.source_news.is_empty() && !process.sources_stalled,
+            Accident::Stall => !process.news.is_empty() && !process.stalled.objects,
+            Accident::StallSources => !process.source_news.is_empty() && !process.stalled.sources,
             Accident::Steal | Accident::Unlease => self.cluster.lease.is_some(),
             Accident::Crash
             | Accident::Relist
@@ -514,10 +514,10 @@ impl World {
                 self.kill(index);
             }
             Accident::Freeze => self.process(index).frozen = true,
-            Accident::Stall => self.process(index).stalled = true,
+            Accident::Stall => self.process(index).stalled.objects = true,
             Accident::Relist => self.relist(index),
             Accident::RelistNodes => self.relist_nodes(index),
-            Accident::StallSources => self.process(index).sources_stalled = true,
+            Accident::StallSources => self.process(index).stalled.sources = true,
             Accident::RelistSources => self.relist_sources(index),
             Accident::Steal => {
                 let thief = LeaseRecord {
