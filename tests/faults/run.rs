@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// No step takes longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(75);
 /// Longer than the longest poll interval of a scenario.
 const QUIET: Duration = Duration::from_millis(1300);
 /// An Event is retried after 0.5 s and after 2 s.
