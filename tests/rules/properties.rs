@@ -329,7 +329,9 @@ fn shows_nodes(step: &Step) -> Result<(), TestCaseError> {
     let status = &step.verdict.status;
     let reason = step.after.reason();
     let was = step.before.object.reason();
-    let looks = reason == Some(Reason::WaitingForNodes) && step.before.nodes.are_listed();
+    // One that was told to wait no more is asked about, and shows what it did until then.
+    let waits = step.after.spec.wait_for_nodes == Some(true);
+    let looks = waits && reason == Some(Reason::WaitingForNodes) && step.before.nodes.are_listed();
     let ends = reason == Some(Reason::NodesReady) && was != reason;
     if !looks && !ends {
         return Ok(());
