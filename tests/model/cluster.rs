@@ -74,6 +74,7 @@ impl Cluster {
         if let Some(specify) = setting.source {
             let version = cluster.next_version();
             cluster.origin = Origin::new(specify, plans.len(), version, now);
+            cluster.origin.elects = setting.elects;
             return cluster;
         }
         for (index, plan) in plans.iter().enumerate() {

@@ -20,6 +20,8 @@ pub struct Origin {
     pub collector: Collector,
     /// Of each task.
     pub records: Vec<Record>,
+    /// Whether there are several replicas.
+    pub elects: bool,
     spec: ScaleOutTaskSourceSpec,
 }
 
@@ -84,6 +86,7 @@ impl Origin {
             }),
             collector: Collector::Rests,
             records: vec![Record::default(); tasks],
+            elects: false,
             spec,
         }
     }
@@ -144,7 +147,8 @@ impl Origin {
         // Who may only create can't ask what was there before, and nothing holds an object that a person deletes. So
         // one that never heard of it can't know if the source doesn't tell; nor can a creation be called back.
         let is_excused = match knows {
-            Knows::Nothing => record.is_lost,
+            // A process alone doesn't look first whether a write of the one before arrived since it listed.
+            Knows::Nothing => record.is_lost || record.is_deleted && !self.elects,
             Knows::TooLate => record.is_deleted,
             Knows::OfOne => false,
         };
