@@ -46,10 +46,10 @@ pub use observe::{
 pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use source::{
-    ATTEMPT_MAX, Candidate, Heard, LastTask, Listing, LookAfter, Made, OUTDATED, ObserveSource,
-    Progress, Recent, Source, SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict,
-    TaskTypes, look_after, look_interval, manifest, name_with_hash, object_name, observe_source,
-    remembers, until_settled,
+    Candidate, Heard, LastTask, Listing, LookAfter, Made, OUTDATED, ObserveSource, Progress,
+    Recent, Source, SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TaskTypes,
+    look_after, look_interval, manifest, name_with_hash, object_name, observe_source, remembers,
+    until_settled,
 };
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};

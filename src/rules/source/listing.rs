@@ -16,7 +16,7 @@ const YOUNG: Duration = Duration::from_hours(24);
 /// A task that is older is never taken for young, however clocks differ: it needn't be remembered.
 pub const OUTDATED: Duration = Duration::from_hours(25);
 /// So long after it was sent a request may still take effect, for all that is known: its answer is waited for in 10 s.
-pub const ATTEMPT_MAX: Duration = Duration::from_secs(15);
+const ATTEMPT_MAX: Duration = Duration::from_secs(15);
 /// So many tasks in a row show that a list is sorted.
 const SORTED_FROM: u32 = 20;
 

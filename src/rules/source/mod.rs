@@ -8,7 +8,7 @@ mod names;
 mod observe;
 
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
-pub use listing::{ATTEMPT_MAX, Candidate, Listing, OUTDATED, Progress, remembers, until_settled};
+pub use listing::{Candidate, Listing, OUTDATED, Progress, remembers, until_settled};
 pub use manifest::manifest;
 pub use names::{name_with_hash, object_name};
 pub use observe::{

@@ -7,8 +7,8 @@ use super::super::{
     input::Now,
 };
 use crate::rules::{
-    ATTEMPT_MAX, Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest,
-    name_with_hash, object_name, write_retry_delay,
+    Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest, name_with_hash,
+    object_name, write_retry_delay,
 };
 
 /// From so many failed attempts on, the source shows that an object can't be made,
@@ -279,14 +279,6 @@ impl Scheduler {
             is_own: true,
             born: pending.task.born,
         };
-        // Nor may one of a process before this one still be on its way.
-        let has_led = now.monotonic.saturating_sub(self.led_since) >= ATTEMPT_MAX;
-        if pending.attempts == 0
-            && has_led
-            && let Some(tracked) = self.sources.tracked.get_mut(&source)
-        {
-            tracked.settled.insert(Mark::of(&made.task_id));
-        }
         self.end_creation(id);
         self.effects.push(Effect::CountMade);
         self.note_made(source, made);

@@ -333,11 +333,7 @@ impl Scheduler {
             return waits.then_some(UNTIL_REMEMBERED);
         };
         if remembers(&source.source, object, now.wall) {
-            let task = Mark::of(&object.spec.task_id);
-            // Another replica may not have heard of it yet, and take the lead.
-            let is_alone = self.leads_until == Duration::MAX;
-            let may_come_again = !(is_alone && source.settled.contains(&task));
-            return until_settled(object, now.wall).filter(|_| may_come_again);
+            return until_settled(object, now.wall);
         }
         if let Some(source) = self.sources.by_uid.get(uid).copied() {
             let made = self.found(source, object, now);

@@ -54,8 +54,6 @@ pub struct TrackedSource {
     pub creations: BTreeMap<Mark, CreationId>,
     /// Objects that were made and aren't remembered yet.
     pub made: Vec<Made>,
-    /// Tasks whose objects were made by the only attempt: no other one can arrive later.
-    pub settled: BTreeSet<Mark>,
     /// Since when an object stands in the way whose owner isn't seen, by its task.
     pub going_since: BTreeMap<Mark, Duration>,
     /// Since when each remembered task was seen to be remembered.
@@ -118,7 +116,6 @@ impl TrackedSource {
             waiting: Vec::new(),
             creations: BTreeMap::new(),
             made: Vec::new(),
-            settled: BTreeSet::new(),
             going_since: BTreeMap::new(),
             recent_since: BTreeMap::new(),
             making_since: None,
@@ -173,7 +170,6 @@ impl TrackedSource {
                 self.outdated.insert(task);
             }
         }
-        self.settled.retain(|task| recent.contains(*task));
         self.going_since
             .retain(|_, since| now.saturating_sub(*since) < OUTDATED);
     }
