@@ -136,7 +136,8 @@ impl World {
 
     pub fn actions(&self, setting: &Setting) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.can_pass() {
+        // A request takes effect sooner than an object may be deleted for its age, or not at all.
+        if self.can_pass() && self.cluster.orphans.is_empty() {
             actions.push(Action::Pass);
         }
         for (index, replica) in self.replicas.iter().enumerate() {
