@@ -67,7 +67,9 @@ impl Scheduler {
         }
         if let Some(after) = after.filter(|_| !stopping) {
             // However often somebody edits the source.
-            let least = tracked.begun_at.map(|at| at.saturating_add(PERIOD_MIN));
+            let is_edit = tracked.heard == Heard::Nothing;
+            let begun_at = tracked.begun_at.filter(|_| is_edit);
+            let least = begun_at.map(|at| at.saturating_add(PERIOD_MIN));
             let at = now
                 .monotonic
                 .saturating_add(after)

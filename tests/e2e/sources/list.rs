@@ -124,7 +124,7 @@ async fn a_list_goes_on_with_the_page_that_failed() {
     world
         .until_source("src", |status| status.made == Some(4))
         .await;
-    super::until_source_writes(&world, "src", 2).await;
+    super::until_source_writes(&world, "src", 1).await;
     let log = world.simulator.list_log();
     let pages: Vec<u64> = log.iter().filter_map(|call| call.page_number).collect();
     assert_eq!(pages[..4], [1, 2, 2, 3]);
