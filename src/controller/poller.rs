@@ -1,7 +1,11 @@
 //! One call of the task API, measured.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use k8s_openapi::jiff::Timestamp;
 use tracing::debug;
 
 use super::secrets::Secrets;
@@ -28,44 +32,27 @@ pub struct Poller {
 impl Poller {
     /// Makes the call.
     pub async fn poll(self: Arc<Self>, call: Call) -> Input {
-        let began = Instant::now();
-        self.metrics.lagged(call.lag);
-        let result = self.describe(&call).await;
-        let outcome = match &result {
-            Ok(_) => "success",
-            Err(error) => error.reason.as_str(),
-        };
-        let took = began.elapsed();
-        self.metrics.called(&call.region, outcome, took);
-        debug!(outcome, ?took, "asked the task API");
+        let (done, asked) = ("asked the task API", self.describe(&call));
+        let (result, started_at) = self.measured(done, call.lag, &call.region, asked).await;
         Input::CallEnded {
             object: call.object,
             queue: call.queue,
             result,
-            // Only now it may be known that the clock was off when it began.
-            started_at: self.clock.now().wall - took,
+            started_at,
             poll_request: call.poll_request,
         }
     }
 
     /// Makes the call for a page of a cluster's tasks.
     pub async fn list(self: Arc<Self>, call: ListCall) -> Input {
-        let began = Instant::now();
-        self.metrics.lagged(call.lag);
-        let result = self.page(&call).await;
-        let outcome = match &result {
-            Ok(_) => "success",
-            Err(error) => error.reason.as_str(),
-        };
-        let took = began.elapsed();
-        self.metrics.called(&call.region, outcome, took);
-        debug!(outcome, ?took, "asked the task API for a list");
+        let (done, asked) = ("asked the task API for a list", self.page(&call));
+        let (result, started_at) = self.measured(done, call.lag, &call.region, asked).await;
         Input::Source(SourceInput::PageEnded {
             source: call.source,
             queue: call.queue,
             page: call.page,
             result,
-            started_at: self.clock.now().wall - took,
+            started_at,
         })
     }
 
@@ -78,6 +65,28 @@ impl Poller {
             secret,
             account,
         }
+    }
+
+    /// Makes a call, and says when it began.
+    async fn measured<T: Send>(
+        &self,
+        done: &'static str,
+        lag: Duration,
+        region: &str,
+        call: impl Future<Output = Result<T, PollError>> + Send,
+    ) -> (Result<T, PollError>, Timestamp) {
+        let began = Instant::now();
+        self.metrics.lagged(lag);
+        let result = call.await;
+        let outcome = match &result {
+            Ok(_) => "success",
+            Err(error) => error.reason.as_str(),
+        };
+        let took = began.elapsed();
+        self.metrics.called(region, outcome, took);
+        debug!(outcome, ?took, "{done}");
+        // Only now it may be known that the clock was off when it began.
+        (result, self.clock.now().wall - took)
     }
 
     async fn describe(&self, call: &Call) -> PollResult {

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     listing::Listing,
-    watch::{HoldsUpNothing, PAGE_SIZE, WATCH_SECONDS, logged},
+    watch::{HoldsUpNothing, config, logged},
     watch_log::WatchLog,
     wire::{PartialSource, PartialTask},
     writer::{ApiError, Version, Writer, bounded},
@@ -32,11 +32,7 @@ pub fn watch(
     selector: &str,
     log: WatchLog,
 ) -> impl Stream<Item = Result<Input, HoldsUpNothing>> + Send + use<> {
-    let config = watcher::Config::default()
-        .labels(selector)
-        .page_size(PAGE_SIZE)
-        .timeout(WATCH_SECONDS);
-    logged(Listing::watch(api, config), log)
+    logged(Listing::watch(api, config(selector)), log)
         .map(move |event| Ok(Input::Source(input_of(id, event?))))
 }
 

@@ -24,7 +24,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A watch is ended and taken up again before it can be silent for so long, in seconds.
 pub const WATCH_SECONDS: u32 = 40;
 /// Pages of a list where the API server can't stream one. An object may have 1.5 MiB, and a page is held whole.
-pub const PAGE_SIZE: u32 = 8;
+const PAGE_SIZE: u32 = 8;
 
 /// What a watch brings for the scheduler, or the number of a watch that won't work unless somebody mends something.
 pub type Watched = Result<Input, usize>;
@@ -80,14 +80,18 @@ fn watch_one(
     selector: &str,
     log: WatchLog,
 ) -> impl Stream<Item = Watched> + Send + use<> {
-    let config = watcher::Config::default()
-        .labels(selector)
-        .page_size(PAGE_SIZE)
-        .timeout(WATCH_SECONDS);
-    logged(Listing::watch(api, config), log).map(move |event| match event {
+    logged(Listing::watch(api, config(selector)), log).map(move |event| match event {
         Ok(event) => Ok(input_of(id, event)),
         Err(HoldsUpNothing) => Err(id),
     })
+}
+
+/// How objects and sources with these labels are watched.
+pub fn config(selector: &str) -> watcher::Config {
+    watcher::Config::default()
+        .labels(selector)
+        .page_size(PAGE_SIZE)
+        .timeout(WATCH_SECONDS)
 }
 
 /// A watch fails, and nothing is to be waited for from it before somebody mends something.

@@ -160,9 +160,7 @@ impl Wire<'_> {
                 .into(),
         })
     }
-}
 
-impl Wire<'_> {
     fn source(self, key: ObjectKey) -> Result<Source, String> {
         let meta = self.metadata;
         let created_at = meta.creation_timestamp.map(|time| time.0);

@@ -46,17 +46,18 @@ pub use observe::{
 pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use source::{
-    Candidate, Heard, LastTask, Listing, LookAfter, Made, OUTDATED, ObserveSource, Progress,
-    Recent, Source, SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TaskTypes,
-    look_after, look_interval, manifest, name_with_hash, object_name, observe_source, remembers,
-    until_settled,
+    Candidate, Heard, LastTask, Listing, Made, OUTDATED, ObserveSource, Progress, Recent, Source,
+    SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TASK_ID_MAX, TASKS_PER_PAGE,
+    TaskTypes, is_listed_as_answered, is_looked_after, look_interval, manifest, name_with_hash,
+    object_name, observe_source, remembers, until_settled,
 };
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};
 pub use task::{
     Instance, Instances, MAX_OTHERS, MAX_RESULTS, MAX_STAGES, Stage, Target, Task, TaskEvent,
+    WORD_CHARS,
 };
 pub use task_events::{MAX_EVENTS, keep_most_telling};
 pub use task_state::TaskState;
-pub use text::first_chars;
+pub use text::{first_chars, shorten};
 pub use trouble::GRACE;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Mark, task_state::normal_result, text::first_chars};
+use super::{Mark, task_state::normal_result, text::shorten};
 use crate::api::InstanceCounts;
 
 /// How many instances the status lists.
@@ -12,7 +12,8 @@ pub const MAX_OTHERS: usize = 10_000;
 /// How many stages the status shows.
 pub const MAX_STAGES: usize = 20;
 
-pub(super) const WORD_CHARS: usize = 64;
+/// The longest word: an ID, a state or a type, in characters.
+pub const WORD_CHARS: usize = 64;
 pub(super) const INSTANCE_ID_CHARS: usize = 128;
 pub(super) const ERROR_CODE_CHARS: usize = 128;
 pub(super) const ERROR_MESSAGE_CHARS: usize = 1024;
@@ -212,12 +213,5 @@ impl Task {
 fn shorten_any(text: &mut Option<String>, max: usize) {
     if let Some(text) = text {
         shorten(text, max);
-    }
-}
-
-/// Cuts a text of more than `max` characters to one more.
-fn shorten(text: &mut String, max: usize) {
-    if text.len() > max && first_chars(text, max).len() < text.len() {
-        *text = first_chars(text, max).to_owned() + "\u{2026}";
     }
 }

@@ -9,6 +9,14 @@ pub fn first_chars(text: &str, max: usize) -> &str {
     }
 }
 
+/// Cuts a text of more than `max` characters to one more: what is too long stays too long, and never becomes equal to
+/// what it isn't.
+pub fn shorten(text: &mut String, max: usize) {
+    if text.len() > max && first_chars(text, max).len() < text.len() {
+        *text = first_chars(text, max).to_owned() + "\u{2026}";
+    }
+}
+
 /// The first `max` characters of `text`, with a blank for each that would forge lines or turn text
 /// around in a log or a terminal.
 pub fn shown(text: &str, max: usize) -> String {

@@ -5,6 +5,7 @@
 //! show and asks for nothing.
 
 mod call_queues;
+mod caller;
 mod decisions;
 mod deletions;
 mod deviations;

@@ -28,13 +28,9 @@ impl Scheduler {
 
     /// Takes back a call that hasn't begun.
     pub(super) fn leave_call_queue(&mut self, id: ObjectId) {
-        let Some(tracked) = self.objects.get_mut(&id) else {
-            return;
-        };
-        let namespace = &tracked.object.key.namespace;
-        tracked
-            .poll
-            .take_back(namespace, &mut self.secrets, &mut self.calls);
+        if let Some((caller, secrets, calls)) = self.caller(id) {
+            caller.poll.take_back(caller.namespace, secrets, calls);
+        }
     }
 
     pub(super) fn plan(&mut self, id: ObjectId, next: Next, now: Now) {
@@ -139,18 +135,17 @@ impl Scheduler {
     }
 
     /// Lets a call that is due wait for its turn, or first for the account that it is made for.
-    fn begin_call(&mut self, id: ObjectId, at: Duration, priority: Priority, now: Now) {
-        let Some(tracked) = self.objects.get_mut(&id) else {
+    pub(super) fn begin_call(&mut self, id: ObjectId, at: Duration, priority: Priority, now: Now) {
+        let Some((caller, secrets, _)) = self.caller(id) else {
             return;
         };
-        match &mut tracked.poll {
-            // A call under way decides what comes next.
+        match caller.poll {
+            // The end of a call under way decides what comes next.
             PollState::Calling { .. } => {}
             PollState::Identifying { due } => *due = Some((at, priority)),
-            _ if tracked.object.spec.secret_name().is_some() => {
-                let namespace = tracked.object.key.namespace.clone();
-                let place = self.secrets.push(&namespace, id, ());
-                tracked.poll = PollState::Unidentified {
+            poll if caller.secret_name.is_some() => {
+                let place = secrets.push(caller.namespace, id, ());
+                *poll = PollState::Unidentified {
                     due: at,
                     priority,
                     place,
@@ -162,19 +157,17 @@ impl Scheduler {
 
     pub(super) fn start_identifications(&mut self) {
         while let Some(started) = self.secrets.start(()..=(), |_| true) {
-            let source = self.sources.poll_of(started.id);
-            let object = self.objects.get_mut(&started.id);
-            let object = object.map(|tracked| (&mut tracked.poll, tracked.object.secret()));
-            if let Some((poll, Some(secret))) = object.or(source)
-                && let PollState::Unidentified { due, priority, .. } = *poll
+            let id = started.id;
+            if let Some((caller, ..)) = self.caller(id)
+                && let PollState::Unidentified { due, priority, .. } = *caller.poll
+                && let Some(secret) = caller.secret()
             {
-                *poll = PollState::Identifying {
+                *caller.poll = PollState::Identifying {
                     due: Some((due, priority)),
                 };
-                let object = started.id;
-                self.effects.push(Effect::Identify { object, secret });
+                self.effects.push(Effect::Identify { object: id, secret });
             } else {
-                self.secrets.ended(started.id);
+                self.secrets.ended(id);
             }
         }
     }
@@ -188,24 +181,19 @@ impl Scheduler {
         now: Now,
     ) {
         self.secrets.ended(id);
-        if self.sources.contains(id) {
-            return self.source_identified(id, secret, account, now);
-        }
-        let Some(tracked) = self.objects.get_mut(&id) else {
+        let Some((caller, ..)) = self.caller(id) else {
             return;
         };
-        let PollState::Identifying { due } = tracked.poll else {
+        let PollState::Identifying { due } = *caller.poll else {
             return;
         };
-        tracked.poll = PollState::Idle;
+        *caller.poll = PollState::Idle;
         let Some((due, priority)) = due else {
             return;
         };
-        if tracked.object.secret().as_ref() != Some(secret) {
-            // The spec names another by now.
-            return self.decide(id, Occasion::Seen, now);
-        }
+        let is_named = caller.secret().as_ref() == Some(secret);
         match account {
+            _ if !is_named => self.names_another_secret(id, due, now),
             Ok(access_key_id) => {
                 let namespace = secret.namespace.clone();
                 let account = Account::Secret {
@@ -214,10 +202,26 @@ impl Scheduler {
                 };
                 self.queue_call(id, account, due, priority, now);
             }
-            Err(error) => {
-                let poll_request = tracked.object.pending_poll_request().map(Into::into);
-                self.call_ended(id, Err(error), now.wall, poll_request, now);
-            }
+            Err(error) => self.has_no_account(id, error, now),
+        }
+    }
+
+    /// A Secret was looked at that isn't asked for any more.
+    fn names_another_secret(&mut self, id: ObjectId, due: Duration, now: Now) {
+        if self.sources.contains(id) {
+            self.begin_page(id, due, now);
+        } else {
+            self.decide(id, Occasion::Seen, now);
+        }
+    }
+
+    /// Nobody knows whose account it is: no call is made.
+    fn has_no_account(&mut self, id: ObjectId, error: PollError, now: Now) {
+        if self.sources.contains(id) {
+            self.listing_failed(id, error, now);
+        } else if let Some(tracked) = self.objects.get(&id) {
+            let poll_request = tracked.object.pending_poll_request().map(Into::into);
+            self.call_ended(id, Err(error), now.wall, poll_request, now);
         }
     }
 
@@ -229,17 +233,15 @@ impl Scheduler {
         priority: Priority,
         now: Now,
     ) {
-        let Some(tracked) = self.objects.get_mut(&id) else {
+        let Some((caller, _, calls)) = self.caller(id) else {
             return;
         };
-        let Some(region) = tracked.object.region(&self.config.policy) else {
+        let Some(host) = caller.host() else {
             return;
         };
-        let host = self.config.endpoints.host(region);
-        let queue = self.calls.queue(account, host, now.monotonic);
-        let namespace = &tracked.object.key.namespace;
-        if let Some(place) = self.calls.push(queue, namespace, id, priority) {
-            tracked.poll = PollState::Queued { due, queue, place };
+        let queue = calls.queue(account, host, now.monotonic);
+        if let Some(place) = calls.push(queue, caller.namespace, id, priority) {
+            *caller.poll = PollState::Queued { due, queue, place };
         }
     }
 

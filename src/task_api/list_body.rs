@@ -15,13 +15,10 @@ use super::{
     body::{BodyError, read, text_of, time_of},
     lenient::AnyText,
 };
-use crate::rules::{ListedTask, first_chars};
+use crate::rules::{ListedTask, TASK_ID_MAX, WORD_CHARS, shorten};
 
-/// How many tasks of a page are kept. It is asked to have a hundred.
+/// How many tasks of a page are kept. It is asked to have [`TASKS_PER_PAGE`](crate::rules::TASKS_PER_PAGE).
 const TASKS_MAX: usize = 1000;
-/// The longest ID that a task can be asked about with.
-const ID_CHARS: usize = 128;
-const WORD_CHARS: usize = 64;
 
 /// Parses the body of a response with status 200 to a call for a page of a cluster's tasks.
 pub fn parse_page(body: &[u8]) -> Result<Vec<ListedTask>, BodyError> {
@@ -195,22 +192,17 @@ impl WireTask {
 impl From<WireTask> for ListedTask {
     fn from(wire: WireTask) -> Self {
         let text = |field: Option<AnyText>| text_of(field?.text());
-        let short = |field, max| text(field).map(|text| shortened(&text, max));
+        let short = |field, max| {
+            let mut text = text(field)?;
+            shorten(&mut text, max);
+            Some(text.into_boxed_str())
+        };
         Self {
-            task_id: short(wire.task_id, ID_CHARS).unwrap_or_default(),
+            task_id: short(wire.task_id, TASK_ID_MAX).unwrap_or_default(),
             task_type: short(wire.task_type, WORD_CHARS),
             state: short(wire.state, WORD_CHARS).unwrap_or_default(),
             created: time_of(text(wire.created).as_deref()),
             updated: time_of(text(wire.updated).as_deref()),
         }
-    }
-}
-
-/// The text, where it has more than `max` characters cut to one more, as a task's own are: what is too long stays too
-/// long, and never becomes equal to what it isn't.
-fn shortened(text: &str, max: usize) -> Box<str> {
-    match first_chars(text, max) {
-        start if start.len() < text.len() => format!("{start}\u{2026}").into(),
-        all => all.into(),
     }
 }

@@ -8,10 +8,7 @@ use super::{
     endpoint::{EndpointError, Endpoints, Region},
     list_body::parse_page,
 };
-use crate::rules::{ListedTask, Reason, Task};
-
-/// How many tasks a page has. The vendor's own tools ask for no more.
-const PAGE_SIZE: u32 = 100;
+use crate::rules::{ListedTask, Reason, TASKS_PER_PAGE, Task};
 
 /// A call: where it goes, and what its answer means.
 pub(super) trait Question: Copy {
@@ -111,7 +108,7 @@ impl Question for ListQuery<'_> {
 
     fn url(&self, endpoints: &Endpoints) -> Result<Url, EndpointError> {
         let mut url = endpoints.tasks_url(self.region, self.cluster_id)?;
-        let query = format!("page_number={}&page_size={PAGE_SIZE}", self.page);
+        let query = format!("page_number={}&page_size={TASKS_PER_PAGE}", self.page);
         url.set_query(Some(&query));
         Ok(url)
     }

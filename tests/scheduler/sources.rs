@@ -159,10 +159,16 @@ fn ids(source: &Source) -> Vec<&str> {
     source.status.recent.ids().collect()
 }
 
-/// A source that has made the object of `T-1`, which is running and was asked about.
-fn with_one_object() -> Stage {
+/// A source that is listed for the first time.
+fn stage_that_lists() -> (Stage, ListCall) {
     let mut stage = stage_with_sources();
     let call = only_list(apply(&mut stage, &source(|_| {})));
+    (stage, call)
+}
+
+/// A source that has made the object of `T-1`, which is running and was asked about.
+fn with_one_object() -> Stage {
+    let (mut stage, call) = stage_that_lists();
     let created = ago(&stage, 1);
     let asked_for = end_list(&mut stage, &call, &[listed("T-1", created)]);
     let creation = &asked_for.creations[0];
@@ -183,8 +189,7 @@ fn with_one_object() -> Stage {
 
 #[test]
 fn what_a_list_shows_is_made_and_remembered_in_one_write() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     assert_eq!(
         (&*call.region, &*call.cluster_id, call.page),
         ("cn-hangzhou", "c-1", 1)
@@ -218,8 +223,7 @@ fn what_a_list_shows_is_made_and_remembered_in_one_write() {
 
 #[test]
 fn an_object_that_is_gone_is_not_made_again_though_it_was_never_remembered() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 1))];
     let asked_for = end_list(&mut stage, &call, &tasks);
     let object = made(&asked_for.creations[0]);
@@ -237,8 +241,7 @@ fn an_object_that_is_gone_is_not_made_again_though_it_was_never_remembered() {
 
 #[test]
 fn an_object_that_was_never_remembered_is_once_the_lead_is_back() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 1))];
     let asked_for = end_list(&mut stage, &call, &tasks);
     let object = made(&asked_for.creations[0]);
@@ -353,8 +356,7 @@ fn a_name_of_another_task_gets_the_hash_whether_the_watch_or_the_api_server_tell
 
 #[test]
 fn a_creation_whose_answer_was_lost_counts_once() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 1))];
     let creation = end_list(&mut stage, &call, &tasks).creations.remove(0);
     let object = made(&creation);
@@ -371,8 +373,7 @@ fn a_creation_whose_answer_was_lost_counts_once() {
 
 #[test]
 fn a_refused_creation_is_shown_and_holds_up_no_other() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 2)), listed("T-2", ago(&stage, 1))];
     let creations = end_list(&mut stage, &call, &tasks).creations;
     let refused = CreationResult::Refused("quota exceeded".to_owned());
@@ -395,8 +396,7 @@ fn a_refused_creation_is_shown_and_holds_up_no_other() {
 
 #[test]
 fn what_was_refused_is_not_tried_on_once_it_is_no_longer_asked_for() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 1))];
     let asked_for = end_list(&mut stage, &call, &tasks);
     let refused = CreationResult::Refused("no".to_owned());
@@ -699,8 +699,7 @@ fn a_source_begins_once_its_objects_are_known_and_rests_while_it_may_not_list() 
 
 #[test]
 fn what_was_made_is_written_before_the_end() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let tasks = [listed("T-1", ago(&stage, 1))];
     let creation = end_list(&mut stage, &call, &tasks).creations.remove(0);
     stage.handle(Input::Stopping);
@@ -737,8 +736,7 @@ fn next_list(stage: &mut Stage) -> ListCall {
 
 #[test]
 fn what_was_found_before_a_page_failed_is_made_and_the_list_goes_on_there() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let first = vec![listed("T-1", ago(&stage, 1))];
     let call = only_list(end_page(&mut stage, &call, Ok(first)));
     let found = asked(end_page(
@@ -754,8 +752,7 @@ fn what_was_found_before_a_page_failed_is_made_and_the_list_goes_on_there() {
 #[test]
 fn a_page_that_does_not_exist_is_the_end_of_a_list_whose_last_page_was_not_full() {
     for (tasks, is_end) in [(3, true), (100, false)] {
-        let mut stage = stage_with_sources();
-        let call = only_list(apply(&mut stage, &source(|_| {})));
+        let (mut stage, call) = stage_that_lists();
         let task = |number| ListedTask {
             task_type: None,
             ..listed(&format!("T-{number}"), start())
@@ -785,8 +782,7 @@ fn a_source_that_is_suspended_while_an_object_is_made_says_so_and_makes_no_other
         CreationResult::Refused("no".to_owned()),
         CreationResult::Exists(Box::new(other)),
     ] {
-        let mut stage = stage_with_sources();
-        let call = only_list(apply(&mut stage, &source(|_| {})));
+        let (mut stage, call) = stage_that_lists();
         let tasks = [listed("T-1", ago(&stage, 1))];
         let creation = end_list(&mut stage, &call, &tasks).creations.remove(0);
         let suspended = Source {
@@ -810,8 +806,7 @@ fn a_source_that_is_suspended_while_an_object_is_made_says_so_and_makes_no_other
 
 #[test]
 fn of_more_tasks_than_fit_each_is_counted_once_and_the_newest_are_remembered() {
-    let mut stage = stage_with_sources();
-    let mut call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, mut call) = stage_that_lists();
     let oldest = ago(&stage, 30);
     let task = |number: i64| {
         let created = oldest + SignedDuration::from_millis(number);
@@ -857,8 +852,7 @@ fn of_more_tasks_than_fit_each_is_counted_once_and_the_newest_are_remembered() {
 
 #[test]
 fn a_status_that_the_api_server_alters_is_written_once_a_list() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let write = end_list(&mut stage, &call, &[]).writes.remove(0);
     let kept = Source {
         resource_version: "2".into(),
@@ -877,8 +871,7 @@ fn a_status_that_the_api_server_alters_is_written_once_a_list() {
 
 #[test]
 fn a_failed_write_is_tried_again_and_an_edit_hurries_it() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     let write = end_list(&mut stage, &call, &[]).writes.remove(0);
     let fail = |stage: &mut Stage, result| {
         let ended = SourceInput::WriteEnded(write.id, result);
@@ -919,8 +912,7 @@ fn once_a_source_is_gone_its_objects_are_polled_in_their_turn() {
 
 #[test]
 fn however_often_a_source_is_edited_it_is_listed_once_in_five_seconds() {
-    let mut stage = stage_with_sources();
-    let call = only_list(apply(&mut stage, &source(|_| {})));
+    let (mut stage, call) = stage_that_lists();
     end_list(&mut stage, &call, &[]);
     let began = stage.now.monotonic;
     for edit in 2..40_i64 {

@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::{Source, names::is_task_id};
 use crate::rules::{ListedTask, Mark, Object, time::elapsed};
 
-/// How many tasks a page is asked to have.
-const PAGE_SIZE: usize = 100;
+/// How many tasks a page is asked to have. The vendor's own tools ask for no more.
+pub const TASKS_PER_PAGE: usize = 100;
 /// How many pages of a list are read at most.
 const PAGES_MAX: u32 = 20;
 /// Objects are made of tasks that are younger.
@@ -186,7 +186,7 @@ impl Listing {
     /// Whether the next page may not exist: the last one wasn't full.
     #[must_use]
     pub fn may_be_over(&self) -> bool {
-        self.pages > 0 && self.last_page < PAGE_SIZE
+        self.pages > 0 && self.last_page < TASKS_PER_PAGE
     }
 
     /// Whether the list shows that task, and nothing says when it was created.

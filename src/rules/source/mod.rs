@@ -8,10 +8,12 @@ mod names;
 mod observe;
 
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
-pub use listing::{Candidate, Listing, OUTDATED, Progress, remembers, until_settled};
+pub use listing::{
+    Candidate, Listing, OUTDATED, Progress, TASKS_PER_PAGE, remembers, until_settled,
+};
 pub use manifest::manifest;
-pub use names::{name_with_hash, object_name};
+pub use names::{TASK_ID_MAX, name_with_hash, object_name};
 pub use observe::{
-    Heard, LookAfter, Made, ObserveSource, SourceCase, SourceVerdict, look_after, look_interval,
-    observe_source,
+    Heard, Made, ObserveSource, SourceCase, SourceVerdict, is_listed_as_answered, is_looked_after,
+    look_interval, observe_source,
 };

@@ -8,12 +8,12 @@ const NAME_MAX: usize = 200;
 const LABEL_MAX: usize = 63;
 const HASH_DIGITS: usize = 8;
 /// The longest ID that a `ScaleOutTask` can have.
-const ID_MAX: usize = 128;
+pub const TASK_ID_MAX: usize = 128;
 
 /// Whether a `ScaleOutTask` can have that `taskId`: the rule of its CRD.
 pub fn is_task_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    text.len() <= ID_MAX
+    text.len() <= TASK_ID_MAX
         && text
             .bytes()
             .next()

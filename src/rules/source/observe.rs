@@ -255,29 +255,21 @@ fn record(status: &mut SourceStatus, case: &SourceCase<'_>) {
     status.recent = Recent::new(kept.map(Into::into).chain(new));
 }
 
-/// What a list of its source means for an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LookAfter {
-    /// Nothing: it shows what is known.
-    Nothing,
-    /// It is asked about now.
-    Call,
+/// Whether a list of its source may have an object asked about. What is in trouble is asked about when its own time
+/// comes.
+#[must_use]
+pub fn is_looked_after(object: &Object, memory: &Memory) -> bool {
+    let is_well = memory.failures == 0 && !object.reason().is_some_and(Reason::is_trouble);
+    is_well && !object.is_finished()
 }
 
-/// Whether an object is asked about after a list that shows its task so, or doesn't show it.
+/// Whether a list shows an object's task as the last answer did: there is nothing to ask.
 #[must_use]
-pub fn look_after(object: &Object, memory: &Memory, listed: Option<&ListedTask>) -> LookAfter {
-    // What is in trouble is asked about when its own time comes.
-    let is_well = memory.failures == 0 && !object.reason().is_some_and(Reason::is_trouble);
+pub fn is_listed_as_answered(object: &Object, listed: Option<&ListedTask>) -> bool {
     let marks = listed
         .and_then(ListedTask::mark)
         .zip(object.status.listed_as);
-    let is_same = marks.is_some_and(|(listed, answered)| listed == answered);
-    if is_well && !object.is_finished() && !is_same {
-        LookAfter::Call
-    } else {
-        LookAfter::Nothing
-    }
+    marks.is_some_and(|(listed, answered)| listed == answered)
 }
 
 /// How often an object is asked about whose source lists so often.

@@ -325,7 +325,7 @@ impl Scheduler {
         let seed = self.seed(id, now);
         let source = self.sources.creations.get(&id).map(|one| one.source);
         let tracked = source.and_then(|source| self.sources.tracked.get(&source));
-        // Where many are refused, about one a second is tried.
+        // Where many are refused, about two a second are tried.
         let others = tracked.map_or(0, |tracked| tracked.creations.len());
         let spread = match failure {
             WriteFailure::Refused => {

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::{
-    Account, Effect, ListCall, ListingEnd, ObjectId, QueueId, Scheduler, Timer,
+    Effect, ListCall, ListingEnd, ObjectId, QueueId, Scheduler, Timer,
     call_queues::Priority,
     input::Now,
     tracked::{Planned, PollState},
 };
 use crate::rules::{
-    Heard, ListedTask, Listing, LookAfter, Mark, ObjectKey, PageResult, PollError, Progress,
-    Reason, look_after,
+    Heard, ListedTask, Listing, Mark, PageResult, PollError, Progress, Reason, SLOW_RETRY,
+    is_listed_as_answered, is_looked_after,
 };
 
 /// No two lists begin in a shorter time.
@@ -43,7 +43,7 @@ impl Scheduler {
     /// Decides what a source shows and when it is listed next.
     pub(super) fn decide_source(&mut self, id: ObjectId, now: Now) {
         let Some(verdict) = self.judge_source(id, now) else {
-            return self.plan_listing(id, Some(crate::rules::SLOW_RETRY), now);
+            return self.plan_listing(id, Some(SLOW_RETRY), now);
         };
         if verdict.next.is_none() {
             self.end_listing(id);
@@ -54,18 +54,17 @@ impl Scheduler {
         }
         self.set_lists(id, verdict.lists, now);
         self.plan_listing(id, verdict.next, now);
-        self.write_source_if_settled(id, now);
+        if self.may_write_source(id, now) {
+            self.queue_source_write(id, Some(&verdict.status));
+        }
     }
 
     fn plan_listing(&mut self, id: ObjectId, after: Option<Duration>, now: Now) {
-        let stopping = self.stopping;
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
-            return;
-        };
-        if let Some(at) = tracked.planned.take() {
-            self.timers.remove(&(at, id, Timer::List));
-        }
-        if let Some(after) = after.filter(|_| !stopping) {
+        self.unplan_listing(id);
+        let after = after.filter(|_| !self.stopping);
+        if let Some(after) = after
+            && let Some(tracked) = self.sources.tracked.get_mut(&id)
+        {
             // However often somebody edits the source.
             let is_edit = tracked.heard == Heard::Nothing;
             let begun_at = tracked.begun_at.filter(|_| is_edit);
@@ -79,32 +78,38 @@ impl Scheduler {
         }
     }
 
+    fn unplan_listing(&mut self, id: ObjectId) {
+        if let Some(tracked) = self.sources.tracked.get_mut(&id)
+            && let Some(at) = tracked.planned.take()
+        {
+            self.timers.remove(&(at, id, Timer::List));
+        }
+    }
+
     /// Takes back what is planned, and gives up the list that is being read.
     pub(super) fn end_listing(&mut self, id: ObjectId) {
+        self.unplan_listing(id);
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return;
         };
         tracked.reading = None;
         tracked.unseen.clear();
-        if let Some(at) = tracked.planned.take() {
-            self.timers.remove(&(at, id, Timer::List));
-        }
-        let namespace = &tracked.source.key.namespace;
-        tracked
-            .poll
-            .take_back(namespace, &mut self.secrets, &mut self.calls);
+        self.leave_call_queue(id);
     }
 
     /// A list is due.
     pub(in crate::scheduler) fn begin_listing(&mut self, id: ObjectId, at: Duration, now: Now) {
-        let under_way = self.under_way(id);
-        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
-            tracked.planned = None;
-            // One that broke off goes on where it did.
-            if tracked.reading.is_none() {
-                tracked.begun_at = Some(now.monotonic);
-                tracked.reading = Some(Box::new(Listing::new(now.wall)));
-                tracked.unseen = under_way;
+        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.planned = None;
+        // One that broke off goes on where it did.
+        if tracked.reading.is_none() {
+            tracked.begun_at = Some(now.monotonic);
+            tracked.reading = Some(Box::new(Listing::new(now.wall)));
+            let unseen = self.under_way(id);
+            if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+                tracked.unseen = unseen;
             }
         }
         self.begin_page(id, at, now);
@@ -124,16 +129,16 @@ impl Scheduler {
                 let is_own = self.sources.id_of(object) == Some(id);
                 let is_asked_about =
                     one.has_call() || matches!(one.planned, Some((_, Planned::Call(_))));
-                let is_well = look_after(object, &one.memory, None) == LookAfter::Call;
+                let is_well = is_looked_after(object, &one.memory);
                 is_own && is_asked_about && is_well && tracked.speaks_of(object, policy)
             })
         };
         members.into_iter().filter(is_under_way).collect()
     }
 
-    /// Lets the call for the next page wait for its turn, or first for the account that it is made for.
-    fn begin_page(&mut self, id: ObjectId, at: Duration, now: Now) {
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
+    /// Lets the call for the next page wait for its turn.
+    pub(in crate::scheduler) fn begin_page(&mut self, id: ObjectId, at: Duration, now: Now) {
+        let Some(tracked) = self.sources.tracked.get(&id) else {
             return;
         };
         let priority = if tracked.was_throttled {
@@ -141,77 +146,7 @@ impl Scheduler {
         } else {
             Priority::Due
         };
-        match &mut tracked.poll {
-            // The end of a call that was given up finds that there is a list to read.
-            PollState::Calling { .. } => {}
-            PollState::Identifying { due } => *due = Some((at, priority)),
-            _ if tracked.source.spec.secret_name.is_some() => {
-                let namespace = tracked.source.key.namespace.clone();
-                let place = self.secrets.push(&namespace, id, ());
-                tracked.poll = PollState::Unidentified {
-                    due: at,
-                    priority,
-                    place,
-                };
-            }
-            _ => self.queue_page(id, Account::Default, at, priority, now),
-        }
-    }
-
-    /// It is known whose account it is, or why nobody knows.
-    pub(in crate::scheduler) fn source_identified(
-        &mut self,
-        id: ObjectId,
-        secret: &ObjectKey,
-        account: Result<String, PollError>,
-        now: Now,
-    ) {
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
-            return;
-        };
-        let PollState::Identifying { due } = tracked.poll else {
-            return;
-        };
-        tracked.poll = PollState::Idle;
-        let Some((due, priority)) = due else {
-            return;
-        };
-        if tracked.source.secret().as_ref() != Some(secret) {
-            return self.begin_page(id, due, now);
-        }
-        match account {
-            Ok(access_key_id) => {
-                let namespace = secret.namespace.clone();
-                let account = Account::Secret {
-                    namespace,
-                    access_key_id,
-                };
-                self.queue_page(id, account, due, priority, now);
-            }
-            Err(error) => self.listing_failed(id, error, now),
-        }
-    }
-
-    fn queue_page(
-        &mut self,
-        id: ObjectId,
-        account: Account,
-        due: Duration,
-        priority: Priority,
-        now: Now,
-    ) {
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
-            return;
-        };
-        let Some(region) = tracked.source.region(&self.config.policy) else {
-            return;
-        };
-        let host = self.config.endpoints.host(region);
-        let queue = self.calls.queue(account, host, now.monotonic);
-        let namespace = &tracked.source.key.namespace;
-        if let Some(place) = self.calls.push(queue, namespace, id, priority) {
-            tracked.poll = PollState::Queued { due, queue, place };
-        }
+        self.begin_call(id, at, priority, now);
     }
 
     /// The call's turn has come. Returns whether there is one to make.
@@ -323,9 +258,12 @@ impl Scheduler {
         let Some(tracked) = self.objects.get(&member) else {
             return;
         };
-        let is_listed = self.listed_every(&tracked.object).is_some();
-        let look = look_after(&tracked.object, &tracked.memory, listed);
-        if is_listed && look == LookAfter::Call {
+        let object = &tracked.object;
+        let is_listed = self.listed_every(object).is_some();
+        if is_listed
+            && is_looked_after(object, &tracked.memory)
+            && !is_listed_as_answered(object, listed)
+        {
             self.hasten_call(member, now.monotonic);
         }
     }
@@ -355,7 +293,12 @@ impl Scheduler {
 
     /// What was found on the pages before is made all the same. Where the trouble passes by itself, the list goes on
     /// with the page that failed.
-    fn listing_failed(&mut self, id: ObjectId, error: PollError, now: Now) {
+    pub(in crate::scheduler) fn listing_failed(
+        &mut self,
+        id: ObjectId,
+        error: PollError,
+        now: Now,
+    ) {
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return;
         };
@@ -411,8 +354,7 @@ impl Scheduler {
             return;
         };
         let object = &tracked.object;
-        let is_well = look_after(object, &tracked.memory, None) == LookAfter::Call;
-        if is_well {
+        if is_looked_after(object, &tracked.memory) {
             let after = object.until_turn(&self.config.policy, now.wall);
             self.hasten_call(id, now.monotonic + after);
         }

@@ -13,19 +13,21 @@ use std::{
     time::Duration,
 };
 
-use self::{creations::PendingCreation, tracked::TrackedSource};
+use self::creations::PendingCreation;
+pub(super) use self::tracked::TrackedSource;
 use super::{
     CreationId, ObjectId, Scheduler, Timer,
     input::{Now, SourceInput},
     object_ids::ObjectIds,
-    tracked::PollState,
 };
-use crate::rules::{GRACE, Mark, Object, ObjectKey, Reason, Source, Uid, remembers, until_settled};
+use crate::rules::{GRACE, Mark, Object, Reason, Source, Uid, remembers, until_settled};
 
 /// How soon it is looked again whether an object may be deleted that its source doesn't remember yet.
 const UNTIL_REMEMBERED: Duration = Duration::from_secs(1);
 /// How many deleted objects are kept in mind that their source's status doesn't remember: until it does.
 const GONE_MAX: usize = 10_000;
+/// How long an object that its owner's end should take along is waited for.
+const GOING: Duration = Duration::from_secs(20);
 
 /// All sources, and whose objects they made.
 #[derive(Clone, Debug, Default)]
@@ -46,9 +48,6 @@ pub(super) struct Sources {
     counts: BTreeMap<&'static str, i64>,
 }
 
-/// How long an object that its owner's end should take along is waited for.
-const GOING: Duration = Duration::from_secs(20);
-
 impl Sources {
     /// How many sources there are, by the reason of `Ready`.
     pub fn counts(&self) -> &BTreeMap<&'static str, i64> {
@@ -59,16 +58,31 @@ impl Sources {
         self.tracked.contains_key(&id)
     }
 
-    /// The source that made that object. An owner in another namespace is none.
-    fn id_of(&self, object: &Object) -> Option<ObjectId> {
-        let id = *self.by_uid.get(object.source.as_deref()?)?;
-        let source = &self.tracked.get(&id)?.source;
-        (source.key.namespace == object.key.namespace).then_some(id)
+    pub fn get_mut(&mut self, id: ObjectId) -> Option<&mut TrackedSource> {
+        self.tracked.get_mut(&id).map(Box::as_mut)
     }
 
-    fn of(&self, object: &Object) -> Option<&TrackedSource> {
-        let tracked = self.tracked.get(&self.id_of(object)?)?;
-        Some(tracked)
+    /// The source that made that object. An owner in another namespace is none.
+    fn of(&self, object: &Object) -> Option<(ObjectId, &TrackedSource)> {
+        let id = *self.by_uid.get(object.source.as_deref()?)?;
+        let tracked = self.tracked.get(&id)?;
+        (tracked.source.key.namespace == object.key.namespace).then_some((id, tracked))
+    }
+
+    fn id_of(&self, object: &Object) -> Option<ObjectId> {
+        self.of(object).map(|(id, _)| id)
+    }
+
+    /// The list that a watch is in, or was last.
+    fn listing_of(&self, watch: usize) -> u32 {
+        self.listings.get(&watch).copied().unwrap_or_default()
+    }
+
+    fn insert(&mut self, id: ObjectId, mut tracked: Box<TrackedSource>) {
+        let source = &mut tracked.source;
+        self.ids.insert(&mut source.key, id);
+        self.by_uid.insert(source.uid.clone(), id);
+        self.tracked.insert(id, tracked);
     }
 
     /// Whether an object that `source` didn't make is about to go: by itself, or with the source that made it. An
@@ -87,13 +101,6 @@ impl Sources {
         };
         let since = *tracked.going_since.entry(task).or_insert(now);
         object.deleting || now.saturating_sub(since) < GOING
-    }
-
-    /// How far a source's call has come, and the Secret that it is made with.
-    pub fn poll_of(&mut self, id: ObjectId) -> Option<(&mut PollState, Option<ObjectKey>)> {
-        let tracked = self.tracked.get_mut(&id)?;
-        let secret = tracked.source.secret();
-        Some((&mut tracked.poll, secret))
     }
 
     /// The objects of a source.
@@ -149,7 +156,7 @@ impl Sources {
         };
         let task = Mark::of(&object.spec.task_id);
         let may_be_made = match self.of(object) {
-            Some(tracked) => !tracked.source.status.recent.contains(task),
+            Some((_, tracked)) => !tracked.source.status.recent.contains(task),
             None => !self.listed.contains(&watch),
         };
         if may_be_made {
@@ -220,12 +227,7 @@ impl Scheduler {
     }
 
     fn apply_source(&mut self, watch: usize, source: Source, listed: bool, now: Now) {
-        let listing = self
-            .sources
-            .listings
-            .get(&watch)
-            .copied()
-            .unwrap_or_default();
+        let listing = self.sources.listing_of(watch);
         let known = self.sources.ids.get(&source.key);
         let known = known.and_then(|id| Some((id, self.sources.tracked.get_mut(&id)?)));
         let id = match known {
@@ -246,16 +248,13 @@ impl Scheduler {
         self.reconsider_source(id, now);
     }
 
-    fn admit_source(&mut self, watch: usize, listing: u32, mut source: Source) -> ObjectId {
+    fn admit_source(&mut self, watch: usize, listing: u32, source: Source) -> ObjectId {
         self.last_id += 1;
-        let id = self.last_id;
-        self.sources.ids.insert(&mut source.key, id);
-        self.sources.by_uid.insert(source.uid.clone(), id);
         self.sources.count(None, Some(&source));
         self.sources.forget_gone(&source);
         let tracked = Box::new(TrackedSource::new(source, watch, listing));
-        self.sources.tracked.insert(id, tracked);
-        id
+        self.sources.insert(self.last_id, tracked);
+        self.last_id
     }
 
     fn replace_source(&mut self, id: ObjectId, source: Source) {
@@ -271,12 +270,7 @@ impl Scheduler {
     }
 
     fn drop_unlisted_sources(&mut self, watch: usize, now: Now) {
-        let listing = self
-            .sources
-            .listings
-            .get(&watch)
-            .copied()
-            .unwrap_or_default();
+        let listing = self.sources.listing_of(watch);
         let all = self.sources.tracked.iter();
         let gone = all.filter(|(_, one)| one.watch == watch && one.listing != listing);
         let gone: Vec<ObjectId> = gone.map(|(id, _)| *id).collect();
@@ -314,7 +308,7 @@ impl Scheduler {
     /// How often an object is listed, where that stands for polls.
     pub(super) fn listed_every(&self, object: &Object) -> Option<Duration> {
         let policy = &self.config.policy;
-        let tracked = self.sources.of(object)?;
+        let (_, tracked) = self.sources.of(object)?;
         let stands = tracked.lists && tracked.speaks_of(object, policy);
         stands.then(|| tracked.source.interval(policy))
     }
@@ -324,22 +318,20 @@ impl Scheduler {
     pub(super) fn keeps(&mut self, id: ObjectId, now: Now) -> Option<Duration> {
         let tracked = self.objects.get(&id)?;
         let object = &tracked.object;
-        let uid = object.source.as_deref()?;
-        let Some(source) = self.sources.of(object) else {
+        object.source.as_ref()?;
+        let Some((source, made_by)) = self.sources.of(object) else {
             let is_known = self.sources.listed.contains(&tracked.watch);
             // Where sources can't be watched, that ends.
             let waited = now.monotonic.saturating_sub(self.led_since);
             let waits = self.config.policy.sources && !is_known && waited < GRACE;
             return waits.then_some(UNTIL_REMEMBERED);
         };
-        if remembers(&source.source, object, now.wall) {
+        if remembers(&made_by.source, object, now.wall) {
             return until_settled(object, now.wall);
         }
-        if let Some(source) = self.sources.by_uid.get(uid).copied() {
-            let made = self.found(source, object, now);
-            self.note_made(source, made);
-            self.write_source_if_settled(source, now);
-        }
+        let made = self.found(source, object, now);
+        self.note_made(source, made);
+        self.write_source_if_settled(source, now);
         Some(UNTIL_REMEMBERED)
     }
 
@@ -371,14 +363,7 @@ impl Scheduler {
         self.sources.members.clear();
         for tracked in mem::take(&mut self.sources.tracked).into_values() {
             self.last_id += 1;
-            let mut tracked = Box::new(tracked.reset());
-            self.sources
-                .ids
-                .insert(&mut tracked.source.key, self.last_id);
-            self.sources
-                .by_uid
-                .insert(tracked.source.uid.clone(), self.last_id);
-            self.sources.tracked.insert(self.last_id, tracked);
+            self.sources.insert(self.last_id, Box::new(tracked.reset()));
         }
     }
 

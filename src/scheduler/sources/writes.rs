@@ -15,7 +15,8 @@ use super::{
     tracked::{SourceWriteStage, SourceWriteState},
 };
 use crate::rules::{
-    Made, Mark, ObjectKey, Source, SourceCase, SourceVerdict, WriteFailure, write_retry_delay,
+    EventNote, Made, Mark, ObjectKey, Source, SourceCase, SourceStatus, SourceVerdict,
+    WriteFailure, write_retry_delay,
 };
 
 impl Scheduler {
@@ -47,15 +48,26 @@ impl Scheduler {
 
     /// Has the status written if it differs, once all objects were made that can be.
     pub(super) fn write_source_if_settled(&mut self, id: ObjectId, now: Now) {
-        if !self.leads || self.is_making(id, now) {
-            return;
+        if self.may_write_source(id, now) {
+            let verdict = self.judge_source(id, now);
+            self.queue_source_write(id, verdict.as_ref().map(|verdict| &verdict.status));
         }
-        let verdict = self.judge_source(id, now);
+    }
+
+    /// Whether a write of the status may be queued now, and none is.
+    pub(super) fn may_write_source(&mut self, id: ObjectId, now: Now) -> bool {
+        let is_settled = self.leads && !self.is_making(id, now);
+        let tracked = self.sources.tracked.get(&id);
+        is_settled && tracked.is_some_and(|tracked| tracked.write.is_none())
+    }
+
+    /// Has the status written if it isn't `status`, or if it isn't known to be the newest.
+    pub(super) fn queue_source_write(&mut self, id: ObjectId, status: Option<&SourceStatus>) {
         let Some(tracked) = self.sources.tracked.get_mut(&id) else {
             return;
         };
-        let differs = verdict.is_some_and(|verdict| verdict.status != tracked.source.status);
-        if !(differs || tracked.is_to_be_checked()) || tracked.write.is_some() {
+        let differs = status.is_some_and(|status| *status != tracked.source.status);
+        if !differs && !tracked.is_to_be_checked() {
             return;
         }
         let namespace = &tracked.source.key.namespace;
@@ -81,19 +93,17 @@ impl Scheduler {
         };
         // A write that changes nothing fails where the source isn't the newest.
         let is_to_be_checked = tracked.is_to_be_checked();
-        let Some(write) = &mut tracked.write else {
-            return false;
-        };
         let counts = |one: &SourceVerdict| is_to_be_checked || one.status != tracked.source.status;
         let Some(verdict) = verdict.filter(counts) else {
             // It may be written, and the answer was lost.
-            let note = write.note.take();
-            self.writes_failing -= usize::from(write.attempts > 0);
-            tracked.write = None;
             let reason = tracked.source.reason();
+            let note = self.end_source_write(id).and_then(|write| write.note);
             if let Some(note) = note.filter(|note| reason == Some(note.reason)) {
                 self.record_source(id, note, now);
             }
+            return false;
+        };
+        let Some(write) = &mut tracked.write else {
             return false;
         };
         let reason = verdict.status.conditions.reason();
@@ -131,30 +141,7 @@ impl Scheduler {
             return;
         }
         match result {
-            WriteResult::Written(source) => {
-                let (note, sent) = (write.note.take(), write.sent.take());
-                let counted = std::mem::take(&mut write.counted);
-                let is_counted = |made: &Made| counted.contains(&Mark::of(&made.task_id));
-                tracked.made.retain(|made| !is_counted(made));
-                let is_altered = sent.is_some_and(|sent| *sent != source.status);
-                self.writes_failing -= usize::from(write.attempts > 0);
-                tracked.write = None;
-                tracked.written_in = self.sources.listings.get(&tracked.watch).copied();
-                if let Some(note) = note {
-                    self.record_source(id, note, now);
-                }
-                self.accept_source(id, *source);
-                self.reconsider_source(id, now);
-                self.make_what_waits(id, now);
-                if is_altered {
-                    // It would be altered again: that waits for the next list.
-                    let tracked = self.sources.tracked.get(&id);
-                    let key = tracked.map(|tracked| tracked.source.key.clone());
-                    self.effects.extend(key.map(Effect::TellAltered));
-                } else {
-                    self.write_source_if_settled(id, now);
-                }
-            }
+            WriteResult::Written(source) => self.source_written(id, *source, now),
             // The watch shows it; but one that began with a list may have missed it.
             WriteResult::Gone if write.attempts >= GONE_AFTER => self.forget_source(id, now),
             // The watch brings what it is now.
@@ -162,6 +149,32 @@ impl Scheduler {
                 self.write_source_later(id, WriteFailure::Transient, now);
             }
             WriteResult::Refused => self.write_source_later(id, WriteFailure::Refused, now),
+        }
+    }
+
+    fn source_written(&mut self, id: ObjectId, source: Source, now: Now) {
+        let Some(write) = self.end_source_write(id) else {
+            return;
+        };
+        if let Some(tracked) = self.sources.tracked.get_mut(&id) {
+            let is_counted = |made: &Made| write.counted.contains(&Mark::of(&made.task_id));
+            tracked.made.retain(|made| !is_counted(made));
+            tracked.written_in = self.sources.listings.get(&tracked.watch).copied();
+        }
+        if let Some(note) = write.note {
+            self.record_source(id, note, now);
+        }
+        let is_altered = write.sent.is_some_and(|sent| *sent != source.status);
+        self.accept_source(id, source);
+        self.reconsider_source(id, now);
+        self.make_what_waits(id, now);
+        if is_altered {
+            // It would be altered again: that waits for the next list.
+            let tracked = self.sources.tracked.get(&id);
+            let key = tracked.map(|tracked| tracked.source.key.clone());
+            self.effects.extend(key.map(Effect::TellAltered));
+        } else {
+            self.write_source_if_settled(id, now);
         }
     }
 
@@ -213,14 +226,10 @@ impl Scheduler {
         }
     }
 
-    /// Takes back a write.
-    pub(super) fn end_source_write(&mut self, id: ObjectId) {
-        let Some(tracked) = self.sources.tracked.get_mut(&id) else {
-            return;
-        };
-        let Some(write) = tracked.write.take() else {
-            return;
-        };
+    /// No write is under way any more, and none waits.
+    pub(super) fn end_source_write(&mut self, id: ObjectId) -> Option<Box<SourceWriteState>> {
+        let tracked = self.sources.tracked.get_mut(&id)?;
+        let write = tracked.write.take()?;
         self.writes_failing -= usize::from(write.attempts > 0);
         let namespace = &tracked.source.key.namespace;
         match write.stage {
@@ -231,10 +240,11 @@ impl Scheduler {
             }
             SourceWriteStage::UnderWay => {}
         }
+        Some(write)
     }
 
     /// A change of reason is written: it is logged, and its Event is queued.
-    fn record_source(&mut self, id: ObjectId, note: crate::rules::EventNote, now: Now) {
+    fn record_source(&mut self, id: ObjectId, note: EventNote, now: Now) {
         if let Some(tracked) = self.sources.tracked.get_mut(&id) {
             let regarding = Regarding::source(&tracked.source);
             let allowance = &mut tracked.events_used_until;
