@@ -6,7 +6,6 @@
 mod access;
 mod backoff;
 mod conditions;
-mod duration;
 mod event_note;
 mod fingerprint;
 mod identity;
@@ -32,7 +31,6 @@ mod trouble;
 pub use access::{AccessRule, AccessRules, CredentialsOf, Denial};
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
 pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
-pub use duration::{DurationError, parse_duration};
 pub use event_note::EventNote;
 pub use fingerprint::{Fingerprint, Mark};
 pub use identity::{ResourceVersion, Uid};
@@ -48,7 +46,7 @@ pub use reason::{Reason, Severity};
 pub use source::{
     Candidate, Heard, LastTask, Listing, LookAfter, Made, PAGE_SIZE, PAGES_MAX, Progress, Recent,
     Source, SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TaskTypes,
-    look_after, look_interval, manifest, name_with_hash, object_name, observe_source, remembers,
+    look_after, look_interval, manifest, observe_source, remembers,
 };
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};

@@ -309,7 +309,7 @@ fn an_object_of_another_namespace_is_nothing_to_a_source() {
 #[test]
 fn a_name_of_another_task_gets_the_hash_whether_the_watch_or_the_api_server_tells() {
     let other = object_in("ns", "t-1", |spec| spec.task_id = "t-1".to_owned());
-    let hashed = scaleouttask_controller::rules::name_with_hash("T-1");
+    let hashed = scaleouttask_controller::api::name_with_hash("T-1");
     for is_seen in [true, false] {
         let mut stage = stage_with_sources();
         if is_seen {

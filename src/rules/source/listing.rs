@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Source, names::is_task_id};
-use crate::rules::{ListedTask, Mark, Object, time::elapsed};
+use super::Source;
+use crate::{
+    api::is_task_id,
+    rules::{ListedTask, Mark, Object, time::elapsed},
+};
 
 /// How many tasks a page is asked to have.
 pub const PAGE_SIZE: u32 = 100;

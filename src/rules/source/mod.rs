@@ -4,13 +4,11 @@ mod kept;
 mod listing;
 mod manifest;
 mod messages;
-mod names;
 mod observe;
 
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
 pub use listing::{Candidate, Listing, PAGE_SIZE, PAGES_MAX, Progress, remembers};
 pub use manifest::manifest;
-pub use names::{name_with_hash, object_name};
 pub use observe::{
     Heard, LookAfter, Made, SourceCase, SourceVerdict, look_after, look_interval, observe_source,
 };

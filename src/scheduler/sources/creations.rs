@@ -6,9 +6,9 @@ use super::super::{
     Creation, CreationId, CreationResult, Effect, ObjectId, Scheduler, Timer, fair_queue::Place,
     input::Now,
 };
-use crate::rules::{
-    Candidate, Made, Mark, Object, ObjectKey, WriteFailure, manifest, name_with_hash, object_name,
-    write_retry_delay,
+use crate::{
+    api::{name_with_hash, object_name},
+    rules::{Candidate, Made, Mark, Object, ObjectKey, WriteFailure, manifest, write_retry_delay},
 };
 
 /// An object that is being made, or waits to be.
