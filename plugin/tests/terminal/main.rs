@@ -6,6 +6,7 @@ mod commands;
 mod completion;
 mod connections;
 mod endings;
+mod pipeline;
 mod screen;
 mod stage;
 mod troubles;
