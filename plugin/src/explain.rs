@@ -1,6 +1,6 @@
 //! The answer of `why`: what is wrong with an object, since when, what the cloud said, and what to do about it.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, TaskResult};
 
 use crate::{
@@ -41,26 +41,25 @@ pub fn explain(object: &ScaleOutTask, now: Timestamp, columns: usize) -> Vec<Str
     answer.lines
 }
 
+/// Name and reason, and since when: from its end on, else since Ready is what it is.
 fn headline(row: &Row, status: &ScaleOutTaskStatus, now: Timestamp) -> String {
+    let ago = |then: Timestamp| duration(now.duration_since(then).max(SignedDuration::ZERO));
     let ready = status.conditions.iter().find(|one| one.type_ == "Ready");
-    let since = ready.map(|one| one.last_transition_time.0).or(row.began);
-    let since = since.map(|since| {
-        let elapsed = now
-            .duration_since(since)
-            .max(k8s_openapi::jiff::SignedDuration::ZERO);
-        format!(
-            ", Ready {} for {} (since {})",
-            ready.map_or("unknown", |one| &one.status),
-            duration(elapsed),
-            time(since)
-        )
-    });
-    format!(
-        "{}: {}{}",
-        row.name,
-        row.reason(),
-        since.unwrap_or_default()
-    )
+    let since = match (row.finished, ready, row.began) {
+        (Some(end), ..) => format!(", ended {} ago ({})", ago(end), time(end)),
+        (None, Some(ready), _) => {
+            let since = ready.last_transition_time.0;
+            let status = &ready.status;
+            format!(
+                ", Ready {status} for {} (since {})",
+                ago(since),
+                time(since)
+            )
+        }
+        (None, None, Some(began)) => format!(", made {} ago ({})", ago(began), time(began)),
+        (None, None, None) => String::new(),
+    };
+    format!("{}: {}{since}", row.name, row.reason())
 }
 
 /// With a capital and a full stop.
@@ -259,7 +258,7 @@ mod tests {
     fn a_failure_says_what_since_when_which_instances_and_what_to_do() {
         let status = json!({
             "observedGeneration": 2, "conditions": conditions("False", "InstancesFailed", &["Stalled", "Finished"]),
-            "state": "success", "progress": "1/2", "taskType": "nodepool_scaleout",
+            "state": "success", "progress": "1/2", "finishedAt": "2026-01-15T08:04:00Z", "taskType": "nodepool_scaleout",
             "target": { "type": "nodepool", "id": "np1" }, "clusterId": "c1",
             "taskResult": [{ "data": "i-1", "status": "success" }, { "data": "i-2", "status": "failed" }],
             "error": { "code": "QuotaExceeded", "message": "no more\u{1b}[2J" },
@@ -270,7 +269,7 @@ mod tests {
         assert_eq!(
             lines[..20],
             [
-                "gpu-pool: InstancesFailed, Ready False for 5m00s (since 2026-01-15T08:00:01Z)",
+                "gpu-pool: InstancesFailed, ended 1m01s ago (2026-01-15T08:04:00Z)",
                 "  The task ended, but instances failed.",
                 "  It is InstancesFailed",
                 "",
@@ -310,6 +309,10 @@ mod tests {
         .join("\n");
         assert!(lines.contains("No controller has looked at it."), "{lines}");
         assert!(lines.contains("look whether a controller runs"), "{lines}");
+        assert!(
+            lines.starts_with("a: NotLookedAt, made 5m01s ago"),
+            "{lines}"
+        );
         let denied = json!({ "observedGeneration": 2, "conditions": conditions("False", "AccessDenied", &["Stalled"]) });
         let lines = explain(&object("a", &denied), now(), 80).join("\n");
         assert!(lines.contains("grant `cs:DescribeTaskInfo`"), "{lines}");

@@ -193,7 +193,7 @@ async fn why_says_what_went_wrong_and_what_the_runbook_has_about_it() {
     let ran = run(&world, &["why", "t-1"]);
     assert_eq!(ran.code, 0);
     for said in [
-        "t-1: TaskFailed, Ready False for",
+        "t-1: TaskFailed, ended ",
         "  - i-1\n",
         "  NoStock: sold out\n",
         "none left",
