@@ -22,6 +22,8 @@ use crate::{
 /// How long one request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The cluster, and the namespace that is meant.
 #[derive(Clone)]
 pub struct Cluster {
@@ -37,8 +39,16 @@ impl Cluster {
         let unusable = |error: &KubeconfigError| {
             Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(error)))
         };
-        let kubeconfig = read(target).map_err(|error| unusable(&error))?;
-        let config = config(kubeconfig, target).map_err(|error| unusable(&error))?;
+        let found = read(target).and_then(|kubeconfig| config(kubeconfig, target));
+        let is_named = target.kubeconfig.is_some() || target.context.is_some();
+        let mut config = match found {
+            // In a pod, as in a pipeline, the cluster is its own.
+            Err(error) if !is_named => Config::incluster().map_err(|_| unusable(&error))?,
+            found => found.map_err(|error| unusable(&error))?,
+        };
+        // The library's own retries take minutes, and say nothing.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
         let namespace = target.namespace.clone();
         Ok(Self {
             client: connect(&config)?,
@@ -138,9 +148,6 @@ fn config(kubeconfig: Kubeconfig, target: &Target) -> Result<Config, KubeconfigE
         .map(|url| url.replacen("socks5h://", "socks5://", 1).parse())
         .transpose()
         .map_err(KubeconfigError::ParseProxyUrl)?;
-    // The library's own retries take minutes, and say nothing.
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(10));
     Ok(config)
 }
 
