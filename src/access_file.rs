@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
-    rules::{AccessRule, AccessRules, CredentialsOf, parse_duration},
+    api::parse_duration,
+    rules::{AccessRule, AccessRules, CredentialsOf},
     task_api::endpoint::Region,
 };
 

@@ -10,7 +10,8 @@ use clap::{
 };
 
 use crate::{
-    rules::{Policy, parse_duration},
+    api::parse_duration,
+    rules::Policy,
     scheduler::{CallLimits, Config},
     selector::Selector,
     settings::{CredentialsMode, LeaseSettings, LogFormat, Scope, Settings},

@@ -1,12 +1,17 @@
-//! The custom resource: the spec that users write, the status that the controller writes, and the CRD.
+//! The custom resource: the spec that users write, the status that the controller writes, and the CRD; durations
+//! and names as specs and objects have them.
 
 mod crd;
+mod duration;
+mod names;
 mod source;
 mod spec;
 mod status;
 mod tolerant;
 
 pub use crd::{crd, crd_yaml, source_crd};
+pub use duration::{DurationError, parse_duration};
+pub use names::{TASK_ID_MAX, is_task_id, label_value, name_with_hash, object_name};
 pub use source::{
     AnnotationValue, LabelValue, LastMade, ScaleOutTaskSource, ScaleOutTaskSourceSpec,
     ScaleOutTaskSourceStatus, TaskTemplate, TemplateMetadata, TemplateSpec,

@@ -6,7 +6,6 @@
 mod access;
 mod backoff;
 mod conditions;
-mod duration;
 mod event_note;
 mod fingerprint;
 mod identity;
@@ -32,7 +31,6 @@ mod trouble;
 pub use access::{AccessRule, AccessRules, CredentialsOf, Denial};
 pub use backoff::{RETRY_AFTER_MAX, SLOW_RETRY, WriteFailure, write_retry_delay};
 pub use conditions::{Abnormal, Conditions, Ready, Shown, Summary};
-pub use duration::{DurationError, parse_duration};
 pub use event_note::EventNote;
 pub use fingerprint::{Fingerprint, Mark};
 pub use identity::{ResourceVersion, Uid};
@@ -47,9 +45,9 @@ pub use poll_result::{PollError, PollResult, Service};
 pub use reason::{Reason, Severity};
 pub use source::{
     Candidate, Heard, LastTask, Listing, Made, OUTDATED, ObserveSource, Progress, Recent, Source,
-    SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TASK_ID_MAX, TASKS_PER_PAGE,
-    TaskTypes, is_listed_as_answered, is_looked_after, look_interval, manifest, name_with_hash,
-    object_name, observe_source, remembers, until_settled,
+    SourceCase, SourcePatch, SourceSpec, SourceStatus, SourceVerdict, TASKS_PER_PAGE, TaskTypes,
+    is_listed_as_answered, is_looked_after, look_interval, manifest, observe_source, remembers,
+    until_settled,
 };
 pub use spec::Spec;
 pub use status::{NodesShown, ObjectStatus, StatusPatch, TaskChange};

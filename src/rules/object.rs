@@ -6,8 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     AccessRules, ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, backoff::phase,
-    first_chars, parse_duration, time::floor_to_second,
+    first_chars, time::floor_to_second,
 };
+use crate::api::parse_duration;
 
 /// How many characters of a poll request are compared and echoed.
 const POLL_REQUEST_CHARS: usize = 64;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::parse_duration;
-use crate::api::ScaleOutTaskSpec;
+use crate::api::{ScaleOutTaskSpec, parse_duration};
 
 /// What a spec asks for, in little memory: clusters have tens of thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,10 @@ use super::{
     body::{BodyError, read, text_of, time_of},
     lenient::AnyText,
 };
-use crate::rules::{ListedTask, TASK_ID_MAX, WORD_CHARS, shorten};
+use crate::{
+    api::TASK_ID_MAX,
+    rules::{ListedTask, WORD_CHARS, shorten},
+};
 
 /// How many tasks of a page are kept. It is asked to have [`TASKS_PER_PAGE`](crate::rules::TASKS_PER_PAGE).
 const TASKS_MAX: usize = 1000;

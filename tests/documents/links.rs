@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::document::{path, read};
 
 /// The pages whose links are followed; all decisions are, too.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "charts/scaleouttask-controller/README.md",
     "docs/architecture.md",
     "docs/gitops/README.md",
+    "docs/plugin.md",
     "docs/reference.md",
     "docs/tenants.md",
 ];

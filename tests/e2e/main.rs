@@ -16,7 +16,6 @@ mod lifecycle;
 mod memory;
 mod mistakes;
 mod nodes;
-mod pipeline;
 mod process;
 mod promises;
 mod proxies;

@@ -335,7 +335,7 @@ fn an_object_of_another_namespace_is_nothing_to_a_source() {
 #[test]
 fn a_name_of_another_task_gets_the_hash_whether_the_watch_or_the_api_server_tells() {
     let other = object_in("ns", "t-1", |spec| spec.task_id = "t-1".to_owned());
-    let hashed = scaleouttask_controller::rules::name_with_hash("T-1");
+    let hashed = scaleouttask_controller::api::name_with_hash("T-1");
     for is_seen in [true, false] {
         let mut stage = stage_with_sources();
         if is_seen {
@@ -712,7 +712,7 @@ fn what_was_made_is_written_before_the_end() {
 #[test]
 fn an_object_is_found_by_either_name() {
     let mut stage = stage_with_sources();
-    let hashed = scaleouttask_controller::rules::name_with_hash("T-1");
+    let hashed = scaleouttask_controller::api::name_with_hash("T-1");
     stage.apply(object_in("ns", &hashed, |spec| {
         spec.task_id = "T-1".to_owned();
     }));

@@ -7,6 +7,7 @@ mod cluster_test;
 mod demo;
 mod dns_test;
 mod image;
+mod plugin;
 mod soak;
 mod tenants_test;
 mod verbs;
@@ -21,6 +22,7 @@ const USAGE: &str = "\
 Usage: cargo demo [--keep] [--context NAME]
        cargo xtask image [PROGRAM] [--arch amd64|arm64]
        cargo xtask program [PROGRAM] [--arch amd64|arm64]
+       cargo xtask plugin [--url URL]
        cargo xtask arm64-test
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask tenants-test [--import | --registry REGISTRY]
@@ -45,6 +47,9 @@ target/image, without a container daemon, and the list of its parts (CycloneDX).
 the same image.
 
 `program` builds only the static binary for the image, for this machine, and prints its path.
+
+`plugin` writes archives of kubectl-scaleouttask for all architectures, their checksums and a krew manifest
+into target/plugin. The manifest says that the archives are at URL.
 
 `arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and the demo's tasks to
 their end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] if let Some(options) = Options::of(rest) => demo::main(&options),
         ["image", rest @ ..] if let Some(done) = image::main(rest) => done,
         ["program", rest @ ..] if let Some(done) = image::print_program(rest) => done,
+        ["plugin", rest @ ..] if let Some(done) = plugin::main(rest) => done,
         ["arm64-test"] => arm64_test::main(),
         ["cluster-test", rest @ ..] if let Some(images) = Images::of(rest) => {
             cluster_test::main(&images)
@@ -96,8 +102,8 @@ fn main() -> ExitCode {
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "program" | "arm64-test" | "cluster-test" | "tenants-test"
-            | "dns-test" | "chart-docs" | "versions" | "soak" | "verbs",
+            "demo" | "image" | "program" | "plugin" | "arm64-test" | "cluster-test"
+            | "tenants-test" | "dns-test" | "chart-docs" | "versions" | "soak" | "verbs",
             "-h" | "--help",
         ]
         | ["-h" | "--help"] => {

@@ -13,7 +13,7 @@ use crate::cluster::repository;
 /// The minor versions of Kubernetes that get patches, and the oldest one whose types the program is built on.
 const MINORS: [u32; 5] = [33, 34, 35, 36, 37];
 /// The tests that speak with an API server.
-const TESTS: [&str; 3] = ["e2e", "faults", "chart"];
+const TESTS: [&str; 4] = ["e2e", "faults", "chart", "terminal"];
 
 #[derive(Debug, thiserror::Error)]
 enum Error {

@@ -11,10 +11,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{
-    api::{LastMade, ScaleOutTaskSourceSpec, ScaleOutTaskSourceStatus, TaskTemplate},
-    rules::{
-        Conditions, Mark, ObjectKey, Policy, Reason, ResourceVersion, Shown, Uid, parse_duration,
+    api::{
+        LastMade, ScaleOutTaskSourceSpec, ScaleOutTaskSourceStatus, TaskTemplate, parse_duration,
     },
+    rules::{Conditions, Mark, ObjectKey, Policy, Reason, ResourceVersion, Shown, Uid},
 };
 
 const INTERVAL: Duration = Duration::from_secs(30);

@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Source, names::is_task_id};
-use crate::rules::{ListedTask, Mark, Object, time::elapsed};
+use super::Source;
+use crate::{
+    api::is_task_id,
+    rules::{ListedTask, Mark, Object, time::elapsed},
+};
 
 /// How many tasks a page is asked to have. The vendor's own tools ask for no more.
 pub const TASKS_PER_PAGE: usize = 100;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
-use super::{Candidate, Source, names::label_value};
+use super::{Candidate, Source};
 use crate::{
     api::{
         SOURCE_LABEL, ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSpec, SecretReference,
-        TASK_TYPE_LABEL,
+        TASK_TYPE_LABEL, label_value,
     },
     rules::Policy,
 };

@@ -4,7 +4,6 @@ mod kept;
 mod listing;
 mod manifest;
 mod messages;
-mod names;
 mod observe;
 
 pub use kept::{LastTask, Recent, Source, SourcePatch, SourceSpec, SourceStatus, TaskTypes};
@@ -12,7 +11,6 @@ pub use listing::{
     Candidate, Listing, OUTDATED, Progress, TASKS_PER_PAGE, remembers, until_settled,
 };
 pub use manifest::manifest;
-pub use names::{TASK_ID_MAX, name_with_hash, object_name};
 pub use observe::{
     Heard, Made, ObserveSource, SourceCase, SourceVerdict, is_listed_as_answered, is_looked_after,
     look_interval, observe_source,

@@ -6,9 +6,11 @@ use super::super::{
     Creation, CreationId, CreationResult, Effect, ObjectId, Scheduler, Timer, fair_queue::Place,
     input::Now,
 };
-use crate::rules::{
-    Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest, name_with_hash,
-    object_name, write_retry_delay,
+use crate::{
+    api::{name_with_hash, object_name},
+    rules::{
+        Candidate, Made, Mark, Object, ObjectKey, Source, WriteFailure, manifest, write_retry_delay,
+    },
 };
 
 /// From so many failed attempts on, the source shows that an object can't be made,

@@ -12,7 +12,11 @@ use serde::Deserialize;
 use super::{architecture::Architecture, error::Error};
 
 const PROFILE: &str = "dist";
-const PROGRAMS: [&str; 2] = ["scaleouttask-controller", "simulator"];
+const PROGRAMS: [&str; 3] = [
+    "scaleouttask-controller",
+    "kubectl-scaleouttask",
+    "simulator",
+];
 
 pub struct Binary {
     pub path: PathBuf,

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::first_chars;
-
 /// A text that is no duration that Go's `time.ParseDuration` would take, or a negative one.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DurationError {
@@ -83,7 +81,7 @@ fn parse_term(text: &str) -> Result<(u64, &str), DurationError> {
 /// `0.fraction` of `unit`, rounded down.
 fn fraction_nanos(fraction: &str, unit: u64) -> u64 {
     // More digits than these are below a nanosecond of an hour.
-    let digits = first_chars(fraction, 18);
+    let digits = fraction.get(..18).unwrap_or(fraction);
     let scale = 10_u128.pow(u32::try_from(digits.len()).unwrap_or(18));
     let numerator = digits.parse::<u128>().unwrap_or(0) * u128::from(unit);
     u64::try_from(numerator / scale).unwrap_or(u64::MAX)

@@ -11,6 +11,7 @@ const HASH_DIGITS: usize = 8;
 pub const TASK_ID_MAX: usize = 128;
 
 /// Whether a `ScaleOutTask` can have that `taskId`: the rule of its CRD.
+#[must_use]
 pub fn is_task_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() <= TASK_ID_MAX
@@ -41,6 +42,7 @@ pub fn name_with_hash(task_id: &str) -> String {
 }
 
 /// A label's value: the text where it is one, else what is left of it and a hash.
+#[must_use]
 pub fn label_value(text: &str) -> String {
     let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let part: String = text.chars().filter(|c| is_inner(*c)).collect();

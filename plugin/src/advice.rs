@@ -1,0 +1,204 @@
+//! What the documents say of a reason: what it means, what the controller does, and what a person can do.
+
+const REFERENCE: &str = include_str!("../../docs/reference.md");
+const REASONS: &str = "<!-- table: reasons -->";
+
+macro_rules! runbook {
+    ($name:literal) => {
+        include_str!(concat!("../../docs/runbooks/", $name, ".md"))
+    };
+}
+
+const STALLED: &str = runbook!("ScaleOutTaskTrackingStalled");
+const FAILED: &str = runbook!("ScaleOutTaskFailed");
+const NODES_MISSING: &str = runbook!("ScaleOutTaskNodesMissing");
+const API_UNAVAILABLE: &str = runbook!("ScaleOutTaskApiUnavailable");
+const API_THROTTLED: &str = runbook!("ScaleOutTaskApiThrottled");
+
+/// What is said of a reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// What it means, in a few words.
+    pub meaning: String,
+    /// What the controller does.
+    pub controller: String,
+    /// What a person can do, paragraph by paragraph.
+    pub person: Vec<String>,
+}
+
+/// What the reference and the runbooks say of that reason; none of one that they don't know.
+pub fn advice(reason: &str) -> Option<Advice> {
+    let row = row(after(REFERENCE, REASONS)?, reason)?;
+    let (meaning, anchor) = link(row.last()?)?;
+    let section = section(anchor)?;
+    let mut person: Vec<String> = paragraph(section, "**You can**").into_iter().collect();
+    person.extend(by_runbook(reason));
+    Some(Advice {
+        meaning: plain(meaning),
+        controller: paragraph(section, "**The controller**").unwrap_or_default(),
+        person,
+    })
+}
+
+/// What the reference says of an object that no controller has looked at.
+pub fn not_looked_at() -> Option<Advice> {
+    let section = section("not-looked-at-yet")?;
+    Some(Advice {
+        meaning: "no controller has looked at it".to_owned(),
+        controller: paragraph(section, "**The controller**").unwrap_or_default(),
+        person: paragraph(section, "**You can**").into_iter().collect(),
+    })
+}
+
+/// What to mend, where a runbook says more than the reference.
+fn by_runbook(reason: &str) -> Vec<String> {
+    match reason {
+        "TaskFailed" | "TaskCanceled" | "InstancesFailed" | "TimedOut" => {
+            paragraph(FAILED, "**Mend.**").into_iter().collect()
+        }
+        "WaitingForNodes" => list(NODES_MISSING),
+        "TaskApiUnavailable" | "InvalidResponse" => list(API_UNAVAILABLE),
+        "Throttled" => list(API_THROTTLED),
+        _ => {
+            let cells = row(STALLED, reason);
+            let mend = cells.and_then(|cells| cells.last().map(|cell| plain(cell)));
+            mend.into_iter().collect()
+        }
+    }
+}
+
+fn after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
+    text.split_once(marker).map(|(_, after)| after)
+}
+
+/// The cells of the first row of a table that begins with that reason.
+fn row<'a>(text: &'a str, reason: &str) -> Option<Vec<&'a str>> {
+    let start = format!("| `{reason}` |");
+    let line = text.lines().find(|line| line.starts_with(&start))?;
+    Some(line.trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
+/// Text and anchor of `[text](#anchor)`.
+fn link(cell: &str) -> Option<(&str, &str)> {
+    let (text, target) = cell.strip_prefix('[')?.split_once("](#")?;
+    Some((text, target.strip_suffix(')')?))
+}
+
+/// The section whose heading has that anchor, as GitHub makes them.
+fn section(anchor: &str) -> Option<&'static str> {
+    let sections = REFERENCE.split("\n### ").skip(1);
+    let mut sections = sections.filter_map(|section| section.split_once('\n'));
+    let found = sections.find(|(title, _)| {
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+        let made: String = kept.collect::<String>().to_lowercase().replace(' ', "-");
+        made == anchor
+    });
+    found.map(|(_, text)| text)
+}
+
+/// The paragraph that begins so, without its beginning.
+fn paragraph(text: &str, start: &str) -> Option<String> {
+    let mut paragraphs = text.split("\n\n");
+    let found = paragraphs.find_map(|paragraph| paragraph.trim_start().strip_prefix(start))?;
+    Some(plain(found))
+}
+
+/// The items of the list below `**Mend**`.
+fn list(runbook: &str) -> Vec<String> {
+    let list = after(runbook, "**Mend**\n\n- ").unwrap_or_default();
+    let list = list.split("\n\n").next().unwrap_or_default();
+    list.split("\n- ").map(plain).collect()
+}
+
+/// Markdown as a terminal shows it: one line, without links and emphasis.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut rest = words.join(" ").replace("**", "");
+    let mut plain = String::new();
+    while let Some((before, link)) = rest.split_once('[') {
+        let parts = link
+            .split_once("](")
+            .and_then(|(text, after)| Some((text, after.split_once(')')?.1)));
+        plain += before;
+        let after = if let Some((text, after)) = parts {
+            plain += text;
+            after
+        } else {
+            plain.push('[');
+            link
+        };
+        rest = after.to_owned();
+    }
+    plain + &rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reasons of the reference, in its order.
+    fn reasons() -> Vec<&'static str> {
+        let table = after(REFERENCE, REASONS).unwrap();
+        let rows = table
+            .trim_start()
+            .lines()
+            .take_while(|line| line.starts_with('|'));
+        rows.filter_map(|row| row.strip_prefix("| `")?.split_once('`'))
+            .map(|(reason, _)| reason)
+            .collect()
+    }
+
+    #[test]
+    fn of_each_reason_the_documents_say_what_it_means_and_what_to_do() {
+        let reasons = reasons();
+        assert!(reasons.len() >= 25, "{reasons:?}");
+        for reason in reasons {
+            let advice = advice(reason).unwrap_or_else(|| panic!("nothing is said of {reason}"));
+            assert!(!advice.meaning.is_empty(), "{reason}");
+            assert!(!advice.controller.is_empty(), "{reason}");
+            assert!(!advice.person.is_empty(), "{reason}");
+            for text in advice.person {
+                assert!(
+                    text.len() > 5 && !text.contains("](") && !text.contains("**"),
+                    "{reason}: {text}"
+                );
+            }
+        }
+        assert!(advice("Nonsense").is_none());
+        assert!(not_looked_at().is_some_and(|advice| !advice.person.is_empty()));
+    }
+
+    #[test]
+    fn each_runbook_has_what_it_is_read_for() {
+        for reason in [
+            "AccessDenied",
+            "ClockSkewed",
+            "ClusterMismatch",
+            "CredentialsInvalid",
+            "NodesElsewhere",
+            "NodesNotWatched",
+            "RegionMissing",
+            "RequestRejected",
+            "TaskNotFound",
+        ] {
+            assert_eq!(by_runbook(reason).len(), 1, "{reason}");
+        }
+        for reason in ["TaskFailed", "TaskCanceled", "InstancesFailed", "TimedOut"] {
+            assert!(by_runbook(reason)[0].contains("scale out anew"), "{reason}");
+        }
+        assert!(by_runbook("WaitingForNodes").len() >= 3);
+        assert!(by_runbook("TaskApiUnavailable").len() >= 3);
+        assert!(by_runbook("Throttled").len() >= 3);
+        assert_eq!(by_runbook("TaskSucceeded"), [""; 0]);
+    }
+
+    #[test]
+    fn markdown_becomes_plain_text() {
+        assert_eq!(
+            plain("see [the\npage](a.md#b), **now**, at [x"),
+            "see the page, now, at [x"
+        );
+    }
+}

@@ -1,0 +1,464 @@
+//! All objects that are watched: what changed, what is to be said, and whether all have ended.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    row::{Outcome, Row},
+};
+
+/// So long nothing may look at an object before that is said.
+pub const UNSEEN_AFTER: Duration = Duration::from_secs(15);
+
+/// What the watch tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// An object as it is now.
+    Seen(Box<Row>),
+    /// An object was deleted; as it was at last.
+    Gone(Box<Row>),
+    /// An object isn't among those that are watched any more.
+    Left(String),
+    /// All objects were listed: the UIDs of those that are there.
+    Listed(BTreeSet<String>),
+    /// The API server can't be asked, for that reason.
+    Lost(String),
+    /// It can be again.
+    Back,
+}
+
+/// What a person is to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Row(Box<Row>),
+    Note(String),
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// As clocks show it.
+    pub time: Timestamp,
+    /// Since the program's start.
+    pub since_start: Duration,
+}
+
+/// Which objects were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Their names, each of which must be there; none where they were chosen otherwise.
+    pub names: Vec<String>,
+    /// Whether those that had ended before the first list was read are left out.
+    pub leaves_out_ended: bool,
+    /// Where they are, in words.
+    pub place: String,
+}
+
+/// All objects that are watched, by UID: one that is deleted and made again is another.
+#[derive(Debug, Default)]
+pub struct Board {
+    entries: BTreeMap<String, Entry>,
+    choice: Choice,
+    left_out: BTreeSet<String>,
+    is_listed: bool,
+    is_lost: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    row: Row,
+    unseen_since: Option<Duration>,
+    is_unseen_told: bool,
+}
+
+impl Board {
+    pub fn new(choice: Choice) -> Self {
+        Self {
+            choice,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what the watch tells. Returns what is to be shown.
+    pub fn take(&mut self, update: Update, now: Now) -> Vec<Change> {
+        match update {
+            Update::Seen(row) => self.see(*row, now).into_iter().collect(),
+            Update::Gone(row) => {
+                let uid = row.uid.clone();
+                let seen = self.see(*row, now);
+                let gone = self.lose(&uid, now);
+                gone.or(seen).into_iter().collect()
+            }
+            Update::Left(uid) => {
+                self.entries.remove(&uid);
+                Vec::new()
+            }
+            Update::Listed(uids) => {
+                let known: Vec<String> = self.entries.keys().cloned().collect();
+                let missing = known.iter().filter(|uid| !uids.contains(*uid));
+                let changes = missing.filter_map(|uid| self.lose(uid, now)).collect();
+                self.left_out.retain(|uid| uids.contains(uid));
+                self.is_listed = true;
+                changes
+            }
+            Update::Lost(why) => {
+                let is_told = std::mem::replace(&mut self.is_lost, true);
+                let text =
+                    format!("The API server can't be asked ({why}); going on as soon as it can");
+                if is_told {
+                    Vec::new()
+                } else {
+                    vec![Change::Note(text)]
+                }
+            }
+            Update::Back => {
+                let was_lost = std::mem::take(&mut self.is_lost);
+                let note = Change::Note("The API server answers again".to_owned());
+                if was_lost { vec![note] } else { Vec::new() }
+            }
+        }
+    }
+
+    /// What time alone has to say: that nothing looks at some objects.
+    pub fn tick(&mut self, now: Now) -> Option<Change> {
+        // While nothing can be seen, nothing can be missed.
+        if self.is_lost {
+            return None;
+        }
+        let is_due = |entry: &&mut Entry| {
+            let due = entry.unseen_since.map(|since| since + UNSEEN_AFTER);
+            !entry.is_unseen_told && due.is_some_and(|due| due <= now.since_start)
+        };
+        let mut names = Vec::new();
+        for entry in self.entries.values_mut().filter(is_due) {
+            entry.is_unseen_told = true;
+            names.push(entry.row.name.clone());
+        }
+        let (first, others) = names.split_first()?;
+        let others = match others.len() {
+            0 => String::new(),
+            1 => " and 1 other".to_owned(),
+            others => format!(" and {others} others"),
+        };
+        Some(Change::Note(format!(
+            "Nothing has looked at {first}{others} for {} s: no controller seems to run, or it doesn't watch this \
+             namespace; going on",
+            UNSEEN_AFTER.as_secs()
+        )))
+    }
+
+    /// The exit code, once all objects were seen and none goes on.
+    pub fn verdict(&self) -> Option<Exit> {
+        let goes_on = |entry: &Entry| entry.row.outcome == Outcome::Ongoing;
+        let is_over = self.is_listed && !self.entries.values().any(goes_on);
+        is_over.then(|| self.worst())
+    }
+
+    /// The exit code where nobody waits any longer.
+    pub fn verdict_at_timeout(&self) -> Exit {
+        self.worst().max(Exit::WaitTimedOut)
+    }
+
+    fn worst(&self) -> Exit {
+        let exits = self.entries.values().map(|entry| entry.row.outcome.exit());
+        exits.max().unwrap_or(Exit::Succeeded)
+    }
+
+    /// What was asked for and isn't there, once the first list was read.
+    pub fn missing(&self) -> Option<Failure> {
+        let has = |name: &String| self.entries.values().any(|entry| entry.row.name == *name);
+        let place = &self.choice.place;
+        if !self.is_listed {
+            None
+        } else if let Some(name) = self.choice.names.iter().find(|name| !has(name)) {
+            Some(Failure::stuck(format!(
+                "There is no ScaleOutTask {name} {place}"
+            )))
+        } else if self.entries.is_empty() && self.left_out.is_empty() {
+            Some(Failure::stuck(format!(
+                "There is no such ScaleOutTask {place}"
+            )))
+        } else {
+            None
+        }
+    }
+
+    /// The rows, by namespace and name.
+    pub fn rows(&self) -> Vec<&Row> {
+        let mut rows: Vec<&Row> = self.entries.values().map(|entry| &entry.row).collect();
+        rows.sort_by(|a, b| {
+            (&a.namespace, &a.name, a.began).cmp(&(&b.namespace, &b.name, b.began))
+        });
+        rows
+    }
+
+    fn see(&mut self, row: Row, now: Now) -> Option<Change> {
+        let is_new = !self.entries.contains_key(&row.uid);
+        if is_new && self.is_left_out(&row) {
+            self.left_out.insert(row.uid);
+            return None;
+        }
+        let unseen = (!row.is_looked_at).then_some(now.since_start);
+        let shown = Change::Row(Box::new(row.clone()));
+        if let Some(entry) = self.entries.get_mut(&row.uid) {
+            // What is told late of an object that is gone brings it not back.
+            if entry.row.outcome == Outcome::Deleted {
+                return None;
+            }
+            entry.unseen_since = unseen.map(|since| entry.unseen_since.unwrap_or(since));
+            let before = std::mem::replace(&mut entry.row, row);
+            return (before != entry.row).then_some(shown);
+        }
+        let entry = Entry {
+            row,
+            unseen_since: unseen,
+            is_unseen_told: false,
+        };
+        self.entries.insert(entry.row.uid.clone(), entry);
+        Some(shown)
+    }
+
+    /// Whether it had ended before anybody watched. One that was left out and runs again counts.
+    fn is_left_out(&self, row: &Row) -> bool {
+        let has_ended = matches!(row.outcome, Outcome::Succeeded | Outcome::Failed);
+        let was_there = !self.is_listed || self.left_out.contains(&row.uid);
+        self.choice.leaves_out_ended && has_ended && was_there
+    }
+
+    /// An object was deleted. One that had ended is counted by its end.
+    fn lose(&mut self, uid: &str, now: Now) -> Option<Change> {
+        let entry = self.entries.get_mut(uid)?;
+        entry.unseen_since = None;
+        if matches!(
+            entry.row.outcome,
+            Outcome::Succeeded | Outcome::Failed | Outcome::Deleted
+        ) {
+            return None;
+        }
+        entry.row.outcome = Outcome::Deleted;
+        entry.row.finished = Some(now.time);
+        Some(Change::Row(Box::new(entry.row.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::row::tests::{object, row};
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            time: "2026-01-15T08:05:00Z".parse().unwrap(),
+            since_start: Duration::from_secs(seconds),
+        }
+    }
+
+    fn seen(name: &str, reason: &str) -> Update {
+        let (ready, others): (&str, &[&str]) = match reason {
+            "TaskSucceeded" => ("True", &["Finished"]),
+            "TaskFailed" => ("False", &["Stalled", "Finished"]),
+            "AccessDenied" => ("False", &["Stalled"]),
+            _ => ("False", &["Reconciling"]),
+        };
+        Update::Seen(Box::new(row(name, ready, reason, others, &json!({}))))
+    }
+
+    fn gone(name: &str, reason: &str) -> Update {
+        match seen(name, reason) {
+            Update::Seen(row) => Update::Gone(row),
+            other => other,
+        }
+    }
+
+    fn listed(names: &[&str]) -> Update {
+        Update::Listed(names.iter().map(|name| format!("uid-{name}")).collect())
+    }
+
+    fn board(updates: Vec<Update>) -> Board {
+        let mut board = Board::default();
+        for update in updates {
+            board.take(update, at(0));
+        }
+        board
+    }
+
+    #[test]
+    fn the_worst_of_the_ends_is_the_exit_code() {
+        for (updates, exit) in [
+            (
+                vec![seen("a", "TaskSucceeded"), listed(&["a"])],
+                Some(Exit::Succeeded),
+            ),
+            (vec![seen("a", "TaskSucceeded")], None),
+            (vec![seen("a", "TaskRunning"), listed(&["a"])], None),
+            (
+                vec![
+                    seen("a", "TaskFailed"),
+                    seen("b", "TaskSucceeded"),
+                    listed(&["a", "b"]),
+                ],
+                Some(Exit::Failed),
+            ),
+            (
+                vec![
+                    seen("a", "TaskFailed"),
+                    seen("b", "AccessDenied"),
+                    listed(&["a", "b"]),
+                ],
+                Some(Exit::Stuck),
+            ),
+            (
+                vec![
+                    seen("a", "TaskFailed"),
+                    seen("b", "TaskRunning"),
+                    listed(&["a", "b"]),
+                ],
+                None,
+            ),
+            (
+                vec![
+                    seen("a", "TaskRunning"),
+                    listed(&["a"]),
+                    gone("a", "TaskRunning"),
+                ],
+                Some(Exit::Deleted),
+            ),
+            // It had ended first, as with a time to live of nothing.
+            (
+                vec![
+                    seen("a", "TaskRunning"),
+                    listed(&["a"]),
+                    gone("a", "TaskSucceeded"),
+                ],
+                Some(Exit::Succeeded),
+            ),
+            (
+                vec![
+                    seen("a", "TaskFailed"),
+                    listed(&["a"]),
+                    gone("a", "TaskFailed"),
+                ],
+                Some(Exit::Failed),
+            ),
+            // The watch was too old, and the list doesn't have it any more.
+            (
+                vec![seen("a", "TaskRunning"), listed(&["a"]), listed(&[])],
+                Some(Exit::Deleted),
+            ),
+        ] {
+            assert_eq!(board(updates.clone()).verdict(), exit, "{updates:?}");
+        }
+        let late = board(vec![
+            seen("a", "TaskRunning"),
+            seen("b", "TaskFailed"),
+            listed(&["a", "b"]),
+        ]);
+        assert_eq!(late.verdict_at_timeout(), Exit::WaitTimedOut);
+    }
+
+    #[test]
+    fn an_object_that_is_made_again_is_another() {
+        let mut again = row("a", "True", "TaskSucceeded", &["Finished"], &json!({}));
+        again.uid = "uid-again".to_owned();
+        let mut board = board(vec![
+            seen("a", "TaskRunning"),
+            listed(&["a"]),
+            Update::Seen(Box::new(again)),
+        ]);
+        assert_eq!(board.verdict(), None);
+        board.take(listed(&["again"]), at(1));
+        assert_eq!(board.verdict(), Some(Exit::Deleted));
+        let outcomes: Vec<_> = board.rows().iter().map(|row| row.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Deleted, Outcome::Succeeded]);
+    }
+
+    #[test]
+    fn that_nothing_looks_at_objects_is_said_once_after_15_s() {
+        let mut board = Board::default();
+        for name in ["a", "b"] {
+            let row = Row::of(&object(name, &json!({ "observedGeneration": -1 })));
+            board.take(Update::Seen(Box::new(row)), at(10));
+        }
+        assert_eq!(board.tick(at(24)), None);
+        let Some(Change::Note(text)) = board.tick(at(25)) else {
+            panic!("nothing was said");
+        };
+        assert!(
+            text.starts_with("Nothing has looked at a and 1 other for 15 s"),
+            "{text}"
+        );
+        assert_eq!(board.tick(at(99)), None);
+        board.take(seen("a", "TaskRunning"), at(100));
+        assert_eq!(board.tick(at(200)), None);
+    }
+
+    #[test]
+    fn a_lost_connection_is_said_once_and_so_is_its_end() {
+        let mut board = Board::default();
+        assert_eq!(board.take(Update::Back, at(0)), []);
+        assert_eq!(
+            board.take(Update::Lost("refused".to_owned()), at(1)).len(),
+            1
+        );
+        assert_eq!(board.take(Update::Lost("refused".to_owned()), at(2)), []);
+        assert_eq!(board.take(Update::Back, at(3)).len(), 1);
+        assert_eq!(board.take(Update::Back, at(4)), []);
+    }
+
+    #[test]
+    fn what_had_ended_before_is_left_out_where_only_the_rest_is_asked_for() {
+        let mut board = Board::new(Choice {
+            leaves_out_ended: true,
+            ..Choice::default()
+        });
+        board.take(seen("old", "TaskFailed"), at(0));
+        board.take(seen("new", "TaskRunning"), at(0));
+        board.take(listed(&["old", "new"]), at(0));
+        board.take(seen("old", "TaskFailed"), at(1));
+        assert_eq!(board.rows().len(), 1);
+        board.take(seen("new", "TaskSucceeded"), at(2));
+        assert_eq!(board.verdict(), Some(Exit::Succeeded));
+    }
+
+    #[test]
+    fn each_name_that_was_asked_for_must_be_there() {
+        let mut board = Board::new(Choice {
+            names: vec!["a".to_owned(), "b".to_owned()],
+            leaves_out_ended: false,
+            place: "in namespace web".to_owned(),
+        });
+        board.take(seen("a", "TaskRunning"), at(0));
+        assert_eq!(board.missing(), None);
+        board.take(listed(&["a"]), at(0));
+        let missing = board.missing().unwrap().to_string();
+        assert_eq!(missing, "There is no ScaleOutTask b in namespace web");
+    }
+
+    proptest! {
+        #[test]
+        fn in_every_history_what_has_not_changed_is_not_shown_and_a_deletion_stays(
+            steps in prop::collection::vec((0_usize..3, 0_usize..5, any::<bool>()), 0..60),
+        ) {
+            let reasons = ["TaskRunning", "TaskSucceeded", "TaskFailed", "AccessDenied", "Pending"];
+            let names = ["a", "b", "c"];
+            let mut board = board(vec![listed(&[])]);
+            for (name, reason, is_gone) in steps {
+                let (name, reason) = (names[name], reasons[reason]);
+                let update = if is_gone { gone(name, reason) } else { seen(name, reason) };
+                let before = board.worst();
+                board.take(update.clone(), at(1));
+                prop_assert_eq!(board.take(update, at(2)), []);
+                prop_assert!(before != Exit::Deleted || board.worst() == Exit::Deleted);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The command line.
+#![expect(clippy::doc_markdown, reason = "the comments are what `--help` shows")]
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use scaleouttask_controller::api::parse_duration;
+
+use crate::lines::Format;
+
+/// Start, watch and understand tasks of Alibaba Cloud's Container Service (ACK).
+///
+/// Exit codes of track and watch: 0 all succeeded, 1 one ended badly, 2 one can't be tracked until somebody mends
+/// something, 3 --wait-timeout passed, 4 one was deleted meanwhile, 64 wrong usage or input.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl scaleouttask",
+    bin_name = "kubectl scaleouttask",
+    version
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which cluster and namespace, as for kubectl.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Target {
+    /// Kubeconfig to use in place of KUBECONFIG and ~/.kube/config.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// Namespace; by default that of the context.
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// All namespaces; for watch.
+    #[arg(short = 'A', long, global = true)]
+    pub all_namespaces: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Track a task: make its ScaleOutTask, and watch it to its end.
+    Track(TrackArgs),
+    /// Watch objects live, until all have ended. Without a choice: those that haven't ended yet.
+    Watch(WatchArgs),
+    /// Say what is wrong with one and what to do about it.
+    Why {
+        /// Its name.
+        name: String,
+    },
+    /// Have objects looked at now, and wait until that was done.
+    Poll(PollArgs),
+    /// Have objects not looked at any more, until they are resumed.
+    Suspend(Names),
+    /// Have suspended objects looked at again.
+    Resume(Names),
+    /// What completes the command line; kubectl calls it.
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete {
+        /// The words so far.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct TrackArgs {
+    /// ID of the task, or - to read it from standard input: the JSON answer of the call that started the task, with
+    /// task_id or taskId in it.
+    pub task_id: String,
+    /// Name of the object; by default the task's ID in lower case.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Region of the task; by default the controller's.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Cluster that the task must belong to.
+    #[arg(long)]
+    pub cluster_id: Option<String>,
+    /// Have the controller stop tracking so long after the object was made, such as 30m.
+    #[arg(long, value_name = "DURATION", value_parser = duration_text)]
+    pub timeout: Option<String>,
+    /// Wait until the nodes of all instances are Ready too.
+    #[arg(long)]
+    pub wait_for_nodes: bool,
+    /// Delete the object so long after it finished, such as 1h.
+    #[arg(long, value_name = "DURATION", value_parser = whole_seconds)]
+    pub ttl: Option<i32>,
+    /// Only make the object, and print its name.
+    #[arg(long, conflicts_with_all = ["wait_timeout", "output"])]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// Their names.
+    #[arg(conflicts_with_all = ["selector", "all"])]
+    pub names: Vec<String>,
+    /// Those with these labels.
+    #[arg(short = 'l', long, conflicts_with = "all")]
+    pub selector: Option<String>,
+    /// All, also those that have ended already.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// How long to wait, and how to show it.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// Wait no longer than this, such as 30m.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_timeout: Option<Duration>,
+    /// Print a line a change in this form; by default that is plain where there is no terminal.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+#[derive(Args, Debug)]
+pub struct PollArgs {
+    #[command(flatten)]
+    pub names: Names,
+    /// Wait no longer than this.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub wait_timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct Names {
+    /// Their names.
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// A duration, as it was written: the API server reads it too.
+fn duration_text(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
+fn whole_seconds(text: &str) -> Result<i32, String> {
+    let duration = duration(text)?;
+    if duration.subsec_nanos() != 0 {
+        return Err("must be whole seconds, such as 90s".to_owned());
+    }
+    i32::try_from(duration.as_secs()).map_err(|_| "is too long: 68 years are the most".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for line in [
+            "",
+            "track",
+            "track T-1 T-2",
+            "track T-1 --no-wait --wait-timeout 1m",
+            "track T-1 --no-wait --output json",
+            "track T-1 --timeout soon",
+            "track T-1 --timeout 5",
+            "track T-1 --ttl 1.5s",
+            "track T-1 --ttl 700000h",
+            "track T-1 --output yaml",
+            "watch a --all",
+            "watch -l a=b --all",
+            "watch a -l a=b",
+            "why",
+            "poll",
+            "nonsense",
+        ] {
+            let words = ["kubectl-scaleouttask"]
+                .into_iter()
+                .chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "{line:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_is_a_duration_of_whole_seconds() {
+        assert_eq!(whole_seconds("1h30m"), Ok(5400));
+        assert_eq!(whole_seconds("0s"), Ok(0));
+    }
+}

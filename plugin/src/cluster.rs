@@ -1,0 +1,270 @@
+//! The cluster and namespace that kubectl would use. kube's own way asks `NO_PROXY` about the proxy instead of the API
+//! server, and refuses what kubectl takes.
+
+use std::{env, net::IpAddr, path::PathBuf, time::Duration};
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use kube::{
+    Api, Client, Config,
+    config::{
+        AuthInfo, Cluster as NamedCluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError,
+    },
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use scaleouttask_controller::api::ScaleOutTask;
+
+use crate::{
+    cli::Target,
+    failure::{Failure, Verb, deepest},
+};
+
+/// How long one request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The cluster, and the namespace that is meant.
+#[derive(Clone)]
+pub struct Cluster {
+    config: Config,
+    client: Client,
+    pub namespace: String,
+    pub all_namespaces: bool,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig. Asks nothing yet, but may run a program that it names.
+    pub fn of(target: &Target) -> Result<Self, Failure> {
+        let unusable = |error: &KubeconfigError| {
+            Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(error)))
+        };
+        let found = read(target).and_then(|kubeconfig| config(kubeconfig, target));
+        let is_named = target.kubeconfig.is_some() || target.context.is_some();
+        let mut config = match found {
+            // In a pod, as in a pipeline, the cluster is its own.
+            Err(error) if !is_named => Config::incluster().map_err(|_| unusable(&error))?,
+            found => found.map_err(|error| unusable(&error))?,
+        };
+        // The library's own retries take minutes, and say nothing.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let namespace = target.namespace.clone();
+        Ok(Self {
+            client: connect(&config)?,
+            namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
+            all_namespaces: target.all_namespaces,
+            config,
+        })
+    }
+
+    /// The objects that are meant.
+    pub fn objects(&self) -> Api<ScaleOutTask> {
+        if self.all_namespaces {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        }
+    }
+
+    /// The objects of one namespace.
+    pub fn objects_in(&self, namespace: &str) -> Api<ScaleOutTask> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Where they are, in words.
+    pub fn place(&self) -> String {
+        if self.all_namespaces {
+            "in any namespace".to_owned()
+        } else {
+            format!("in namespace {}", self.namespace)
+        }
+    }
+
+    /// Connects anew, which runs the kubeconfig's program for credentials again.
+    pub fn reconnect(&mut self) -> Result<(), Failure> {
+        self.client = connect(&self.config)?;
+        Ok(())
+    }
+}
+
+/// The answer to one request, within its time.
+pub async fn asked<T>(
+    request: impl Future<Output = kube::Result<T>>,
+    verb: Verb,
+    place: &str,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|error| Failure::of(&error, verb, place)),
+        Err(_) => Err(Failure::stuck("The API server doesn't answer".to_owned())),
+    }
+}
+
+fn connect(config: &Config) -> Result<Client, Failure> {
+    Client::try_from(config.clone()).map_err(|error| {
+        Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(&error)))
+    })
+}
+
+/// Of the files that `KUBECONFIG` lists those that are there count, as for kubectl; one at least must be.
+fn read(target: &Target) -> Result<Kubeconfig, KubeconfigError> {
+    if let Some(path) = &target.kubeconfig {
+        return Kubeconfig::read_from(path);
+    }
+    let listed = env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut there: Vec<PathBuf> = env::split_paths(&listed).collect();
+    // One that can't be read is no reason to take another's cluster.
+    there.retain(|path| path.try_exists().unwrap_or(true));
+    if there.is_empty() {
+        return Kubeconfig::read();
+    }
+    let mut files = there.iter().map(Kubeconfig::read_from);
+    files.try_fold(Kubeconfig::default(), |all, next| all.merge(next?))
+}
+
+fn config(kubeconfig: Kubeconfig, target: &Target) -> Result<Config, KubeconfigError> {
+    let (context, cluster, user) = chosen(kubeconfig, target.context.as_deref())?;
+    let server = cluster.server.clone();
+    let server = server.ok_or(KubeconfigError::MissingClusterUrl)?;
+    let server: Uri = server.parse().map_err(KubeconfigError::ParseClusterUrl)?;
+    let exec_cluster = ExecAuthCluster::try_from(&cluster)?;
+    let mut config = Config::new(server.clone());
+    let authority = exec_cluster.certificate_authority_data.as_deref();
+    config.root_cert = authority.map(certificates);
+    config.auth_info = user;
+    if let Some(exec) = &mut config.auth_info.exec
+        && exec.provide_cluster_info
+    {
+        exec.cluster = Some(exec_cluster);
+    }
+    let namespace = context.namespace.filter(|name| !name.is_empty());
+    config.default_namespace = namespace.unwrap_or_else(|| "default".to_owned());
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.disable_compression = cluster.disable_compression.unwrap_or(false);
+    config.tls_server_name = cluster.tls_server_name;
+    let own = cluster.proxy_url.filter(|url| !url.is_empty());
+    let proxy = own.or_else(|| proxy_by_environment(&server));
+    config.proxy_url = proxy
+        .map(|url| url.replacen("socks5h://", "socks5://", 1).parse())
+        .transpose()
+        .map_err(KubeconfigError::ParseProxyUrl)?;
+    Ok(config)
+}
+
+/// The proxy of the environment for the API server. As for kubectl, this machine is reached without one.
+fn proxy_by_environment(server: &Uri) -> Option<String> {
+    let variable = |name: &str| {
+        let values = [env::var(name), env::var(name.to_ascii_lowercase())];
+        let mut given = values.into_iter().flatten();
+        given.find(|value| !value.trim().is_empty())
+    };
+    proxy_for(server, variable)
+}
+
+fn proxy_for(server: &Uri, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let host = server.host()?.trim_matches(['[', ']']);
+    let address: Option<IpAddr> = host.parse().ok();
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return None;
+    }
+    let (scheme, port) = match server.scheme_str() {
+        Some("http") => ("HTTP_PROXY", server.port_u16().unwrap_or(80)),
+        _ => ("HTTPS_PROXY", server.port_u16().unwrap_or(443)),
+    };
+    let proxy = variable(scheme)?;
+    // The library knows no ports in it.
+    let exceptions = variable("NO_PROXY").unwrap_or_default();
+    let suffix = format!(":{port}");
+    let exceptions = exceptions.split(',').map(str::trim);
+    let exceptions: Vec<&str> = exceptions
+        .map(|one| one.strip_suffix(&suffix).unwrap_or(one))
+        .collect();
+    let matcher = Matcher::builder()
+        .all(proxy.as_str())
+        .no(exceptions.join(","))
+        .build();
+    matcher.intercept(server)?;
+    let has_scheme = proxy.contains("://");
+    Some(if has_scheme {
+        proxy
+    } else {
+        format!("http://{proxy}")
+    })
+}
+
+/// The context of that name, else the current one, its cluster and its user. As for kubectl, there may be no user.
+fn chosen(
+    kubeconfig: Kubeconfig,
+    context: Option<&str>,
+) -> Result<(Context, NamedCluster, AuthInfo), KubeconfigError> {
+    let context = context.map(str::to_owned).or(kubeconfig.current_context);
+    let name = context
+        .filter(|name| !name.is_empty())
+        .ok_or(KubeconfigError::CurrentContextNotSet)?;
+    let mut contexts = kubeconfig.contexts.into_iter();
+    let context = contexts
+        .find(|context| context.name == name)
+        .and_then(|context| context.context)
+        .ok_or(KubeconfigError::LoadContext(name))?;
+    let mut clusters = kubeconfig.clusters.into_iter();
+    let cluster = clusters
+        .find(|cluster| cluster.name == context.cluster)
+        .and_then(|cluster| cluster.cluster)
+        .ok_or_else(|| KubeconfigError::LoadClusterOfContext(context.cluster.clone()))?;
+    let mut users = kubeconfig.auth_infos.into_iter();
+    let user = users.find(|user| Some(&user.name) == context.user.as_ref());
+    let user = user.and_then(|user| user.auth_info).unwrap_or_default();
+    Ok((context, cluster, user))
+}
+
+fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
+    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    certificates
+        .map(|certificate| certificate.to_vec())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_is_that_of_the_api_servers_host_as_kubectl_reads_the_variables() {
+        let proxy = "http://user:secret@proxy.example:3128";
+        for (server, no_proxy, is_by_proxy) in [
+            ("https://api.example.com:6443", "", true),
+            (
+                "https://api.example.com:6443",
+                "other.example.com,,proxy.example",
+                true,
+            ),
+            (
+                "https://api.example.com:6443",
+                "localhost, .example.com",
+                false,
+            ),
+            (
+                "https://api.example.com:6443",
+                "api.example.com:6443",
+                false,
+            ),
+            ("https://api.example.com:6443", "api.example.com:443", true),
+            ("https://api.example.com:6443", "*", false),
+            ("https://10.1.2.3:6443", "10.0.0.0/8", false),
+            ("https://10.1.2.3:6443", "192.168.0.0/16", true),
+            ("https://127.0.0.1:6443", "", false),
+            ("https://[::1]:6443", "", false),
+            ("https://localhost", "", false),
+            ("http://api.example.com", "", false),
+        ] {
+            let variable = |name: &str| match name {
+                "HTTPS_PROXY" => Some(proxy.to_owned()),
+                "NO_PROXY" => Some(no_proxy.to_owned()),
+                _ => None,
+            };
+            let found = proxy_for(&server.parse().unwrap(), variable);
+            let wanted = is_by_proxy.then(|| proxy.to_owned());
+            assert_eq!(found, wanted, "{server} with {no_proxy:?}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What completes the command line, in bash, zsh and fish, by kubectl's protocol: a line a word, then a directive.
+
+use clap::{Arg, ArgAction, Command, CommandFactory};
+use scaleouttask_controller::api::ScaleOutTask;
+
+use crate::{
+    cli::{Cli, Target},
+    cluster::Cluster,
+};
+use kube::api::ListParams;
+
+/// Tells the shell not to offer files.
+const NO_FILES: &str = ":4";
+/// Nobody waits longer for a key.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What the last word may become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// One of these.
+    Words(Vec<String>),
+    /// The name of an object.
+    Name,
+    Nothing,
+}
+
+/// Prints what the last of these words may become.
+pub async fn complete(words: &[String]) {
+    let (last, before) = words
+        .split_last()
+        .map_or(("", words), |(last, before)| (last.as_str(), before));
+    let found = match wanted(&Cli::command(), before, last) {
+        Wanted::Words(words) => words,
+        Wanted::Name => {
+            let target = target(before);
+            let names = names(&target);
+            let names = tokio::time::timeout(PATIENCE, names)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default();
+            // Those that are there already aren't offered again.
+            names
+                .into_iter()
+                .filter(|name| !before.contains(name))
+                .collect()
+        }
+        Wanted::Nothing => Vec::new(),
+    };
+    for word in found.iter().filter(|word| word.starts_with(last)) {
+        println!("{word}");
+    }
+    println!("{NO_FILES}");
+}
+
+fn wanted(cli: &Command, before: &[String], last: &str) -> Wanted {
+    let mut command = cli;
+    let mut awaits: Option<&Arg> = None;
+    for word in before {
+        if awaits.take().is_some() {
+            continue;
+        }
+        if word.starts_with('-') {
+            awaits =
+                option(cli, command, word).filter(|arg| takes_value(arg) && !word.contains('='));
+        } else if command.has_subcommands() {
+            match command.find_subcommand(word) {
+                Some(found) => command = found,
+                None => return Wanted::Nothing,
+            }
+        }
+    }
+    if let Some(arg) = awaits {
+        let values = arg.get_possible_values();
+        let values = values.iter().map(|value| value.get_name().to_owned());
+        return Wanted::Words(values.collect());
+    }
+    if last.starts_with('-') {
+        return Wanted::Words(options(cli, command));
+    }
+    if command.has_subcommands() {
+        let visible = command.get_subcommands().filter(|one| !one.is_hide_set());
+        return Wanted::Words(visible.map(|one| one.get_name().to_owned()).collect());
+    }
+    let takes_names = command
+        .get_positionals()
+        .any(|arg| matches!(arg.get_id().as_str(), "name" | "names"));
+    if takes_names {
+        Wanted::Name
+    } else {
+        Wanted::Nothing
+    }
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+/// The option that a word is, such as `--output`, `--output=json` or `-o`.
+fn option<'a>(cli: &'a Command, command: &'a Command, word: &str) -> Option<&'a Arg> {
+    let name = word.split('=').next().unwrap_or_default();
+    let is_it = |arg: &&Arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg
+            .get_short()
+            .is_some_and(|short| name == format!("-{short}")),
+    };
+    command
+        .get_arguments()
+        .chain(cli.get_arguments())
+        .find(is_it)
+}
+
+fn options(cli: &Command, command: &Command) -> Vec<String> {
+    let args = command.get_arguments().chain(cli.get_arguments());
+    let longs = args
+        .filter_map(Arg::get_long)
+        .map(|long| format!("--{long}"));
+    let mut longs: Vec<String> = longs.chain(["--help".to_owned()]).collect();
+    longs.sort();
+    longs.dedup();
+    longs
+}
+
+/// The cluster and namespace that these words name.
+fn target(words: &[String]) -> Target {
+    let value = |long: &str, short: &str| {
+        let equals = format!("{long}=");
+        let joined = words.iter().find_map(|word| word.strip_prefix(&equals));
+        let mut pairs = words.windows(2);
+        let apart = pairs
+            .find(|pair| pair[0] == long || pair[0] == short)
+            .map(|pair| pair[1].as_str());
+        joined.or(apart).map(str::to_owned)
+    };
+    Target {
+        kubeconfig: value("--kubeconfig", "").map(Into::into),
+        context: value("--context", ""),
+        namespace: value("--namespace", "-n"),
+        all_namespaces: false,
+    }
+}
+
+/// The names of the objects there; none where they can't be had.
+async fn names(target: &Target) -> Option<Vec<String>> {
+    let cluster = Cluster::of(target).ok()?;
+    let objects = cluster
+        .objects()
+        .list_metadata(&ListParams::default().limit(500))
+        .await
+        .ok()?;
+    let name = |object: kube::core::PartialObjectMeta<ScaleOutTask>| object.metadata.name;
+    Some(objects.items.into_iter().filter_map(name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_place_has_its_words() {
+        let cli = Cli::command();
+        let offered = |before: &str, last: &str| match wanted(&cli, &words(before), last) {
+            Wanted::Words(words) => words.join(" "),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(offered("", ""), "track watch why poll suspend resume");
+        assert_eq!(offered("-n web", ""), "track watch why poll suspend resume");
+        for command in [
+            "watch",
+            "why",
+            "poll",
+            "suspend",
+            "resume",
+            "watch a",
+            "watch -n web",
+            "watch --context=c",
+        ] {
+            assert_eq!(offered(command, ""), "Name", "{command}");
+        }
+        assert_eq!(offered("track", ""), "Nothing");
+        assert_eq!(offered("track T-1 --output", ""), "plain json");
+        assert_eq!(offered("track T-1 -o", ""), "plain json");
+        assert_eq!(offered("watch -n", ""), "");
+        assert_eq!(offered("nonsense", ""), "Nothing");
+        let options = offered("track", "--");
+        assert!(
+            options.contains("--wait-for-nodes") && options.contains("--namespace"),
+            "{options}"
+        );
+        assert!(!offered("watch", "--").contains("--ttl"));
+    }
+
+    #[test]
+    fn names_are_those_of_the_namespace_that_the_words_name() {
+        let target = target(&words("watch -n web --context=there --kubeconfig k"));
+        assert_eq!(target.namespace.as_deref(), Some("web"));
+        assert_eq!(target.context.as_deref(), Some("there"));
+        assert_eq!(target.kubeconfig.unwrap().to_str(), Some("k"));
+    }
+}

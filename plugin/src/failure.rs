@@ -1,0 +1,188 @@
+//! Why a command can't go on, in words for the person who typed it.
+
+use std::{error::Error, fmt};
+
+use kube::core::Status;
+
+use crate::exit::Exit;
+
+/// What is asked of the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Patch,
+}
+
+impl Verb {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Patch => "patch",
+        }
+    }
+}
+
+/// Why a command ended early, and with which code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    text: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Failure {
+    /// Wrong usage or input.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            text: text.into(),
+        }
+    }
+
+    /// Somebody has to mend something first.
+    pub fn stuck(text: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Stuck,
+            text: text.into(),
+        }
+    }
+
+    /// Of an answer of the API server, or of none. `place` says where, such as `in namespace web`.
+    pub fn of(error: &kube::Error, verb: Verb, place: &str) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Self::stuck(format!("The API server can't be asked: {}", deepest(error)));
+        };
+        let text = match status.code {
+            404 if is_missing_kind(status) => {
+                "The cluster doesn't know ScaleOutTasks: install the CRD first, with the chart or \
+                 `kubectl apply -f crds/scaleouttasks.yaml`"
+                    .to_owned()
+            }
+            404 => status.message.clone(),
+            403 => forbidden(verb, place, status),
+            401 => format!(
+                "The API server doesn't know who you are (401 Unauthorized): check the user of your kubeconfig's context; \
+                 nothing could {} ScaleOutTasks {place}",
+                verb.as_str()
+            ),
+            400 | 422 => return Self::usage(status.message.clone()),
+            _ => format!("The API server refuses: {}", status.message),
+        };
+        Self::stuck(text)
+    }
+}
+
+/// The API server has no such path, in contrast to no such object.
+fn is_missing_kind(status: &Status) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_none_or(|details| details.name.is_empty())
+}
+
+fn forbidden(verb: Verb, place: &str, status: &Status) -> String {
+    let verb = verb.as_str();
+    // A policy or a quota refuses with the same code, and says why.
+    if status.message.contains("cannot") || status.message.is_empty() {
+        format!(
+            "You may not {verb} ScaleOutTasks {place}: ask for the verb {verb} on scaleouttasks.scaleout.dev. \
+             The API server says: {}",
+            status.message
+        )
+    } else {
+        format!(
+            "The API server doesn't let you {verb} ScaleOutTasks {place}: {}",
+            status.message
+        )
+    }
+}
+
+/// The cause below a library's own words.
+pub fn deepest(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let text = cause.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn failure(status: serde_json::Value, verb: Verb) -> (i32, String) {
+        let status: Status = serde_json::from_value(status).unwrap();
+        let failure = Failure::of(
+            &kube::Error::Api(Box::new(status)),
+            verb,
+            "in namespace web",
+        );
+        (failure.exit.into(), failure.to_string())
+    }
+
+    #[test]
+    fn each_answer_of_the_api_server_says_what_to_mend() {
+        for (status, verb, code, text) in [
+            (
+                json!({ "code": 404, "message": "404 page not found" }),
+                Verb::List,
+                2,
+                "install the CRD",
+            ),
+            (
+                json!({ "code": 404, "message": "scaleouttasks \"a\" not found", "details": { "name": "a" } }),
+                Verb::Get,
+                2,
+                "\"a\" not found",
+            ),
+            (
+                json!({ "code": 403, "message": "User \"x\" cannot watch" }),
+                Verb::Watch,
+                2,
+                "You may not watch",
+            ),
+            (
+                json!({ "code": 403, "message": "exceeded quota" }),
+                Verb::Create,
+                2,
+                "let you create ScaleOutTasks in namespace web: exceeded quota",
+            ),
+            (
+                json!({ "code": 401, "message": "Unauthorized" }),
+                Verb::List,
+                2,
+                "who you are",
+            ),
+            (
+                json!({ "code": 422, "message": "spec.timeout: bad" }),
+                Verb::Create,
+                64,
+                "spec.timeout: bad",
+            ),
+            (
+                json!({ "code": 500, "message": "oh" }),
+                Verb::Get,
+                2,
+                "refuses: oh",
+            ),
+        ] {
+            let (got, said) = failure(status, verb);
+            assert_eq!(got, code, "{said}");
+            assert!(said.contains(text), "{said}");
+        }
+    }
+}

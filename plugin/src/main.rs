@@ -1,0 +1,51 @@
+//! `kubectl scaleouttask`: start, watch and understand a task from the terminal.
+//!
+//! What is shown is decided by a pure core: [`row`], [`board`], [`table`], [`lines`], [`explain`] and [`advice`] turn
+//! objects and times into text and an exit code. Around it a thin shell: [`cluster`], [`watch`] and [`live`].
+
+mod advice;
+mod answer;
+mod board;
+mod cli;
+mod cluster;
+mod commands;
+mod complete;
+mod exit;
+mod explain;
+mod failure;
+mod frame;
+mod lines;
+mod live;
+mod row;
+mod table;
+mod text;
+mod track;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{cli::Cli, exit::Exit};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let code = match Cli::try_parse() {
+        Ok(cli) => commands::run(cli).await.unwrap_or_else(|failure| {
+            eprintln!("{failure}");
+            failure.exit
+        }),
+        Err(error) => {
+            // Nobody reads it any more: there is nobody to tell.
+            let _ = error.print();
+            let is_help = error.exit_code() == 0;
+            if is_help {
+                Exit::Succeeded
+            } else {
+                Exit::Usage
+            }
+        }
+    };
+    // Not by returning: a look-up of a name, or a read of a terminal, may hang in a thread.
+    std::process::exit(code.into())
+}

@@ -1,0 +1,90 @@
+//! Texts on a terminal: their width, cut to it, and without what would move the cursor.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+const CUT: &str = "..";
+
+/// How many columns a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text without characters that would move the cursor, break the line or turn the text around.
+pub fn clean(text: &str) -> String {
+    let shown = |c: char| if is_harmful(c) { ' ' } else { c };
+    text.chars().map(shown).collect()
+}
+
+fn is_harmful(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// The text, cut to that many columns. What is cut ends with two dots, where there is room for them.
+pub fn cut(text: &str, max: usize) -> String {
+    if width(text) <= max {
+        return text.to_owned();
+    }
+    if max < 2 * CUT.len() {
+        return first_columns(text, max).to_owned();
+    }
+    format!("{}{CUT}", first_columns(text, max - CUT.len()))
+}
+
+/// As much of the text as fits; a wide character that doesn't fit is left out.
+fn first_columns(text: &str, max: usize) -> &str {
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        let next = at + c.len_utf8();
+        // Of the whole, as some characters join.
+        if width(&text[..next]) > max && c.width() != Some(0) {
+            break;
+        }
+        if width(&text[..next]) <= max {
+            end = next;
+        }
+    }
+    &text[..end]
+}
+
+/// Cut or filled up with blanks to exactly that many columns.
+pub fn fit(text: &str, columns: usize) -> String {
+    let mut fitted = cut(text, columns);
+    let missing = columns - width(&fitted).min(columns);
+    fitted.extend(std::iter::repeat_n(' ', missing));
+    fitted
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_by_columns() {
+        for (text, max, wanted) in [
+            ("web-pool", 8, "web-pool"),
+            ("web-pool", 7, "web-p.."),
+            ("web-pool", 3, "web"),
+            ("web-pool", 0, ""),
+            ("正在加入节点", 12, "正在加入节点"),
+            ("正在加入节点", 11, "正在加入.."),
+            ("正在加入节点", 8, "正在加.."),
+            ("正在加入节点", 3, "正"),
+        ] {
+            assert_eq!(cut(text, max), wanted, "{text} in {max}");
+        }
+        assert_eq!(fit("正在", 5), "正在 ");
+        assert_eq!(fit("正在", 3), "正 ");
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d"), "a [2Jb c d");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_takes_more_columns_than_it_may(text in ".{0,60}|[正加入a-z]{0,40}", max in 0_usize..80) {
+            prop_assert!(width(&cut(&clean(&text), max)) <= max);
+            prop_assert_eq!(width(&fit(&clean(&text), max)), max);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The objects as they are and change: a list, then a watch from there, through all that breaks it.
+//!
+//! Not kube-runtime's watcher: this one can begin where an object was made, so that nothing that befalls it is missed,
+//! and tells a connection that broke from a refusal.
+
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+
+use futures::StreamExt;
+use kube::{
+    ResourceExt,
+    api::{ListParams, WatchEvent, WatchParams},
+};
+use scaleouttask_controller::api::ScaleOutTask;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, error::Elapsed, sleep, timeout},
+};
+
+use crate::{
+    board::Update,
+    cluster::{Cluster, REQUEST_TIMEOUT},
+    failure::{Failure, Verb},
+    row::Row,
+};
+
+/// How many objects a page has: each may be large, and only its row is kept.
+const PAGE: u32 = 50;
+/// The API server ends a watch after this, in seconds.
+const WATCH_SECONDS: u32 = 240;
+/// Bookmarks come once a minute. A connection that is silent for longer is dead.
+const SILENCE: Duration = Duration::from_secs(100);
+const BACKOFF: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// An API server that starts may refuse what it allows a moment later.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// Which objects.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Those of these names; all if there are none.
+    pub names: Vec<String>,
+    /// Those with these labels.
+    pub labels: Option<String>,
+    /// This one only, from a known moment on.
+    pub start: Option<Start>,
+}
+
+/// An object, and the moment from which on it is watched.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub uid: String,
+    pub version: String,
+}
+
+/// What is told of the objects. It ends after a failure.
+pub type Updates = mpsc::Receiver<Result<Update, Failure>>;
+
+/// Begins to watch.
+pub fn start(cluster: Cluster, query: Query) -> Updates {
+    let (sender, updates) = mpsc::channel(64);
+    let mut watch = Watch {
+        version: query.start.as_ref().map(|start| start.version.clone()),
+        is_reached: query.start.is_some(),
+        cluster,
+        query,
+        sender,
+        allowed: Vec::new(),
+        refused_since: None,
+        backoff: BACKOFF,
+    };
+    tokio::spawn(async move {
+        if let Err(failure) = watch.run().await {
+            // Where nobody listens any more, nobody needs to know.
+            let _ = watch.sender.send(Err(failure)).await;
+        }
+    });
+    updates
+}
+
+struct Watch {
+    cluster: Cluster,
+    query: Query,
+    sender: mpsc::Sender<Result<Update, Failure>>,
+    /// Where the next watch begins; none where all are to be listed.
+    version: Option<String>,
+    /// Whether the API server was ever reached.
+    is_reached: bool,
+    /// What it has ever allowed.
+    allowed: Vec<Verb>,
+    refused_since: Option<Instant>,
+    backoff: Duration,
+}
+
+/// Why a list or watch broke off.
+enum Break {
+    Api(kube::Error),
+    /// No answer in time.
+    Silence,
+    /// Nobody listens any more.
+    Unheard,
+}
+
+impl From<kube::Error> for Break {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<Elapsed> for Break {
+    fn from(_: Elapsed) -> Self {
+        Self::Silence
+    }
+}
+
+impl Watch {
+    async fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            let (verb, done) = match self.version.clone() {
+                None => (Verb::List, self.list().await),
+                Some(version) => (Verb::Watch, self.watch(version).await),
+            };
+            match done {
+                // A watch ends from time to time. One that ends at once would be a hot loop.
+                Ok(()) if verb == Verb::Watch => sleep(BACKOFF / 2).await,
+                Ok(()) => {}
+                Err(Break::Unheard) => return Ok(()),
+                Err(Break::Silence) => self.pause("no answer in time".to_owned()).await,
+                Err(Break::Api(error)) => self.trouble(&error, verb).await?,
+            }
+        }
+    }
+
+    /// Lists all, page by page.
+    async fn list(&mut self) -> Result<(), Break> {
+        let api = self.cluster.objects();
+        let mut params = ListParams::default().limit(PAGE);
+        params.field_selector = self.fields();
+        params.label_selector.clone_from(&self.query.labels);
+        let mut uids = BTreeSet::new();
+        let version = loop {
+            let page = timeout(REQUEST_TIMEOUT, api.list(&params)).await??;
+            self.answered(Verb::List).await?;
+            for object in page.items.iter().filter(|object| self.is_meant(object)) {
+                let row = Row::of(object);
+                uids.insert(row.uid.clone());
+                self.tell(Update::Seen(Box::new(row))).await?;
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => break page.metadata.resource_version,
+            }
+        };
+        self.tell(Update::Listed(uids)).await?;
+        self.version = version;
+        Ok(())
+    }
+
+    /// Watches from there on, until the API server ends it.
+    async fn watch(&mut self, version: String) -> Result<(), Break> {
+        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+        params.field_selector = self.fields();
+        params.label_selector.clone_from(&self.query.labels);
+        let api = self.cluster.objects();
+        let events = timeout(REQUEST_TIMEOUT, api.watch(&params, &version)).await??;
+        self.answered(Verb::Watch).await?;
+        let mut events = pin!(events);
+        while let Some(event) = timeout(SILENCE, events.next()).await? {
+            match event? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    self.version = object.resource_version();
+                    if self.is_meant(&object) {
+                        self.tell(Update::Seen(Box::new(Row::of(&object)))).await?;
+                    }
+                }
+                WatchEvent::Deleted(object) => {
+                    self.version = object.resource_version();
+                    if self.is_meant(&object) {
+                        let update = self.gone(&object).await;
+                        self.tell(update).await?;
+                    }
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    self.version = Some(bookmark.metadata.resource_version);
+                }
+                WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// An object that lost its label leaves the watch as one that was deleted does.
+    async fn gone(&self, object: &ScaleOutTask) -> Update {
+        let row = Box::new(Row::of(object));
+        if self.query.labels.is_some() {
+            let api = self.cluster.objects_in(&row.namespace);
+            let now = timeout(REQUEST_TIMEOUT, api.get_metadata_opt(&row.name)).await;
+            if let Ok(Ok(Some(now))) = now
+                && now.uid().as_deref() == Some(&row.uid)
+            {
+                return Update::Left(row.uid);
+            }
+        }
+        Update::Gone(row)
+    }
+
+    /// A selector for one name: who may see only that one may use it.
+    fn fields(&self) -> Option<String> {
+        match self.query.names.as_slice() {
+            [name] => Some(format!("metadata.name={name}")),
+            _ => None,
+        }
+    }
+
+    fn is_meant(&self, object: &ScaleOutTask) -> bool {
+        let query = &self.query;
+        let by_name = query.names.is_empty() || query.names.contains(&object.name_any());
+        let by_uid = query
+            .start
+            .as_ref()
+            .is_none_or(|start| object.uid().as_deref() == Some(&start.uid));
+        by_name && by_uid
+    }
+
+    async fn tell(&self, update: Update) -> Result<(), Break> {
+        self.sender
+            .send(Ok(update))
+            .await
+            .map_err(|_| Break::Unheard)
+    }
+
+    async fn answered(&mut self, verb: Verb) -> Result<(), Break> {
+        self.is_reached = true;
+        self.backoff = BACKOFF;
+        self.refused_since = None;
+        if !self.allowed.contains(&verb) {
+            self.allowed.push(verb);
+        }
+        self.tell(Update::Back).await
+    }
+
+    /// Decides whether it is tried again, and waits until then.
+    async fn trouble(&mut self, error: &kube::Error, verb: Verb) -> Result<(), Failure> {
+        let code = match error {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        };
+        let failure = Failure::of(error, verb, &self.cluster.place());
+        match code {
+            // The watch is too old, or the list's next page is.
+            Some(410) => {
+                self.version = None;
+                return Ok(());
+            }
+            Some(400..=404 | 422) => {
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if !self.allowed.contains(&verb) || since.elapsed() > REFUSED_FOR {
+                    return Err(failure);
+                }
+                if code == Some(401) {
+                    self.cluster.reconnect()?;
+                }
+            }
+            None if !self.is_reached => return Err(failure),
+            Some(_) | None => {}
+        }
+        let why = code.map_or_else(
+            || crate::failure::deepest(error),
+            |code| format!("it answers {code}"),
+        );
+        self.pause(why).await;
+        Ok(())
+    }
+
+    async fn pause(&mut self, why: String) {
+        // Where nobody listens any more, the next thing told ends this.
+        let _ = self.tell(Update::Lost(why)).await;
+        sleep(self.backoff).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+}

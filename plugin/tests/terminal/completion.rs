@@ -1,0 +1,65 @@
+//! Completion, by kubectl's own, in a real bash.
+
+use std::{env, ffi::OsString, fs, path::Path};
+
+use serde_json::json;
+use testbed::world::World;
+
+use crate::{screen::Terminal, stage::PROGRAM};
+
+/// What bash-completion brings, where it isn't installed.
+const WORDS: &str = r#"
+_get_comp_words_by_ref() {
+  words=("${COMP_WORDS[@]}") cword=$COMP_CWORD cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+}
+__ltrim_colon_completions() { :; }
+PS1='> '
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_commands_and_options_complete_in_bash() {
+    let world = World::new("completion").await;
+    world.create("web-pool", json!({ "taskId": "T-1" })).await;
+    let directory = tempfile::tempdir().unwrap();
+    let script = testbed::repository().join("plugin/kubectl_complete-scaleouttask");
+    fs::copy(
+        script,
+        directory.path().join("kubectl_complete-scaleouttask"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(PROGRAM, directory.path().join("kubectl-scaleouttask")).unwrap();
+    let rc = directory.path().join("rc");
+    fs::write(&rc, format!("{WORDS}source <(kubectl completion bash)\n")).unwrap();
+    let mut path = OsString::from(directory.path());
+    for more in [
+        world.plane.binaries().directory(),
+        Path::new(&env::var_os("PATH").unwrap()),
+    ] {
+        path.push(":");
+        path.push(more);
+    }
+    let env = [
+        ("PATH", path.as_os_str()),
+        ("KUBECONFIG", world.plane.kubeconfig().as_os_str()),
+        ("HOME", directory.path().as_os_str()),
+    ];
+    let rc = rc.to_str().unwrap();
+    let bash = Terminal::start("bash", &["--noprofile", "--rcfile", rc, "-i"], &env, 200);
+    bash.until("a prompt", |screen| screen.contains("> "));
+    for (typed, wanted) in [
+        ("kubectl scaleouttask wat\t", "kubectl scaleouttask watch "),
+        ("kubectl scaleouttask watch --sel\t", "watch --selector"),
+        (
+            "kubectl scaleouttask track T-1 --output js\t",
+            "--output json",
+        ),
+    ] {
+        bash.enter(typed);
+        bash.until(wanted, |screen| screen.contains(wanted));
+        bash.enter("\u{15}");
+    }
+    let namespace = &world.namespace;
+    bash.enter(&format!("kubectl scaleouttask watch -n {namespace} we\t"));
+    let wanted = format!("-n {namespace} web-pool");
+    bash.until(&wanted, |screen| screen.contains(&wanted));
+}

@@ -1,0 +1,179 @@
+//! A pseudo-terminal with a program in it, and the text on its screen.
+
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    num::NonZeroU16,
+    os::fd::{AsFd, OwnedFd},
+    process::Child,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pty_process::{Size, blocking};
+use testbed::world::PATIENCE;
+
+pub const LINES: u16 = 24;
+
+/// A program in a terminal. It is killed when this is dropped.
+pub struct Terminal {
+    child: Child,
+    pty: OwnedFd,
+    parser: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Terminal {
+    /// Starts a program in a terminal of so many columns, with these variables alone added to a plain environment.
+    pub fn start<S: AsRef<OsStr>>(
+        program: &str,
+        args: &[S],
+        env: &[(&str, &OsStr)],
+        columns: u16,
+    ) -> Self {
+        let (pty, pts) = blocking::open().unwrap();
+        pty.resize(Size::new(LINES, columns)).unwrap();
+        let mut command = blocking::Command::new(program).args(args);
+        command = command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        for (name, value) in env {
+            command = command.env(name, value);
+        }
+        let child = command.spawn(pts).unwrap();
+        let parser = vt100::Parser::new(size(LINES), size(columns), 0);
+        let parser = Arc::new(Mutex::new(parser));
+        let pty = OwnedFd::from(pty);
+        let mut output = std::fs::File::from(pty.as_fd().try_clone_to_owned().unwrap());
+        let screen = parser.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                screen.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Self { child, pty, parser }
+    }
+
+    /// What stands on the screen.
+    pub fn text(&self) -> String {
+        self.parser.lock().unwrap().screen().contents()
+    }
+
+    pub fn is_cursor_hidden(&self) -> bool {
+        self.parser.lock().unwrap().screen().hide_cursor()
+    }
+
+    /// Whether any cell of the screen has a colour.
+    pub fn has_colours(&self) -> bool {
+        let parser = self.parser.lock().unwrap();
+        let formatted = parser.screen().contents_formatted();
+        formatted.contains("\u{1b}[3") || formatted.contains(";3")
+    }
+
+    /// Types something.
+    pub fn enter(&self, keys: &str) {
+        let mut input = std::fs::File::from(self.pty.try_clone().unwrap());
+        input.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Makes the window wider or narrower.
+    pub fn resize(&self, columns: u16) {
+        self.parser
+            .lock()
+            .unwrap()
+            .screen_mut()
+            .set_size(size(LINES), size(columns));
+        rustix::termios::tcsetwinsize(
+            &self.pty,
+            rustix::termios::Winsize {
+                ws_row: LINES,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )
+        .unwrap();
+    }
+
+    /// Waits until the screen is as wanted.
+    pub fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) {
+        let began = Instant::now();
+        while !wanted(&self.text()) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "never seen: {what}\n{}",
+                self.text()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the program ends. Returns its exit code and what then stands on the screen.
+    pub fn wait(&mut self) -> (i32, String) {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it doesn't end:\n{}",
+                self.text()
+            );
+            thread::sleep(Duration::from_millis(20));
+        };
+        // What it wrote last may still be on the way.
+        let mut last = self.text();
+        loop {
+            thread::sleep(Duration::from_millis(50));
+            let now = self.text();
+            if now == last {
+                return (status.code().unwrap_or(-1), now);
+            }
+            last = now;
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn size(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).unwrap()
+}
+
+/// The screen with `@` in place of what a clock shows.
+pub fn without_times(screen: &str) -> String {
+    let lines = screen.lines().map(|line| {
+        let words = line
+            .split(' ')
+            .map(|word| if is_duration(word) { "@" } else { word });
+        let words: Vec<&str> = words.collect();
+        words.join(" ")
+    });
+    // The blanks before a time are as many as it leaves.
+    let lines = lines.map(|line: String| match line.split_once('@') {
+        Some((before, after)) => format!("{} @{after}", before.trim_end()),
+        None => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_duration(word: &str) -> bool {
+    word.ends_with('s')
+        && word.len() > 1
+        && word[..word.len() - 1]
+            .chars()
+            .all(|c| c.is_ascii_digit() || c == 'm')
+}
+
+#[test]
+fn times_are_left_out_of_screens_that_are_compared() {
+    assert_eq!(
+        without_times("a 1/2  2m05s B\na 1/2    45s B"),
+        "a 1/2 @ B\na 1/2 @ B"
+    );
+}
