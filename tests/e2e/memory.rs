@@ -1,15 +1,19 @@
 //! Memory under what tenants choose: it stays below the chart's limit.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 
 use controlplane::{ControlPlane, Options};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api,
+    Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
 };
-use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
+use scaleouttask_controller::api::{
+    ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSourceSpec, ScaleOutTaskSpec,
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use simulator::Task;
 use testbed::{
@@ -87,35 +91,52 @@ async fn large_metadata_comes_in_pages_that_fit() {
     let plane = tokio::task::spawn_blocking(start).await.unwrap();
     let client = client_of(&plane).await;
     install(&client).await;
-    let api: Api<ScaleOutTask> = Api::default_namespaced(client);
-    let params = PatchParams::default();
-    for name in names(40) {
+    for name in names(30) {
         let spec = ScaleOutTaskSpec {
             task_id: name.clone(),
             suspend: Some(true),
             ..ScaleOutTaskSpec::default()
         };
-        let object = ScaleOutTask::new(&name, spec);
-        api.create(&PostParams::default(), &object).await.unwrap();
-        api.patch_metadata(&name, &params, &Patch::Merge(&large_metadata()))
-            .await
-            .unwrap();
+        create_large(&client, ScaleOutTask::new(&name, spec)).await;
+        let spec = ScaleOutTaskSourceSpec {
+            cluster_id: name.clone(),
+            suspend: Some(true),
+            ..ScaleOutTaskSourceSpec::default()
+        };
+        create_large(&client, ScaleOutTaskSource::new(&name, spec)).await;
     }
     let mut command = Controller::command();
     command
         .args(["--credentials", "none", "--region", "cn-hangzhou"])
+        .arg("--sources")
         .env("KUBECONFIG", plane.user(USER, Some(GROUP)).unwrap());
     let log = plane.directory().join("pages.log");
     let controller = Controller::spawn(command, &log);
-    let line = "tasks_by_reason{reason=\"Suspended\"} 40\n";
-    eventually(line, || async {
-        controller.admin("/metrics").await.1.contains(line)
-    })
-    .await;
+    for metric in ["tasks_by_reason", "sources_by_reason"] {
+        let line = format!("{metric}{{reason=\"Suspended\"}} 30\n");
+        eventually(&line, || async {
+            controller.admin("/metrics").await.1.contains(&line)
+        })
+        .await;
+    }
     assert!(controller.log().contains("the list comes in pages"));
     let peak = controller.usage().peak;
-    println!("40 objects of 1.4 MiB, in pages: {peak:.1} MiB at most");
+    println!("30 objects and 30 sources of 1.4 MiB, in pages: {peak:.1} MiB at most");
     assert!(peak < LIMIT, "{peak:.1} MiB");
+}
+
+/// Creates an object and gives it large metadata.
+async fn create_large<K>(client: &Client, object: K)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let api: Api<K> = Api::default_namespaced(client.clone());
+    api.create(&PostParams::default(), &object).await.unwrap();
+    let patch = Patch::Merge(large_metadata());
+    api.patch_metadata(&object.name_any(), &PatchParams::default(), &patch)
+        .await
+        .unwrap();
 }
 
 /// A megabyte in a value, which counts no more than 4 KiB, and beside the values that count.

@@ -97,21 +97,21 @@ async fn a_watch_that_is_too_old_leads_to_a_new_list() {
 async fn a_disturbance_after_a_lost_creation_changes_nothing_in_the_result() {
     let cluster = Cluster::shared().await;
     let undisturbed_result = undisturbed(&cluster, FOUND_AND_DELETED).await;
-    let first = |kind, action| Disturbance {
-        at: At::Ever(Point { kind, ordinal: 1 }),
-        action,
-    };
+    let [creation, read] = [Kind::CreateObject, Kind::Read].map(|kind| Point { kind, ordinal: 1 });
+    // After a lost answer, the watch may bring the object before it is read.
+    let ways = [
+        (Action::DropAfter, At::IfSent(read)),
+        (Action::Fail(409, None), At::Ever(read)),
+    ];
     let mut runs = Vec::new();
-    for lost in [Action::DropAfter, Action::Fail(409, None)] {
-        for action in disturbances(Point {
-            kind: Kind::Read,
-            ordinal: 1,
-        }) {
+    for (lost, at) in ways {
+        for action in disturbances(read) {
+            let lost = Disturbance {
+                at: At::Ever(creation),
+                action: lost.clone(),
+            };
             let run = Run {
-                disturbances: vec![
-                    first(Kind::CreateObject, lost.clone()),
-                    first(Kind::Read, action),
-                ],
+                disturbances: vec![lost, Disturbance { at, action }],
                 allowed: Allowance {
                     source_writes: 1,
                     ..Allowance::default()

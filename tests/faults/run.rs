@@ -35,6 +35,8 @@ pub enum At {
     Ever(Point),
     /// Counted since this process started.
     InLife(u32, Point),
+    /// Counted as by `Ever`, and it may be that the controller has no need of the request.
+    IfSent(Point),
 }
 
 /// One request and what is done to it.
@@ -124,6 +126,8 @@ impl Run {
     /// Waits until every disturbance took place and the controller watches again after it.
     async fn until_disturbed(&self, stage: &Stage) {
         let kills = |action: &Action| matches!(action, Action::Freeze(_));
+        let optional = |disturbance: &&Disturbance| matches!(disturbance.at, At::IfSent(_));
+        let optional = self.disturbances.iter().filter(optional).count();
         let lives = self
             .disturbances
             .iter()
@@ -135,7 +139,7 @@ impl Run {
                 let disturbed = records
                     .iter()
                     .filter(|record| record.action != Action::Pass);
-                disturbed.count() >= self.disturbances.len()
+                disturbed.count() + optional >= self.disturbances.len()
             })
             .await;
         stage.until_watching(lives).await;
@@ -166,7 +170,7 @@ impl fmt::Display for Run {
         write!(f, "{}", self.scenario.name)?;
         for Disturbance { at, action } in &self.disturbances {
             match at {
-                At::Ever(point) => write!(f, ", {point}: {action:?}")?,
+                At::Ever(point) | At::IfSent(point) => write!(f, ", {point}: {action:?}")?,
                 At::InLife(life, point) => write!(f, ", {point} of life {life}: {action:?}")?,
             }
         }
@@ -201,7 +205,7 @@ fn plan(mut disturbances: Vec<Disturbance>) -> Plan {
         let hit = disturbances
             .iter()
             .position(|disturbance| match disturbance.at {
-                At::Ever(point) => request.point == point,
+                At::Ever(point) | At::IfSent(point) => request.point == point,
                 At::InLife(life, point) => request.life == life && request.point_in_life == point,
             });
         let action = match hit {
