@@ -1,4 +1,5 @@
-//! Draws lines on the terminal in place of those that it drew before.
+//! Draws lines on the terminal in place of those that it drew before. docs/decisions/live-table.md has why no crate
+//! does.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! `cargo xtask arm64-test`: runs the controller for arm64, on a processor that qemu plays.
+//! `cargo xtask arm64-test`: runs the controller and the kubectl plugin for arm64, on a processor that qemu plays.
 
 use std::{
     fs,
@@ -6,13 +6,15 @@ use std::{
 };
 
 use crate::{
+    cargo::cargo,
     cluster::repository,
-    demo,
+    demo::{self, Programs},
     image::{self, Architecture, Binary},
 };
 
 const QEMU: &str = "qemu-aarch64";
 const PROGRAM: &str = "scaleouttask-controller";
+const PLUGIN: &str = "kubectl-scaleouttask";
 /// Debian's packages of qemu and the C compiler.
 const PACKAGES: [&str; 2] = ["qemu-user", "gcc-aarch64-linux-gnu"];
 /// The unit tests of signatures, the vendor's vectors among them.
@@ -37,7 +39,7 @@ enum Error {
 /// Runs the test.
 pub fn main() -> ExitCode {
     match check() {
-        Ok(program) => demo::with(vec![QEMU.into(), program.path.into()]),
+        Ok(programs) => demo::with(programs),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -46,9 +48,10 @@ pub fn main() -> ExitCode {
 }
 
 /// What needs no cluster.
-fn check() -> Result<Binary, Error> {
+fn check() -> Result<Programs, Error> {
     install()?;
     let program = Binary::build(PROGRAM, Architecture::Arm64)?;
+    let plugin = Binary::build(PLUGIN, Architecture::Arm64)?;
     println!("crd");
     let mut crd = Command::new(QEMU);
     let printed = crd
@@ -64,12 +67,14 @@ fn check() -> Result<Binary, Error> {
     println!("  is that of crds/");
     println!("signatures");
     check_signatures()?;
-    Ok(program)
+    let [controller, plugin] =
+        [program, plugin].map(|binary| vec![QEMU.into(), binary.path.into()]);
+    Ok(Programs { controller, plugin })
 }
 
 fn check_signatures() -> Result<(), Error> {
     let target = Architecture::Arm64.target();
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = cargo();
     cargo
         .current_dir(repository())
         .args(["test", "--locked", "--package", PROGRAM, "--lib"])

@@ -5,6 +5,9 @@ mod controller;
 mod error;
 mod interrupt;
 mod nodes;
+pub(crate) mod pictures;
+mod plugin;
+mod programs;
 mod screen;
 
 use std::ffi::OsString;
@@ -18,6 +21,8 @@ use simulator::{Script, Simulator};
 use cluster::Cluster;
 use error::Error;
 use nodes::Nodes;
+use plugin::{Plugin, WATCH};
+pub(crate) use programs::Programs;
 
 use crate::cluster::repository;
 
@@ -39,15 +44,11 @@ const SOURCES: [&str; 4] = ["get", "scaleouttasksources", "--output", "wide"];
 /// The task that waits for its nodes too. It needs a cluster of the demo's own.
 const WAITING: (&str, &str) = ("app-pool", "NodesReady");
 
-/// Prints all columns, of which the table shows some.
+/// Prints all columns.
 const TABLE: [&str; 4] = ["get", "scaleouttasks", "--output", "wide"];
 
-/// Prints conditions as lines of text.
-const CONDITIONS: &str =
-    r#"jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}"#;
-
-/// Prints the stages and events of a task as lines of text.
-const STAGES_AND_EVENTS: &str = r#"jsonpath={range .status.stages[*]}{.startTime} stage {.state}: {.message}{"\n"}{end}{range .status.events[*]}{.time} {.level} {.reason}: {.message}{"\n"}{end}"#;
+/// The task whose failure is explained.
+const FAILED: &str = "gpu-pool";
 
 /// Prints all Events in their order.
 const EVENTS: [&str; 4] = ["get", "events", "--sort-by", ".metadata.creationTimestamp"];
@@ -58,7 +59,7 @@ const EVENTS_LIMIT: Duration = Duration::from_secs(5);
 /// How long all tasks together may take.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// How often the table is updated.
+/// How often it is looked whether the tasks have ended.
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// How long the controller may take to stop.
@@ -94,19 +95,24 @@ impl Options {
 
 /// Runs the demo. The exit code says whether it succeeded.
 pub(crate) fn main(options: &Options) -> ExitCode {
-    run(options, || {
-        screen::step("Build the controller");
-        Ok(vec![controller::build(&repository())?.into()])
+    run(|| {
+        let demo = start(options.context.as_deref(), build)?;
+        present(demo, options.keep)
     })
 }
 
-/// Runs the demo with another build of the controller: a command, and words before the controller's arguments.
-pub(crate) fn with(program: Vec<OsString>) -> ExitCode {
-    run(&Options::default(), || Ok(program))
+/// Runs the demo with other builds of the programs.
+pub(crate) fn with(programs: Programs) -> ExitCode {
+    run(|| present(start(None, || Ok(programs))?, false))
 }
 
-fn run(options: &Options, program: impl FnOnce() -> Result<Vec<OsString>, Error>) -> ExitCode {
-    match interrupt::install().and_then(|()| show(options, program)) {
+fn build() -> Result<Programs, Error> {
+    screen::step("Build the controller and the kubectl plugin");
+    Programs::build()
+}
+
+fn run(show: impl FnOnce() -> Result<(), Error>) -> ExitCode {
+    match interrupt::install().and_then(|()| show()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
@@ -119,6 +125,7 @@ fn run(options: &Options, program: impl FnOnce() -> Result<Vec<OsString>, Error>
 /// Everything that runs. The fields are dropped, and so stopped, in this order.
 struct Demo {
     controller: Process,
+    plugin: Vec<OsString>,
     _task_api: Simulator,
     /// None in somebody's cluster: a Node that isn't one would be given a pod of each `DaemonSet` there, which no
     /// taint keeps away, and the traffic of load balancers.
@@ -126,24 +133,21 @@ struct Demo {
     cluster: Cluster,
 }
 
-fn show(
-    options: &Options,
-    program: impl FnOnce() -> Result<Vec<OsString>, Error>,
-) -> Result<(), Error> {
-    let mut demo = start(options, program)?;
-    let result = demo.present(options.keep);
+fn present(mut demo: Demo, keep: bool) -> Result<(), Error> {
+    let result = demo.present(keep);
     // An error of the demo is more important than one of stopping.
     let _ = demo.controller.stop(STOP_LIMIT);
     result
 }
 
+/// Starts everything, in a cluster of its own or in that of the context.
 fn start(
-    options: &Options,
-    program: impl FnOnce() -> Result<Vec<OsString>, Error>,
+    context: Option<&str>,
+    programs: impl FnOnce() -> Result<Programs, Error>,
 ) -> Result<Demo, Error> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-    let mut cluster = Cluster::get(options.context.as_deref())?;
-    let program = program()?;
+    let mut cluster = Cluster::get(context)?;
+    let programs = programs()?;
 
     screen::step("Install the custom resources ScaleOutTask and ScaleOutTaskSource");
     cluster.prepare(&CRDS.map(|crd| repository().join(crd)))?;
@@ -163,7 +167,12 @@ fn start(
     ));
     interrupt::stop_in_order();
     let access = cluster.access();
-    let controller = controller::start(&program, access, &task_api.url(), nodes.is_some())?;
+    let controller = controller::start(
+        &programs.controller,
+        access,
+        &task_api.url(),
+        nodes.is_some(),
+    )?;
     for file in files {
         let path = scripts.join(file);
         access.kubectl(&["apply", "--filename", &path.to_string_lossy()])?;
@@ -174,6 +183,7 @@ fn start(
     }
     Ok(Demo {
         controller,
+        plugin: programs.plugin,
         _task_api: task_api,
         nodes,
         cluster,
@@ -187,17 +197,8 @@ impl Demo {
         let access = self.cluster.access();
         access.show(&TABLE)?;
         access.show(&SOURCES)?;
-        let conditions = ["get", "scaleouttask", "gpu-pool", "--output", CONDITIONS];
-        access.show(&conditions)?;
-        let why = [
-            "get",
-            "scaleouttask",
-            "gpu-pool",
-            "--output",
-            STAGES_AND_EVENTS,
-        ];
-        access.show(&why)?;
         self.show_events()?;
+        self.plugin().show(&["why", FAILED])?;
         self.check_reasons()?;
         let waited = match self.nodes {
             Some(_) => ", one got its nodes",
@@ -214,24 +215,31 @@ impl Demo {
         Ok(())
     }
 
-    /// Shows a live table until every task has ended.
+    fn plugin(&self) -> Plugin<'_> {
+        Plugin {
+            program: &self.plugin,
+            access: self.cluster.access(),
+        }
+    }
+
+    /// Shows the tasks live until every one has ended.
     fn watch(&mut self) -> Result<(), Error> {
-        let typed = &self.cluster.access().typed;
-        screen::command(format!(
-            "{typed} get scaleouttasks --output wide --watch    # some columns"
-        ));
-        let mut table = screen::Table::default();
+        let mut view = self.plugin().start(&WATCH)?;
+        self.until_ended(|| ())?;
+        view.wait()
+    }
+
+    /// Has nodes join while the tasks go on. `look` is called from time to time, until every task has ended.
+    fn until_ended(&mut self, mut look: impl FnMut()) -> Result<(), Error> {
         let deadline = Instant::now() + LIMIT;
         loop {
+            look();
             let access = self.cluster.access();
-            let ended = access.finished()?.len() == self.expected().count();
-            let text = access.kubectl(&TABLE)?;
-            table.show(&text);
-            if ended {
+            if access.finished()?.len() == self.expected().count() {
                 return Ok(());
             }
             if let Some(nodes) = &mut self.nodes {
-                nodes.join(access, &text)?;
+                nodes.join(access, &access.kubectl(&TABLE)?)?;
             }
             self.check_running()?;
             if Instant::now() >= deadline {
@@ -294,20 +302,21 @@ impl Demo {
 
     fn instructions(&self) -> String {
         let access = self.cluster.access();
-        let typed = &access.typed;
-        let log = self.controller.log().display();
+        let commands = [
+            access.typed("get scaleouttasks"),
+            access.typed("get scaleouttasksources"),
+            access.typed("describe scaleouttask batch-pool"),
+            self.plugin().typed(&["why", "batch-pool"]),
+            format!("tail -f {}", self.controller.log().display()),
+        ];
         format!(
-            "\nEverything keeps running until Ctrl-C. In another terminal:
-{}
-  {typed} get scaleouttasks
-  {typed} get scaleouttasksources
-  {typed} describe scaleouttask batch-pool
-  tail -f {log}",
-            self.exports()
+            "\nEverything keeps running until Ctrl-C. In another terminal:\n{}\n  {}",
+            self.exports(),
+            commands.join("\n  ")
         )
     }
 
-    /// What finds kubectl, and a cluster of the demo's own.
+    /// What finds the programs, and a cluster of the demo's own.
     fn exports(&self) -> String {
         let access = self.cluster.access();
         let mut exports = Vec::new();
@@ -315,8 +324,11 @@ impl Demo {
             let kubeconfig = access.kubeconfig.display();
             exports.push(format!("\n  export KUBECONFIG={kubeconfig}"));
         }
-        if !screen::is_on_path("kubectl") {
-            let directory = access.kubectl.parent().unwrap_or(&access.directory);
+        let plugin = self.plugin.last().map_or(Path::new(""), Path::new);
+        let programs = [access.kubectl.as_path(), plugin].into_iter();
+        let missing =
+            programs.filter(|program| !program.file_name().is_some_and(screen::is_on_path));
+        for directory in missing.filter_map(Path::parent) {
             exports.push(format!("\n  export PATH={}:$PATH", directory.display()));
         }
         exports.concat()

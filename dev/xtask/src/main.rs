@@ -1,6 +1,7 @@
 //! Commands for work on this repository.
 
 mod arm64_test;
+mod cargo;
 mod chart_docs;
 mod cluster;
 mod cluster_test;
@@ -23,6 +24,7 @@ Usage: cargo demo [--keep] [--context NAME]
        cargo xtask image [PROGRAM] [--arch amd64|arm64]
        cargo xtask program [PROGRAM] [--arch amd64|arm64]
        cargo xtask plugin [--url URL]
+       cargo xtask pictures
        cargo xtask arm64-test
        cargo xtask cluster-test [--import | --registry REGISTRY]
        cargo xtask tenants-test [--import | --registry REGISTRY]
@@ -51,8 +53,10 @@ the same image.
 `plugin` writes archives of kubectl-scaleouttask for all architectures, their checksums and a krew manifest
 into target/plugin. The manifest says that the archives are at URL.
 
-`arm64-test` runs the controller for arm64 under qemu: its CRD, its signatures, and the demo's tasks to
-their end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
+`pictures` draws docs/pictures from a run of the demo.
+
+`arm64-test` runs the controller and the plugin for arm64 under qemu: the CRD, the signatures, and the demo
+to its end. Where qemu or the C compiler for arm64 is missing, it installs them from Debian's packages.
 
 `cluster-test` tests the chart on the cluster in KUBECONFIG: install, three tasks, waiting for a node,
 tasks that nobody named, upgrade, failover, uninstall. --import builds the images and imports them into
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         ["image", rest @ ..] if let Some(done) = image::main(rest) => done,
         ["program", rest @ ..] if let Some(done) = image::print_program(rest) => done,
         ["plugin", rest @ ..] if let Some(done) = plugin::main(rest) => done,
+        ["pictures"] => demo::pictures::main(),
         ["arm64-test"] => arm64_test::main(),
         ["cluster-test", rest @ ..] if let Some(images) = Images::of(rest) => {
             cluster_test::main(&images)
@@ -102,7 +107,7 @@ fn main() -> ExitCode {
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),
         [
-            "demo" | "image" | "program" | "plugin" | "arm64-test" | "cluster-test"
+            "demo" | "image" | "program" | "plugin" | "pictures" | "arm64-test" | "cluster-test"
             | "tenants-test" | "dns-test" | "chart-docs" | "versions" | "soak" | "verbs",
             "-h" | "--help",
         ]

@@ -1,15 +1,14 @@
 //! `cargo xtask soak`: the long runs of the model checker and of requests that are disturbed.
 
-use std::{
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{path::Path, process::ExitCode};
+
+use crate::cargo::cargo;
 
 /// Checks more than a million states, and each disturbance of each request of a source. Takes some minutes, mostly for
 /// the build.
 pub fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let status = Command::new(env!("CARGO"))
+    let status = cargo()
         .current_dir(root)
         .args(["test", "--release", "--locked", "--package"])
         .args(["scaleouttask-controller", "--test", "model"])

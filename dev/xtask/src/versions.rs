@@ -3,12 +3,12 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
 };
 
 use controlplane::{StderrProgress, versions};
 
-use crate::cluster::repository;
+use crate::{cargo::cargo, cluster::repository};
 
 /// The minor versions of Kubernetes that get patches, and the oldest one whose types the program is built on.
 const MINORS: [u32; 5] = [33, 34, 35, 36, 37];
@@ -73,7 +73,7 @@ fn run(minors: &[u32]) -> Result<bool, Error> {
 }
 
 fn test(assets: &Path) -> Result<Outcome, Error> {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = cargo();
     cargo.current_dir(repository());
     cargo.args(["test", "--locked", "--no-fail-fast"]);
     for test in TESTS {

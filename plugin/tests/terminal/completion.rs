@@ -3,9 +3,10 @@
 use std::{env, ffi::OsString, fs, path::Path};
 
 use serde_json::json;
+use terminal::Terminal;
 use testbed::world::World;
 
-use crate::{screen::Terminal, stage::PROGRAM};
+use crate::stage::PROGRAM;
 
 /// What bash-completion brings, where it isn't installed.
 const WORDS: &str = r#"

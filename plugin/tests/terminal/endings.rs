@@ -3,12 +3,10 @@
 use std::ffi::OsStr;
 
 use serde_json::{Value, json};
+use terminal::without_times;
 use testbed::world::World;
 
-use crate::{
-    screen::without_times,
-    stage::{end, run, start, terminal},
-};
+use crate::stage::{end, run, start, terminal};
 
 /// A task and how it ends: its name, its task, options of `track`, the exit code, and the last line without its name.
 const ENDINGS: [(&str, &str, &[&str], i32, &str); 7] = [
@@ -98,6 +96,135 @@ async fn track_tells_each_ending_by_its_exit_code_and_in_each_form() {
     }
 }
 
+/// What `track` leaves on terminals of 80 and 200 columns.
+const SCREENS: [(&str, &str, &str); 7] = [
+    (
+        "succeeds",
+        "\
+succeeds tracks T-succeeds already
+NAME     PROGRESS         STAGE   TIME REASON
+succeeds [##########] 2/2 @ TaskSucceeded",
+        "\
+succeeds tracks T-succeeds already
+NAME     PROGRESS         STAGE   TIME REASON             MESSAGE
+succeeds [##########] 2/2 @ TaskSucceeded      The task succeeded: 2 of 2 instances succeeded",
+    ),
+    (
+        "fails",
+        "\
+fails tracks T-fails already
+NAME  PROGRESS         STAGE   TIME REASON
+fails [..........] 0/1 @ TaskFailed
+fails: The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+fails: failed: i-1
+fails: what to do: kubectl scaleouttask why fails -n NAMESPACE",
+        "\
+fails tracks T-fails already
+NAME  PROGRESS         STAGE   TIME REASON             MESSAGE
+fails [..........] 0/1 @ TaskFailed         The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+fails: The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+fails: failed: i-1
+fails: what to do: kubectl scaleouttask why fails -n NAMESPACE",
+    ),
+    (
+        "partly",
+        "\
+partly tracks T-partly already
+NAME   PROGRESS         STAGE   TIME REASON
+partly [#####.....] 1/2 @ InstancesFailed
+partly: The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+partly: failed: i-2
+partly: what to do: kubectl scaleouttask why partly -n NAMESPACE",
+        "\
+partly tracks T-partly already
+NAME   PROGRESS         STAGE   TIME REASON             MESSAGE
+partly [#####.....] 1/2 @ InstancesFailed    The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+partly: The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+partly: failed: i-2
+partly: what to do: kubectl scaleouttask why partly -n NAMESPACE",
+    ),
+    (
+        "canceled",
+        "\
+canceled tracks T-canceled already
+NAME     PROGRESS       STAGE   TIME REASON
+canceled [..........] - @ TaskCanceled
+canceled: The task was canceled
+canceled: what to do: kubectl scaleouttask why canceled -n NAMESPACE",
+        "\
+canceled tracks T-canceled already
+NAME     PROGRESS       STAGE   TIME REASON             MESSAGE
+canceled [..........] - @ TaskCanceled       The task was canceled
+canceled: The task was canceled
+canceled: what to do: kubectl scaleouttask why canceled -n NAMESPACE",
+    ),
+    (
+        "late",
+        "\
+late tracks T-late already
+NAME PROGRESS       STAGE   TIME REASON
+late [..........] - @ TimedOut
+late: The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+late: what to do: kubectl scaleouttask why late -n NAMESPACE",
+        "\
+late tracks T-late already
+NAME PROGRESS       STAGE   TIME REASON             MESSAGE
+late [..........] - @ TimedOut           The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+late: The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+late: what to do: kubectl scaleouttask why late -n NAMESPACE",
+    ),
+    (
+        "denied",
+        "\
+denied tracks T-denied already
+NAME   PROGRESS       STAGE   TIME REASON
+denied [..........] - @ AccessDenied
+denied: The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
+        "\
+denied tracks T-denied already
+NAME   PROGRESS       STAGE   TIME REASON             MESSAGE
+denied [..........] - @ AccessDenied       The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+denied: The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
+    ),
+    (
+        "goes-on",
+        "\
+goes-on tracks T-goes-on already
+The time to wait is over
+NAME    PROGRESS         STAGE          TIME REASON
+goes-on [..........] 0/1 正在加入节点 @ TaskRunning",
+        "\
+goes-on tracks T-goes-on already
+The time to wait is over
+NAME    PROGRESS         STAGE          TIME REASON             MESSAGE
+goes-on [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn track_draws_each_ending_in_narrow_and_wide_terminals() {
+    let mut world = World::new("drawn").await;
+    world_of_endings(&mut world);
+    for (name, _, options, code, _) in ENDINGS {
+        let id = format!("T-{name}");
+        let args = [&["track", &id, "--name", name], options].concat();
+        // Once the object has ended, each terminal shows the same of it.
+        run(&world, &args);
+        for columns in [80, 200] {
+            let mut terminal = terminal(&world, &args, columns, &[]);
+            let (exit, screen) = tokio::task::block_in_place(|| terminal.wait());
+            assert_eq!(exit, code, "{screen}");
+            let drawn = without_times(screen.trim_end()).replace(&world.namespace, "NAMESPACE");
+            let wanted = SCREENS.iter().find(|(other, ..)| *other == name).unwrap();
+            let wanted = if columns == 80 { wanted.1 } else { wanted.2 };
+            assert_eq!(drawn, wanted, "at {columns} columns");
+            assert!(!terminal.is_cursor_hidden());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_deleted_ends_track_unless_it_had_ended_before() {
     let mut world = World::new("deleted").await;
@@ -130,6 +257,39 @@ late     [..........]   - @ TimedOut
 partly   [#####.....] 1/2 @ InstancesFailed
 succeeds [##########] 2/2 @ TaskSucceeded";
 
+const SCREEN_200: &str = "\
+NAME     PROGRESS         STAGE          TIME REASON             MESSAGE
+canceled [..........]   - @ TaskCanceled       The task was canceled
+denied   [..........]   - @ AccessDenied       The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+fails    [..........] 0/1 @ TaskFailed         The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+goes-on  [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded
+late     [..........]   - @ TimedOut           The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+partly   [#####.....] 1/2 @ InstancesFailed    The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+succeeds [##########] 2/2 @ TaskSucceeded      The task succeeded: 2 of 2 instances succeeded";
+
+fn watch_prints_each_ending_without_a_terminal(world: &World) {
+    let args = ["watch", "--all", "--wait-timeout", "3s"];
+    let plain = run(world, &args);
+    let json = run(world, &[&args, &["--output", "json"] as &[_]].concat());
+    // One goes on.
+    assert_eq!((plain.code, json.code), (3, 3), "{plain:?}\n{json:?}");
+    for (name, .., last) in ENDINGS {
+        let wanted = format!(" {name} {last}");
+        assert!(
+            plain.stdout.contains(&wanted),
+            "{plain:?}\nwanted: {wanted}"
+        );
+        let words: Vec<&str> = last.split_whitespace().collect();
+        let wanted = format!(r#""name":"{name}","taskId":"T-{name}""#);
+        let mut lines = json.stdout.lines();
+        let line = lines.find(|line| line.contains(&wanted)).unwrap();
+        assert!(
+            line.contains(&format!(r#""reason":"{}""#, words[2])),
+            "{line}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
     let mut world = World::new("screens").await;
@@ -161,13 +321,10 @@ async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
         assert!(terminal.is_cursor_hidden());
     }
     assert_eq!(without_times(narrow.text().trim_end()), SCREEN_80);
+    assert_eq!(without_times(wide.text().trim_end()), SCREEN_200);
     assert!(!narrow.has_colours());
     assert!(wide.has_colours());
-    let text = wide.text();
-    assert!(
-        text.contains("The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out"),
-        "{text}"
-    );
+    watch_prints_each_ending_without_a_terminal(&world);
 
     // It goes on while one goes on; once that one is gone, the worst of all counts.
     world.kubectl_text(&["delete", "sot/goes-on"]);

@@ -7,6 +7,5 @@ mod completion;
 mod connections;
 mod endings;
 mod pipeline;
-mod screen;
 mod stage;
 mod troubles;

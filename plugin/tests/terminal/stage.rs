@@ -7,9 +7,8 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use terminal::Terminal;
 use testbed::world::World;
-
-use crate::screen::Terminal;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-scaleouttask");
 

@@ -27,8 +27,8 @@ pub(crate) struct Access {
     pub(crate) directory: PathBuf,
     /// The home directory for kubectl, so that it reads and writes none of the person's files.
     pub(crate) home: Option<PathBuf>,
-    /// What a reader has to type to reach the same.
-    pub(crate) typed: String,
+    /// What a reader has to type after a command of kubectl, to reach the same.
+    pub(crate) flags: String,
 }
 
 /// Where the demo runs. What it made is removed when this is dropped.
@@ -108,10 +108,15 @@ impl Access {
         output(&mut kubectl, arguments)
     }
 
+    /// What a reader has to type to have kubectl do that.
+    pub(crate) fn typed(&self, words: &str) -> String {
+        format!("kubectl {words}{}", self.flags)
+    }
+
     /// Shows a command of kubectl and its output.
     pub(crate) fn show(&self, arguments: &[&str]) -> Result<(), Error> {
         let words: Vec<String> = arguments.iter().copied().map(quoted).collect();
-        screen::command(format!("{} {}", self.typed, words.join(" ")));
+        screen::command(self.typed(&words.join(" ")));
         screen::say(&self.kubectl(arguments)?);
         Ok(())
     }
@@ -147,7 +152,7 @@ fn output(kubectl: &mut Command, arguments: &[&str]) -> Result<String, Error> {
 }
 
 /// Quotes an argument for a shell.
-fn quoted(argument: &str) -> String {
+pub(super) fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
     if argument.chars().all(plain) {
         return argument.to_owned();

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The indentation of lines within a step.
@@ -34,84 +35,6 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// The columns that the table shows, and their widths, so that rows of different times are aligned.
-const COLUMNS: [(&str, usize); 7] = [
-    ("NAME", 29),
-    ("STATE", 10),
-    ("PROGRESS", 11),
-    ("NODES", 8),
-    ("READY", 8),
-    ("REASON", 18),
-    ("AGE", 0),
-];
-
-/// A table that changes.
-#[derive(Default)]
-pub(crate) struct Table {
-    shown: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// Redraws kubectl's table in place, or appends the rows that changed.
-    pub(crate) fn show(&mut self, text: &str) {
-        let rows = shown(&cells(text));
-        if is_terminal() && !self.shown.is_empty() {
-            let _ = write!(std::io::stdout(), "\x1b[{}A\x1b[J", self.shown.len());
-            self.shown.clear();
-        }
-        for row in &rows {
-            // A new age alone is not a change.
-            let seen = |shown: &Vec<String>| state(shown) == state(row);
-            if !self.shown.iter().any(seen) {
-                say(&aligned(row));
-            }
-        }
-        self.shown = rows;
-    }
-}
-
-/// The cells of kubectl's table. The first line shows where each column begins.
-fn cells(text: &str) -> Vec<Vec<String>> {
-    let header = text.lines().next().unwrap_or_default();
-    let begins = |(at, c): (usize, char)| c != ' ' && (at == 0 || header[..at].ends_with(' '));
-    let columns: Vec<usize> = header
-        .char_indices()
-        .filter(|at| begins(*at))
-        .map(|at| at.0)
-        .collect();
-    let row = |line: &str| {
-        let ends = columns.iter().skip(1).copied().chain([line.len()]);
-        let cell = |(begin, end): (&usize, usize)| {
-            line.get(*begin..end).unwrap_or_default().trim().to_owned()
-        };
-        columns.iter().zip(ends).map(cell).collect()
-    };
-    text.lines().map(row).collect()
-}
-
-/// The columns that are shown, in their order.
-fn shown(rows: &[Vec<String>]) -> Vec<Vec<String>> {
-    let titles = rows.first().map_or(&[][..], Vec::as_slice);
-    let at = |title| titles.iter().position(|other| other == title);
-    let columns: Vec<usize> = COLUMNS.iter().filter_map(|(title, _)| at(title)).collect();
-    let chosen = |row: &Vec<String>| {
-        let cells = columns.iter().filter_map(|at| row.get(*at));
-        cells.cloned().collect()
-    };
-    rows.iter().map(chosen).collect()
-}
-
-fn aligned(row: &[String]) -> String {
-    let pad = |(cell, width): (&String, usize)| format!("{cell:<width$}");
-    let widths = COLUMNS.iter().map(|(_, width)| *width);
-    row.iter().zip(widths).map(pad).collect::<Vec<_>>().concat()
-}
-
-/// A row without its last cell, the age.
-fn state(row: &[String]) -> &[String] {
-    row.split_last().map_or(row, |(_, state)| state)
-}
-
 fn paint(style: &str, text: impl Display) -> String {
     if is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         return format!("\x1b[{style}m{text}\x1b[0m");
@@ -120,40 +43,11 @@ fn paint(style: &str, text: impl Display) -> String {
 }
 
 /// Whether a reader can type that name.
-pub(crate) fn is_on_path(program: &str) -> bool {
+pub(crate) fn is_on_path(program: impl AsRef<Path>) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    std::env::split_paths(&path).any(|directory| directory.join(&program).is_file())
 }
 
 fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_different_times_are_aligned() {
-        let early = cells("NAME   STATE   READY   AGE\nweb                    0s\n");
-        assert_eq!(
-            early,
-            [["NAME", "STATE", "READY", "AGE"], ["web", "", "", "0s"]]
-        );
-        let late = cells("NAME   STATE     READY   AGE\nweb    running   False   3s\n");
-        assert_eq!(late[1], ["web", "running", "False", "3s"]);
-        assert_eq!(aligned(&early[1]).find("0s"), aligned(&late[1]).find("3s"));
-    }
-
-    #[test]
-    fn of_all_columns_some_are_shown() {
-        let rows = cells(
-            "NAME   READY   AGE   TASK   NODES   MESSAGE\napp    False   9s    T-1    1/2     text\n",
-        );
-        let expected = [
-            ["NAME", "NODES", "READY", "AGE"],
-            ["app", "1/2", "False", "9s"],
-        ];
-        assert_eq!(shown(&rows), expected);
-    }
 }

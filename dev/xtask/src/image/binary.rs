@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{architecture::Architecture, error::Error};
+use crate::cargo::cargo;
 
 const PROFILE: &str = "dist";
 const PROGRAMS: [&str; 3] = [
@@ -50,7 +51,7 @@ impl Binary {
         add_target(target)?;
         // Its own target directory, so that other flags don't make cargo rebuild everything.
         let directory = metadata.target_directory.join("dist");
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = cargo();
         cargo
             .current_dir(&metadata.workspace_root)
             .args([
@@ -84,7 +85,7 @@ impl Binary {
 /// The output of `cargo metadata`.
 pub fn metadata(arguments: &[&str]) -> Result<Vec<u8>, Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = cargo();
     cargo
         .current_dir(root)
         .args(["metadata", "--locked", "--format-version", "1"])

@@ -46,14 +46,14 @@ impl Named {
         interrupt::stop_in_order();
         let directory = TempDir::new().map_err(Error::io("make a directory"))?;
         let namespace = namespace(std::process::id());
-        let typed = format!("kubectl --context {} -n {namespace}", quoted(context));
+        let flags = format!(" --context {} -n {namespace}", quoted(context));
         let access = Access {
             kubectl: kubectl()?,
             kubeconfig: kubeconfig(directory.path(), context)?,
             namespace,
             directory: directory.path().to_owned(),
             home: None,
-            typed,
+            flags,
         };
         // Fails where there is no such context.
         access.kubectl(&["config", "view", "--minify"])?;

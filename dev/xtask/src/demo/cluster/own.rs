@@ -26,7 +26,7 @@ impl Own {
             namespace: "default".to_owned(),
             directory: plane.directory().to_owned(),
             home: Some(plane.directory().to_owned()),
-            typed: "kubectl".to_owned(),
+            flags: String::new(),
         };
         Ok(Self { access, plane })
     }

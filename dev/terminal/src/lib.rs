@@ -1,4 +1,6 @@
-//! A pseudo-terminal with a program in it, and the text on its screen.
+//! A pseudo-terminal with a program in it, and the text on its screen. For tests and pictures: what fails, panics.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 use std::{
     ffi::OsStr,
@@ -12,15 +14,19 @@ use std::{
 };
 
 use pty_process::{Size, blocking};
-use testbed::world::PATIENCE;
+pub use vt100;
 
-pub const LINES: u16 = 24;
+/// Unless another height is asked for.
+const LINES: u16 = 24;
+/// How long a program may take for what is waited for, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program in a terminal. It is killed when this is dropped.
 pub struct Terminal {
     child: Child,
     pty: OwnedFd,
     parser: Arc<Mutex<vt100::Parser>>,
+    lines: u16,
 }
 
 impl Terminal {
@@ -31,15 +37,26 @@ impl Terminal {
         env: &[(&str, &OsStr)],
         columns: u16,
     ) -> Self {
+        Self::with_lines(LINES, program, args, env, columns)
+    }
+
+    /// The same in a terminal of so many lines.
+    pub fn with_lines<S: AsRef<OsStr>>(
+        lines: u16,
+        program: &str,
+        args: &[S],
+        env: &[(&str, &OsStr)],
+        columns: u16,
+    ) -> Self {
         let (pty, pts) = blocking::open().unwrap();
-        pty.resize(Size::new(LINES, columns)).unwrap();
+        pty.resize(Size::new(lines, columns)).unwrap();
         let mut command = blocking::Command::new(program).args(args);
         command = command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
         for (name, value) in env {
             command = command.env(name, value);
         }
         let child = command.spawn(pts).unwrap();
-        let parser = vt100::Parser::new(size(LINES), size(columns), 0);
+        let parser = vt100::Parser::new(size(lines), size(columns), 0);
         let parser = Arc::new(Mutex::new(parser));
         let pty = OwnedFd::from(pty);
         let mut output = std::fs::File::from(pty.as_fd().try_clone_to_owned().unwrap());
@@ -50,12 +67,28 @@ impl Terminal {
                 screen.lock().unwrap().process(&bytes[..count]);
             }
         });
-        Self { child, pty, parser }
+        Self {
+            child,
+            pty,
+            parser,
+            lines,
+        }
     }
 
     /// What stands on the screen.
     pub fn text(&self) -> String {
-        self.parser.lock().unwrap().screen().contents()
+        self.screen().contents()
+    }
+
+    /// The same with its colours.
+    pub fn screen(&self) -> vt100::Screen {
+        self.parser.lock().unwrap().screen().clone()
+    }
+
+    /// The program's exit code, once it has ended.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or(-1))
     }
 
     pub fn is_cursor_hidden(&self) -> bool {
@@ -81,11 +114,11 @@ impl Terminal {
             .lock()
             .unwrap()
             .screen_mut()
-            .set_size(size(LINES), size(columns));
+            .set_size(size(self.lines), size(columns));
         rustix::termios::tcsetwinsize(
             &self.pty,
             rustix::termios::Winsize {
-                ws_row: LINES,
+                ws_row: self.lines,
                 ws_col: columns,
                 ws_xpixel: 0,
                 ws_ypixel: 0,
@@ -110,9 +143,9 @@ impl Terminal {
     /// Waits until the program ends. Returns its exit code and what then stands on the screen.
     pub fn wait(&mut self) -> (i32, String) {
         let began = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+        let code = loop {
+            if let Some(code) = self.exit_code() {
+                break code;
             }
             assert!(
                 began.elapsed() < PATIENCE,
@@ -127,7 +160,7 @@ impl Terminal {
             thread::sleep(Duration::from_millis(50));
             let now = self.text();
             if now == last {
-                return (status.code().unwrap_or(-1), now);
+                return (code, now);
             }
             last = now;
         }
