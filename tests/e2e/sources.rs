@@ -95,6 +95,20 @@ async fn until_all_listed(world: &World, clusters: &[&str]) {
     .await;
 }
 
+/// How many calls come for that task until a list more was read.
+async fn calls_in_a_list(world: &World, id: &str) -> usize {
+    let calls = world.simulator.requests(id);
+    until_listed(world).await;
+    world.simulator.requests(id) - calls
+}
+
+/// Asserts that the list stands for the polls of that task's object. One call may be the look that comes each five
+/// minutes, when in them its UID says.
+async fn assert_not_polled(world: &World, id: &str) {
+    let calls = calls_in_a_list(world, id).await;
+    assert!(calls <= 1, "{id}: {calls} calls");
+}
+
 async fn objects(world: &World) -> Vec<ScaleOutTask> {
     world
         .api()
