@@ -37,7 +37,7 @@ impl Cluster {
     /// Reads the kubeconfig. Asks nothing yet, but may run a program that it names.
     pub fn of(target: &Target) -> Result<Self, Failure> {
         let unusable = |error: &KubeconfigError| {
-            Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(error)))
+            Failure::stuck(format!("The kubeconfig can't be used: {}", reason(error)))
         };
         let found = read(target).and_then(|kubeconfig| config(kubeconfig, target));
         let is_named = target.kubeconfig.is_some() || target.context.is_some();
@@ -104,6 +104,23 @@ fn connect(config: &Config) -> Result<Client, Failure> {
     Client::try_from(config.clone()).map_err(|error| {
         Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(&error)))
     })
+}
+
+/// Why a kubeconfig can't be used, and where.
+fn reason(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::ReadConfig(cause, path) => {
+            format!("{} can't be read: {cause}", path.display())
+        }
+        KubeconfigError::CurrentContextNotSet => {
+            "it names no current context: choose one with --context".to_owned()
+        }
+        KubeconfigError::LoadContext(name) => format!("it has no context {name}"),
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("it has no cluster {name}, which its context names")
+        }
+        other => deepest(other),
+    }
 }
 
 /// Of the files that `KUBECONFIG` lists those that are there count, as for kubectl; one at least must be.

@@ -69,7 +69,10 @@ impl Failure {
                  `kubectl apply -f crds/scaleouttasks.yaml`"
                     .to_owned()
             }
-            404 => status.message.clone(),
+            404 => {
+                let name = status.details.as_ref().map_or("", |details| &details.name);
+                format!("There is no ScaleOutTask {name} {place}")
+            }
             403 => forbidden(verb, place, status),
             401 => format!(
                 "The API server doesn't know who you are (401 Unauthorized): check the user of your kubeconfig's context; \
@@ -147,7 +150,7 @@ mod tests {
                 json!({ "code": 404, "message": "scaleouttasks \"a\" not found", "details": { "name": "a" } }),
                 Verb::Get,
                 2,
-                "\"a\" not found",
+                "There is no ScaleOutTask a ",
             ),
             (
                 json!({ "code": 403, "message": "User \"x\" cannot watch" }),
