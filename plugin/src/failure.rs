@@ -69,10 +69,13 @@ impl Failure {
                  `kubectl apply -f crds/scaleouttasks.yaml`"
                     .to_owned()
             }
-            404 => {
-                let name = status.details.as_ref().map_or("", |details| &details.name);
-                format!("There is no ScaleOutTask {name} {place}")
-            }
+            // Of another kind, it is the namespace that isn't there.
+            404 => match &status.details {
+                Some(details) if details.kind == "scaleouttasks" => {
+                    format!("There is no ScaleOutTask {} {place}", details.name)
+                }
+                _ => status.message.clone(),
+            },
             403 => forbidden(verb, place, status),
             401 => format!(
                 "The API server doesn't know who you are (401 Unauthorized): check the user of your kubeconfig's context; \
@@ -147,10 +150,16 @@ mod tests {
                 "install the CRD",
             ),
             (
-                json!({ "code": 404, "message": "scaleouttasks \"a\" not found", "details": { "name": "a" } }),
+                json!({ "code": 404, "message": "scaleouttasks \"a\" not found", "details": { "name": "a", "kind": "scaleouttasks" } }),
                 Verb::Get,
                 2,
                 "There is no ScaleOutTask a ",
+            ),
+            (
+                json!({ "code": 404, "message": "namespaces \"web\" not found", "details": { "name": "web", "kind": "namespaces" } }),
+                Verb::Create,
+                2,
+                "namespaces \"web\" not found",
             ),
             (
                 json!({ "code": 403, "message": "User \"x\" cannot watch" }),
