@@ -12,6 +12,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod controller;
+pub mod kubeconfig;
 pub mod logging;
 pub mod metrics;
 pub mod program;

@@ -1,18 +1,14 @@
-//! The cluster and namespace that kubectl would use. kube's own way asks `NO_PROXY` about the proxy instead of the API
-//! server, and refuses what kubectl takes.
+//! The cluster and namespace that kubectl would use.
 
-use std::{env, net::IpAddr, path::PathBuf, time::Duration};
+use std::{env, net::IpAddr, time::Duration};
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::{
     Api, Client, Config,
-    config::{
-        AuthInfo, Cluster as NamedCluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError,
-    },
+    config::{Kubeconfig, KubeconfigError},
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use scaleouttask_controller::api::ScaleOutTask;
+use scaleouttask_controller::{api::ScaleOutTask, kubeconfig};
 
 use crate::{
     cli::Target,
@@ -123,48 +119,25 @@ fn reason(error: &KubeconfigError) -> String {
     }
 }
 
-/// Of the files that `KUBECONFIG` lists those that are there count, as for kubectl; one at least must be.
 fn read(target: &Target) -> Result<Kubeconfig, KubeconfigError> {
-    if let Some(path) = &target.kubeconfig {
-        return Kubeconfig::read_from(path);
+    match &target.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => kubeconfig::read(),
     }
-    let listed = env::var_os("KUBECONFIG").unwrap_or_default();
-    let mut there: Vec<PathBuf> = env::split_paths(&listed).collect();
-    // One that can't be read is no reason to take another's cluster.
-    there.retain(|path| path.try_exists().unwrap_or(true));
-    if there.is_empty() {
-        return Kubeconfig::read();
-    }
-    let mut files = there.iter().map(Kubeconfig::read_from);
-    files.try_fold(Kubeconfig::default(), |all, next| all.merge(next?))
 }
 
-fn config(kubeconfig: Kubeconfig, target: &Target) -> Result<Config, KubeconfigError> {
-    let (context, cluster, user) = chosen(kubeconfig, target.context.as_deref())?;
-    let server = cluster.server.clone();
-    let server = server.ok_or(KubeconfigError::MissingClusterUrl)?;
-    let server: Uri = server.parse().map_err(KubeconfigError::ParseClusterUrl)?;
-    let exec_cluster = ExecAuthCluster::try_from(&cluster)?;
-    let mut config = Config::new(server.clone());
-    let authority = exec_cluster.certificate_authority_data.as_deref();
-    config.root_cert = authority.map(certificates);
-    config.auth_info = user;
-    if let Some(exec) = &mut config.auth_info.exec
-        && exec.provide_cluster_info
-    {
-        exec.cluster = Some(exec_cluster);
+/// Of the context that is meant, else of the current one.
+fn config(mut kubeconfig: Kubeconfig, target: &Target) -> Result<Config, KubeconfigError> {
+    let current = kubeconfig.current_context.take();
+    let context = target.context.clone().or(current);
+    let context = context
+        .filter(|name| !name.is_empty())
+        .ok_or(KubeconfigError::CurrentContextNotSet)?;
+    let by_environment = |server: &str| proxy_by_environment(&server.parse().ok()?);
+    let mut config = kubeconfig::config(kubeconfig, context, by_environment)?;
+    if config.default_namespace.is_empty() {
+        "default".clone_into(&mut config.default_namespace);
     }
-    let namespace = context.namespace.filter(|name| !name.is_empty());
-    config.default_namespace = namespace.unwrap_or_else(|| "default".to_owned());
-    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
-    config.disable_compression = cluster.disable_compression.unwrap_or(false);
-    config.tls_server_name = cluster.tls_server_name;
-    let own = cluster.proxy_url.filter(|url| !url.is_empty());
-    let proxy = own.or_else(|| proxy_by_environment(&server));
-    config.proxy_url = proxy
-        .map(|url| url.replacen("socks5h://", "socks5://", 1).parse())
-        .transpose()
-        .map_err(KubeconfigError::ParseProxyUrl)?;
     Ok(config)
 }
 
@@ -207,38 +180,6 @@ fn proxy_for(server: &Uri, variable: impl Fn(&str) -> Option<String>) -> Option<
     } else {
         format!("http://{proxy}")
     })
-}
-
-/// The context of that name, else the current one, its cluster and its user. As for kubectl, there may be no user.
-fn chosen(
-    kubeconfig: Kubeconfig,
-    context: Option<&str>,
-) -> Result<(Context, NamedCluster, AuthInfo), KubeconfigError> {
-    let context = context.map(str::to_owned).or(kubeconfig.current_context);
-    let name = context
-        .filter(|name| !name.is_empty())
-        .ok_or(KubeconfigError::CurrentContextNotSet)?;
-    let mut contexts = kubeconfig.contexts.into_iter();
-    let context = contexts
-        .find(|context| context.name == name)
-        .and_then(|context| context.context)
-        .ok_or(KubeconfigError::LoadContext(name))?;
-    let mut clusters = kubeconfig.clusters.into_iter();
-    let cluster = clusters
-        .find(|cluster| cluster.name == context.cluster)
-        .and_then(|cluster| cluster.cluster)
-        .ok_or_else(|| KubeconfigError::LoadClusterOfContext(context.cluster.clone()))?;
-    let mut users = kubeconfig.auth_infos.into_iter();
-    let user = users.find(|user| Some(&user.name) == context.user.as_ref());
-    let user = user.and_then(|user| user.auth_info).unwrap_or_default();
-    Ok((context, cluster, user))
-}
-
-fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
-    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    certificates
-        .map(|certificate| certificate.to_vec())
-        .collect()
 }
 
 #[cfg(test)]

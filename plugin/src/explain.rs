@@ -170,6 +170,13 @@ impl Answer {
         }
     }
 
+    /// What is known of these, on a line of a list.
+    fn item(&mut self, words: &[&Option<String>]) {
+        let known = words.iter().copied().flatten();
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        self.paragraph("- ", &known.join("  "));
+    }
+
     /// What the task said: its error, stages and events.
     fn own_words(&mut self, status: &ScaleOutTaskStatus) {
         if let Some(error) = &status.error {
@@ -181,15 +188,7 @@ impl Answer {
             self.title("Stages");
             for stage in stages {
                 let words = [&stage.state, &stage.start_time, &stage.message];
-                self.paragraph(
-                    "- ",
-                    &words
-                        .into_iter()
-                        .flatten()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join("  "),
-                );
+                self.item(&words);
             }
         }
         if let Some(events) = &status.events {
@@ -197,15 +196,7 @@ impl Answer {
             for event in events {
                 let at = event.time.as_ref().map(|at| time(at.0));
                 let words = [&at, &event.level, &event.reason, &event.message];
-                self.paragraph(
-                    "- ",
-                    &words
-                        .into_iter()
-                        .flatten()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join("  "),
-                );
+                self.item(&words);
             }
         }
     }

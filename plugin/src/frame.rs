@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use terminal_size::{Height, Width};
 
-use crate::text::width;
+use crate::text::{width, without_colours};
 
 const HIDE_CURSOR: &str = "\u{1b}[?25l";
 const SHOW_CURSOR: &str = "\u{1b}[?25h";
@@ -56,7 +56,7 @@ impl Frame {
         text += CLEAR_BELOW;
         self.widths = lines
             .iter()
-            .map(|line| width(&without_escapes(line)))
+            .map(|line| width(&without_colours(line)))
             .collect();
         write(&text)
     }
@@ -100,15 +100,6 @@ fn write(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-fn without_escapes(line: &str) -> String {
-    let mut parts = line.split('\u{1b}');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        text += part.split_once('m').map_or("", |(_, rest)| rest);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +110,6 @@ mod tests {
         assert_eq!(up(&widths, 80), "\r\u{1b}[3A");
         assert_eq!(up(&widths, 40), "\r\u{1b}[5A");
         assert_eq!(up(&[], 80), "\r");
-        assert_eq!(without_escapes("a \u{1b}[31mb\u{1b}[0m c"), "a b c");
+        assert_eq!(without_colours("a \u{1b}[31mb\u{1b}[0m c"), "a b c");
     }
 }

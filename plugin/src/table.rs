@@ -240,7 +240,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::row::tests::row;
+    use crate::{row::tests::row, text::without_colours};
 
     fn now() -> Timestamp {
         "2026-01-15T08:02:05Z".parse().unwrap()
@@ -362,13 +362,5 @@ mod tests {
             }
             prop_assert!(drawn.len() <= lines.max(4));
         }
-    }
-
-    fn without_colours(line: &str) -> String {
-        let mut parts = line.split('\u{1b}');
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| {
-            text + part.split_once('m').map_or("", |(_, rest)| rest)
-        })
     }
 }

@@ -1,5 +1,6 @@
 //! Texts on a terminal: their width, cut to it, and without what would move the cursor.
 
+use scaleouttask_controller::rules::shown;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const CUT: &str = "..";
@@ -11,13 +12,16 @@ pub fn width(text: &str) -> usize {
 
 /// The text without characters that would move the cursor, break the line or turn the text around.
 pub fn clean(text: &str) -> String {
-    let shown = |c: char| if is_harmful(c) { ' ' } else { c };
-    text.chars().map(shown).collect()
+    shown(text, usize::MAX)
 }
 
-fn is_harmful(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+/// The text without the escape sequences of colours.
+pub fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.split_once('m').map_or("", |(_, rest)| rest)
+    })
 }
 
 /// The text, cut to that many columns. What is cut ends with two dots, where there is room for them.

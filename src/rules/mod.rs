@@ -57,5 +57,5 @@ pub use task::{
 };
 pub use task_events::{MAX_EVENTS, keep_most_telling};
 pub use task_state::TaskState;
-pub use text::{first_chars, shorten};
+pub use text::{first_chars, shorten, shown};
 pub use trouble::GRACE;

@@ -19,6 +19,7 @@ pub fn shorten(text: &mut String, max: usize) {
 
 /// The first `max` characters of `text`, with a blank for each that would forge lines or turn text
 /// around in a log or a terminal.
+#[must_use]
 pub fn shown(text: &str, max: usize) -> String {
     // Nearly all are short and plain.
     if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {

@@ -91,7 +91,7 @@ async fn large_metadata_comes_in_pages_that_fit() {
     let plane = tokio::task::spawn_blocking(start).await.unwrap();
     let client = client_of(&plane).await;
     install(&client).await;
-    for name in names(30) {
+    for name in names(40) {
         let spec = ScaleOutTaskSpec {
             task_id: name.clone(),
             suspend: Some(true),
@@ -113,7 +113,7 @@ async fn large_metadata_comes_in_pages_that_fit() {
     let log = plane.directory().join("pages.log");
     let controller = Controller::spawn(command, &log);
     for metric in ["tasks_by_reason", "sources_by_reason"] {
-        let line = format!("{metric}{{reason=\"Suspended\"}} 30\n");
+        let line = format!("{metric}{{reason=\"Suspended\"}} 40\n");
         eventually(&line, || async {
             controller.admin("/metrics").await.1.contains(&line)
         })
@@ -121,7 +121,7 @@ async fn large_metadata_comes_in_pages_that_fit() {
     }
     assert!(controller.log().contains("the list comes in pages"));
     let peak = controller.usage().peak;
-    println!("30 objects and 30 sources of 1.4 MiB, in pages: {peak:.1} MiB at most");
+    println!("40 objects and 40 sources of 1.4 MiB, in pages: {peak:.1} MiB at most");
     assert!(peak < LIMIT, "{peak:.1} MiB");
 }
 

@@ -92,13 +92,12 @@ impl Terminal {
     }
 
     pub fn is_cursor_hidden(&self) -> bool {
-        self.parser.lock().unwrap().screen().hide_cursor()
+        self.screen().hide_cursor()
     }
 
     /// Whether any cell of the screen has a colour.
     pub fn has_colours(&self) -> bool {
-        let parser = self.parser.lock().unwrap();
-        let formatted = parser.screen().contents_formatted();
+        let formatted = self.screen().contents_formatted();
         formatted.contains("\u{1b}[3") || formatted.contains(";3")
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use controlplane::Process;
 use simulator::{Script, Simulator};
 
-use cluster::Cluster;
+use cluster::{Cluster, finished};
 use error::Error;
 use nodes::Nodes;
 use plugin::{Plugin, WATCH};
@@ -235,11 +235,12 @@ impl Demo {
         loop {
             look();
             let access = self.cluster.access();
-            if access.finished()?.len() == self.expected().count() {
+            let reasons = access.reasons()?;
+            if finished(&reasons).len() == self.expected().count() {
                 return Ok(());
             }
             if let Some(nodes) = &mut self.nodes {
-                nodes.join(access, &access.kubectl(&TABLE)?)?;
+                nodes.join(access, &reasons)?;
             }
             self.check_running()?;
             if Instant::now() >= deadline {
@@ -274,7 +275,7 @@ impl Demo {
     }
 
     fn check_reasons(&self) -> Result<(), Error> {
-        let finished = self.cluster.access().finished()?;
+        let finished = finished(&self.cluster.access().reasons()?);
         for (name, expected) in self.expected() {
             let found = finished.iter().find(|(finished, _)| finished == name);
             let found = found.map_or("none", |(_, reason)| reason.as_str());

@@ -1,6 +1,7 @@
 //! `cargo xtask image`: builds an image with a static binary for each architecture, without a container daemon.
 
 mod architecture;
+mod archive;
 mod binary;
 mod error;
 mod oci;
@@ -14,6 +15,7 @@ use std::{
 
 pub use self::{
     architecture::{Architecture, works},
+    archive::{gzip, tar},
     binary::Binary,
     error::Error,
 };

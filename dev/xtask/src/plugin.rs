@@ -3,10 +3,12 @@
 use std::{fs, io, path::Path, process::ExitCode};
 
 use data_encoding::HEXLOWER;
-use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
-use crate::image::{Architecture, Binary, Error};
+use crate::{
+    cluster::repository,
+    image::{Architecture, Binary, Error, gzip, tar},
+};
 
 const PROGRAM: &str = "kubectl-scaleouttask";
 const COMPLETION: &str = "kubectl_complete-scaleouttask";
@@ -39,7 +41,7 @@ struct Archive {
 }
 
 fn build(place: &str) -> Result<(), Error> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = repository();
     let read = |path: &Path| fs::read(path).map_err(|error| Error::read(path, error));
     let completion = read(&root.join("plugin").join(COMPLETION))?;
     let license = read(&root.join("LICENSE"))?;
@@ -56,9 +58,9 @@ fn build(place: &str) -> Result<(), Error> {
         );
         let program = binary.bytes()?;
         let files = [
-            (PROGRAM, 0o755, program),
-            (COMPLETION, 0o755, completion.clone()),
-            ("LICENSE", 0o644, license.clone()),
+            (PROGRAM.to_owned(), 0o755, program),
+            (COMPLETION.to_owned(), 0o755, completion.clone()),
+            ("LICENSE".to_owned(), 0o644, license.clone()),
         ];
         let path = directory.join(&name);
         let bytes = archive(&files).map_err(|error| Error::write(&path, error))?;
@@ -92,19 +94,8 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// The same files give the same archive: it holds no times and no names of users.
-fn archive(files: &[(&str, u32, Vec<u8>)]) -> io::Result<Vec<u8>> {
-    let gzip = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::best());
-    let mut archive = tar::Builder::new(gzip);
-    for (name, mode, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(*mode);
-        header.set_size(bytes.len() as u64);
-        header.set_cksum();
-        archive.append_data(&mut header, name, bytes.as_slice())?;
-    }
-    archive.into_inner()?.finish()
+fn archive(files: &[(String, u32, Vec<u8>)]) -> io::Result<Vec<u8>> {
+    gzip(&tar(files)?)
 }
 
 /// What krew installs by.
@@ -174,6 +165,7 @@ mod tests {
     #[test]
     fn the_same_files_make_the_same_archive() {
         let files = [("a", 0o755, b"program".to_vec()), ("b", 0o644, Vec::new())];
+        let files = files.map(|(name, mode, bytes)| (name.to_owned(), mode, bytes));
         assert_eq!(archive(&files).unwrap(), archive(&files).unwrap());
         let bytes = archive(&files).unwrap();
         let mut read = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));

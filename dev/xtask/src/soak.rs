@@ -1,15 +1,14 @@
 //! `cargo xtask soak`: the long runs of the model checker and of requests that are disturbed.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
-use crate::cargo::cargo;
+use crate::{cargo::cargo, cluster::repository};
 
 /// Checks more than a million states, and each disturbance of each request of a source. Takes some minutes, mostly for
 /// the build.
 pub fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = cargo()
-        .current_dir(root)
+        .current_dir(repository())
         .args(["test", "--release", "--locked", "--package"])
         .args(["scaleouttask-controller", "--test", "model"])
         .args(["--test", "faults", "--", "--ignored", "--nocapture"])

@@ -121,15 +121,19 @@ impl Access {
         Ok(())
     }
 
-    /// The names and reasons of all finished objects.
-    pub(crate) fn finished(&self) -> Result<Vec<(String, String)>, Error> {
-        let reasons = self.kubectl(&["get", "scaleouttasks", "--output", REASONS])?;
-        let finished = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            [name, reason, _finished_at] => Some(((*name).to_owned(), (*reason).to_owned())),
-            _ => None,
-        };
-        Ok(reasons.lines().filter_map(finished).collect())
+    /// A line for each object, with its reason.
+    pub(crate) fn reasons(&self) -> Result<String, Error> {
+        self.kubectl(&["get", "scaleouttasks", "--output", REASONS])
     }
+}
+
+/// The names and reasons of all finished objects.
+pub(super) fn finished(reasons: &str) -> Vec<(String, String)> {
+    let finished = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [name, reason, _finished_at] => Some(((*name).to_owned(), (*reason).to_owned())),
+        _ => None,
+    };
+    reasons.lines().filter_map(finished).collect()
 }
 
 /// The name of the CRD in that file.

@@ -40,9 +40,9 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Does what is due, once the table shows that an object waits.
-    pub(super) fn join(&mut self, access: &Access, table: &str) -> Result<(), Error> {
-        if self.began.is_none() && table.contains(WAITING) {
+    /// Does what is due, once the reasons show that an object waits.
+    pub(super) fn join(&mut self, access: &Access, reasons: &str) -> Result<(), Error> {
+        if self.began.is_none() && reasons.contains(WAITING) {
             self.began = Some(Instant::now());
         }
         let Some(began) = self.began else {

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{architecture::Architecture, error::Error};
-use crate::cargo::cargo;
+use crate::{cargo::cargo, cluster::repository};
 
 const PROFILE: &str = "dist";
 const PROGRAMS: [&str; 3] = [
@@ -84,10 +84,9 @@ impl Binary {
 
 /// The output of `cargo metadata`.
 pub fn metadata(arguments: &[&str]) -> Result<Vec<u8>, Error> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut cargo = cargo();
     cargo
-        .current_dir(root)
+        .current_dir(repository())
         .args(["metadata", "--locked", "--format-version", "1"])
         .args(arguments);
     let output = cargo.output().map_err(|error| Error::Run {

@@ -3,14 +3,15 @@
 //!
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
-use std::io::Write;
-
 use data_encoding::{BASE64, HEXLOWER};
-use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{architecture::Architecture, error::Error};
+use super::{
+    architecture::Architecture,
+    archive::{gzip, tar},
+    error::Error,
+};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -133,7 +134,7 @@ fn layout(manifests: &[Value], blobs: Vec<Blob>) -> Result<Vec<u8>, Error> {
     for blob in blobs {
         files.push((format!("blobs/sha256/{}", blob.digest), 0o644, blob.bytes));
     }
-    tar(&files)
+    Ok(tar(&files)?)
 }
 
 /// The manifest of the list of parts, which registries show among the image's referrers.
@@ -167,29 +168,6 @@ fn config(program: &str, version: &str, architecture: Architecture, files: &Blob
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", files.digest)] },
         "history": [{ "created": CREATED, "created_by": "cargo xtask image" }],
     })
-}
-
-/// Writes an archive that does not depend on when, where and by whom it is built.
-fn tar(files: &[(String, u32, Vec<u8>)]) -> Result<Vec<u8>, Error> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (path, mode, bytes) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(*mode);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        archive.append_data(&mut header, path, bytes.as_slice())?;
-    }
-    Ok(archive.into_inner()?)
-}
-
-/// Compresses without a time or a name. The lock file pins the library, so the result is always the
-/// same.
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?)
 }
 
 /// Mozilla's certificate authorities, of the version in the lock file.
