@@ -1,29 +1,87 @@
 //! The cluster that a kubeconfig names, as kubectl finds it. kube's own way asks `NO_PROXY` about the proxy instead of
 //! the API server, and refuses what kubectl takes.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use kube::{
     Config,
     config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use thiserror::Error;
 
-/// The files of `KUBECONFIG`, else that of the home directory. Of those listed the ones that are there count; one at
-/// least must be.
+/// Why there is no cluster by a kubeconfig.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// There is no kubeconfig, or nothing is in it. In a pod, its own cluster counts then.
+    #[error("{} isn't there, or is empty", .0.display())]
+    Absent(PathBuf),
+    /// That file is there, but can't be read.
+    #[error("{} can't be read: {}", .0.display(), said(.1))]
+    File(PathBuf, #[source] KubeconfigError),
+    /// What the kubeconfig says leads to no cluster.
+    #[error("{}", said(.0))]
+    Content(#[from] KubeconfigError),
+}
+
+/// The files of `KUBECONFIG`, else that of the home directory. Of those listed the ones that are there count.
 ///
 /// # Errors
-/// If one of them can't be read, or there is none.
-pub fn read() -> Result<Kubeconfig, KubeconfigError> {
+/// If none is there, or one that is can't be read.
+pub fn read() -> Result<Kubeconfig, Error> {
     let listed = env::var_os("KUBECONFIG").unwrap_or_default();
-    let mut there: Vec<PathBuf> = env::split_paths(&listed).collect();
-    // One that can't be read is no reason to take another's cluster.
-    there.retain(|path| path.try_exists().unwrap_or(true));
-    if there.is_empty() {
-        return Kubeconfig::read();
+    let mut files: Vec<PathBuf> = env::split_paths(&listed).collect();
+    files.retain(|path| !path.as_os_str().is_empty());
+    if files.is_empty() {
+        let home = env::home_dir().unwrap_or_default();
+        files.push(home.join(".kube").join("config"));
     }
-    let mut files = there.iter().map(Kubeconfig::read_from);
-    files.try_fold(Kubeconfig::default(), |all, next| all.merge(next?))
+    read_from(&files)
+}
+
+/// These files, one over the other.
+///
+/// # Errors
+/// The same.
+pub fn read_from(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
+    let mut all = Kubeconfig::default();
+    for path in files {
+        match Kubeconfig::read_from(path) {
+            Ok(next) => all = all.merge(next)?,
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(Error::File(path.clone(), error)),
+        }
+    }
+    if all.contexts.is_empty() && all.clusters.is_empty() {
+        let first = files.first().map(PathBuf::as_path);
+        return Err(Error::Absent(first.unwrap_or(Path::new("")).to_owned()));
+    }
+    Ok(all)
+}
+
+/// One that can't be read is no reason to take another's cluster.
+fn is_missing(error: &KubeconfigError) -> bool {
+    matches!(error, KubeconfigError::ReadConfig(cause, _) if cause.kind() == ErrorKind::NotFound)
+}
+
+/// A library's words in one line, or better ones.
+fn said(error: &KubeconfigError) -> String {
+    let text = match error {
+        KubeconfigError::ReadConfig(cause, _) => cause.to_string(),
+        KubeconfigError::CurrentContextNotSet => {
+            "the kubeconfig names no current context".to_owned()
+        }
+        KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}"),
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("the kubeconfig has no cluster {name}, which its context names")
+        }
+        other => other.to_string(),
+    };
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// How the cluster of that context is reached. `proxy` says which proxy of the environment leads to a server's URL; one
@@ -35,7 +93,7 @@ pub fn config(
     kubeconfig: Kubeconfig,
     context: String,
     proxy: impl FnOnce(&str) -> Option<String>,
-) -> Result<Config, KubeconfigError> {
+) -> Result<Config, Error> {
     let (context, cluster, user) = parts(kubeconfig, context)?;
     let server = cluster.server.clone();
     let server = server.ok_or(KubeconfigError::MissingClusterUrl)?;
@@ -88,4 +146,68 @@ fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
     certificates
         .map(|certificate| certificate.to_vec())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const GOOD: &str = "
+current-context: here
+contexts: [{name: here, context: {cluster: one, user: me, namespace: web}}]
+clusters: [{name: one, cluster: {server: 'https://api.example.com:6443'}}]
+users: [{name: me, user: {token: secret}}]
+";
+
+    fn said(files: &[(&str, &str)], context: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |(name, text): &(&str, &str)| {
+            let path = directory.path().join(name);
+            if !text.is_empty() {
+                fs::write(&path, text).unwrap();
+            }
+            path
+        };
+        let paths: Vec<PathBuf> = files.iter().map(write).collect();
+        let found = read_from(&paths)
+            .and_then(|kubeconfig| config(kubeconfig, context.to_owned(), |_| None));
+        let text = match found {
+            Ok(config) => format!("{} {}", config.cluster_url, config.default_namespace),
+            Err(Error::Absent(path)) => format!("absent: {}", path.display()),
+            Err(error) => error.to_string(),
+        };
+        text.replace(&*directory.path().to_string_lossy(), "DIR")
+    }
+
+    #[test]
+    fn only_where_there_is_no_kubeconfig_another_cluster_may_count() {
+        let good = "https://api.example.com:6443/ web";
+        for (files, context, wanted) in [
+            (&[("a", GOOD)] as &[(&str, &str)], "here", good),
+            (&[("missing", ""), ("a", GOOD)], "here", good),
+            (
+                &[("missing", ""), ("other", "")],
+                "here",
+                "absent: DIR/missing",
+            ),
+            (&[("empty", "{}")], "here", "absent: DIR/empty"),
+            (
+                &[("a", GOOD)],
+                "there",
+                "the kubeconfig has no context there",
+            ),
+        ] {
+            assert_eq!(said(files, context), wanted);
+        }
+        let broken = said(&[("a", GOOD), ("broken", "contexts: [")], "here");
+        assert!(broken.starts_with("DIR/broken can't be read: "), "{broken}");
+        assert_eq!(broken.lines().count(), 1, "{broken}");
+        let cluster = GOOD.replace("name: one", "name: two");
+        assert_eq!(
+            said(&[("a", &cluster)], "here"),
+            "the kubeconfig has no cluster one, which its context names"
+        );
+    }
 }

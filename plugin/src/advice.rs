@@ -26,13 +26,14 @@ pub struct Advice {
     pub person: Vec<String>,
 }
 
-/// What the reference and the runbooks say of that reason; none of one that they don't know.
-pub fn advice(reason: &str) -> Option<Advice> {
+/// What the reference and the runbooks say of that reason; none of one that they don't know. `misses_nodes` says whether
+/// instances have no Ready node.
+pub fn advice(reason: &str, misses_nodes: bool) -> Option<Advice> {
     let row = row(after(REFERENCE, REASONS)?, reason)?;
     let (meaning, anchor) = link(row.last()?)?;
     let section = section(anchor)?;
     let mut person: Vec<String> = paragraph(section, "**You can**").into_iter().collect();
-    person.extend(by_runbook(reason));
+    person.extend(by_runbook(reason, misses_nodes));
     Some(Advice {
         meaning: plain(meaning),
         controller: paragraph(section, "**The controller**").unwrap_or_default(),
@@ -44,26 +45,33 @@ pub fn advice(reason: &str) -> Option<Advice> {
 pub fn not_looked_at() -> Option<Advice> {
     let section = section("not-looked-at-yet")?;
     Some(Advice {
-        meaning: "no controller has looked at it".to_owned(),
+        meaning: "no controller has looked at it as it is now".to_owned(),
         controller: paragraph(section, "**The controller**").unwrap_or_default(),
         person: paragraph(section, "**You can**").into_iter().collect(),
     })
 }
 
 /// What to mend, where a runbook says more than the reference.
-fn by_runbook(reason: &str) -> Vec<String> {
+fn by_runbook(reason: &str, misses_nodes: bool) -> Vec<String> {
     match reason {
-        "TaskFailed" | "TaskCanceled" | "InstancesFailed" | "TimedOut" => {
-            paragraph(FAILED, "**Mend.**").into_iter().collect()
-        }
-        "WaitingForNodes" => list(NODES_MISSING),
+        // Its first sentence. The reference says the rest.
+        "TaskFailed" | "InstancesFailed" => paragraph(FAILED, "**Mend.**")
+            .and_then(|text| Some(format!("{}.", text.split_once(". ")?.0)))
+            .into_iter()
+            .collect(),
+        "CredentialsInvalid" => paragraph(STALLED, "Secrets of many objects")
+            .map(|text| format!("Secrets of many objects {text}"))
+            .into_iter()
+            .collect(),
         "TaskApiUnavailable" | "InvalidResponse" => list(API_UNAVAILABLE),
         "Throttled" => list(API_THROTTLED),
-        _ => {
+        "AccessDenied" | "ClockSkewed" | "ClusterMismatch" | "RequestRejected" => {
             let cells = row(STALLED, reason);
             let mend = cells.and_then(|cells| cells.last().map(|cell| plain(cell)));
             mend.into_iter().collect()
         }
+        _ if misses_nodes => list(NODES_MISSING),
+        _ => Vec::new(),
     }
 }
 
@@ -155,7 +163,8 @@ mod tests {
         let reasons = reasons();
         assert!(reasons.len() >= 25, "{reasons:?}");
         for reason in reasons {
-            let advice = advice(reason).unwrap_or_else(|| panic!("nothing is said of {reason}"));
+            let advice =
+                advice(reason, true).unwrap_or_else(|| panic!("nothing is said of {reason}"));
             assert!(!advice.meaning.is_empty(), "{reason}");
             assert!(!advice.controller.is_empty(), "{reason}");
             assert!(!advice.person.is_empty(), "{reason}");
@@ -166,32 +175,33 @@ mod tests {
                 );
             }
         }
-        assert!(advice("Nonsense").is_none());
+        assert!(advice("Nonsense", true).is_none());
         assert!(not_looked_at().is_some_and(|advice| !advice.person.is_empty()));
     }
 
     #[test]
     fn each_runbook_has_what_it_is_read_for() {
-        for reason in [
-            "AccessDenied",
-            "ClockSkewed",
-            "ClusterMismatch",
-            "CredentialsInvalid",
-            "NodesElsewhere",
-            "NodesNotWatched",
-            "RegionMissing",
-            "RequestRejected",
-            "TaskNotFound",
+        for (reason, said) in [
+            ("AccessDenied", "grant `cs:DescribeTaskInfo`"),
+            ("ClockSkewed", "synchronise the clock"),
+            ("ClusterMismatch", "`--allowed-cluster-id`"),
+            ("CredentialsInvalid", "`accessKeyId`"),
+            ("RequestRejected", "`--endpoint`"),
+            ("TaskFailed", "stock, quota, or a vSwitch"),
+            ("InstancesFailed", "stock, quota, or a vSwitch"),
         ] {
-            assert_eq!(by_runbook(reason).len(), 1, "{reason}");
+            let advice = by_runbook(reason, false);
+            assert_eq!(advice.len(), 1, "{reason}");
+            assert!(advice[0].contains(said), "{reason}: {advice:?}");
         }
-        for reason in ["TaskFailed", "TaskCanceled", "InstancesFailed", "TimedOut"] {
-            assert!(by_runbook(reason)[0].contains("scale out anew"), "{reason}");
+        for reason in ["WaitingForNodes", "TimedOut"] {
+            assert!(by_runbook(reason, true).len() >= 3, "{reason}");
         }
-        assert!(by_runbook("WaitingForNodes").len() >= 3);
-        assert!(by_runbook("TaskApiUnavailable").len() >= 3);
-        assert!(by_runbook("Throttled").len() >= 3);
-        assert_eq!(by_runbook("TaskSucceeded"), [""; 0]);
+        assert!(by_runbook("TaskApiUnavailable", false).len() >= 3);
+        assert!(by_runbook("Throttled", false).len() >= 3);
+        for reason in ["TaskSucceeded", "TaskCanceled", "TaskNotFound", "TimedOut"] {
+            assert_eq!(by_runbook(reason, false), [""; 0], "{reason}");
+        }
     }
 
     #[test]

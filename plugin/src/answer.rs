@@ -1,10 +1,13 @@
 //! The task's ID in the answer of the call that started the task, as it comes on standard input.
 
-use scaleouttask_controller::api::is_task_id;
+use scaleouttask_controller::{api::is_task_id, rules::shorten};
 use serde_json::{Map, Value};
 
 /// No answer is longer.
 pub const MAX: u64 = 1024 * 1024;
+
+/// So many characters of what isn't understood are shown.
+const SHOWN_MAX: usize = 300;
 
 const EXPECTED: &str = "expected the JSON answer of the call that started the task, such as \
                         {\"task_id\": \"T-5faa48fb31b6b8078d000006\"}";
@@ -21,7 +24,8 @@ pub fn task_id(input: &[u8]) -> Result<String, String> {
         return if is_task_id(text) {
             Ok(text.to_owned())
         } else {
-            Err(format!("This is no JSON: {EXPECTED}"))
+            // Perhaps it says why the call failed.
+            Err(format!("This is no JSON but {:?}: {EXPECTED}", short(text)))
         };
     };
     let id = match &answer {
@@ -49,8 +53,8 @@ pub fn check(id: &str) -> Result<(), String> {
 
 /// `task_id` or `taskId`, or both if they agree; as SDKs wrap it, in `body`; as Terraform wraps outputs, in `value`.
 fn in_fields(fields: &Map<String, Value>) -> Result<Option<&str>, String> {
-    let named = ["task_id", "taskId"].map(|name| fields.get(name).and_then(text_of));
-    match named {
+    let [one, other] = ["task_id", "taskId"].map(|name| named(fields, name));
+    match [one?, other?] {
         [Some(one), Some(other)] if one != other => Err(format!(
             "There are two IDs, task_id {one:?} and taskId {other:?}: {EXPECTED}"
         )),
@@ -62,8 +66,26 @@ fn in_fields(fields: &Map<String, Value>) -> Result<Option<&str>, String> {
     }
 }
 
-fn text_of(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.get("value")?.as_str())
+/// The text of that field, where it has one.
+fn named<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, String> {
+    let value = fields.get(name).filter(|value| !value.is_null());
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let text = value.as_str().or_else(|| value.get("value")?.as_str());
+    match text {
+        Some(text) => Ok(Some(text)),
+        None => Err(format!(
+            "{name} is {}, no text: {EXPECTED}",
+            short(&value.to_string())
+        )),
+    }
+}
+
+fn short(text: &str) -> String {
+    let mut shown = text.to_owned();
+    shorten(&mut shown, SHOWN_MAX);
+    shown
 }
 
 /// An answer of another kind: perhaps the call failed.
@@ -106,12 +128,22 @@ mod tests {
     fn bad_input_says_what_was_expected() {
         for (input, said) in [
             ("", "nothing on standard input: expected the JSON answer"),
-            ("not json", "no JSON: expected the JSON answer"),
-            ("{\"task_id\":", "no JSON: expected"),
+            (
+                "not json",
+                "no JSON but \"not json\": expected the JSON answer",
+            ),
+            (
+                "{\"task_id\":",
+                "no JSON but \"{\\\"task_id\\\":\": expected",
+            ),
             ("{}", "no task_id or taskId in it: expected"),
             ("[]", "no task_id or taskId in it: expected"),
             ("17", "no task_id or taskId in it: expected"),
-            (r#"{"task_id":17}"#, "no task_id or taskId in it: expected"),
+            (r#"{"task_id":17}"#, "task_id is 17, no text: expected"),
+            (
+                r#"{"task_id":null}"#,
+                "no task_id or taskId in it: expected",
+            ),
             (
                 r#"{"task_id":"a b"}"#,
                 "can't be the ID of a task: expected letters",

@@ -9,12 +9,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, Site, unanswered},
     row::{Outcome, Row},
 };
 
 /// So long nothing may look at an object before that is said.
 pub const UNSEEN_AFTER: Duration = Duration::from_secs(15);
+/// So long the API server's first answer may take before that is said.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// What the watch tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +58,8 @@ pub struct Choice {
     pub names: Vec<String>,
     /// Whether those that had ended before the first list was read are left out.
     pub leaves_out_ended: bool,
-    /// Where they are, in words.
-    pub place: String,
+    /// Whose they are, in words.
+    pub site: Site,
 }
 
 /// All objects that are watched, by UID: one that is deleted and made again is another.
@@ -67,7 +69,11 @@ pub struct Board {
     choice: Choice,
     left_out: BTreeSet<String>,
     is_listed: bool,
-    is_lost: bool,
+    /// Why the API server can't be asked, where that is so.
+    lost: Option<String>,
+    is_silence_told: bool,
+    /// Whether there ever was an object that counted.
+    had_any: bool,
 }
 
 #[derive(Debug)]
@@ -108,19 +114,23 @@ impl Board {
                 changes
             }
             Update::Lost(why) => {
-                let is_told = std::mem::replace(&mut self.is_lost, true);
-                let text =
-                    format!("The API server can't be asked ({why}); going on as soon as it can");
+                let is_told = self.lost.is_some();
+                let text = unanswered(&self.choice.site.server, &why);
+                self.lost = Some(why);
                 if is_told {
-                    Vec::new()
-                } else {
-                    vec![Change::Note(text)]
+                    return Vec::new();
                 }
+                vec![Change::Note(format!("{text}; going on as soon as it can"))]
             }
             Update::Back => {
-                let was_lost = std::mem::take(&mut self.is_lost);
-                let note = Change::Note("The API server answers again".to_owned());
-                if was_lost { vec![note] } else { Vec::new() }
+                if self.lost.take().is_none() {
+                    return Vec::new();
+                }
+                // What the controller did meanwhile couldn't be seen, and perhaps it couldn't write it.
+                for entry in self.entries.values_mut() {
+                    entry.unseen_since = entry.unseen_since.map(|_| now.since_start);
+                }
+                vec![Change::Note("The API server answers again".to_owned())]
             }
         }
     }
@@ -128,8 +138,14 @@ impl Board {
     /// What time alone has to say: that nothing looks at some objects.
     pub fn tick(&mut self, now: Now) -> Option<Change> {
         // While nothing can be seen, nothing can be missed.
-        if self.is_lost {
+        if self.lost.is_some() {
             return None;
+        }
+        let is_silent = !self.is_listed && self.entries.is_empty();
+        if is_silent && !self.is_silence_told && now.since_start >= SILENT_AFTER {
+            self.is_silence_told = true;
+            let text = unanswered(&self.choice.site.server, "no answer yet");
+            return Some(Change::Note(format!("{text}; waiting on")));
         }
         let is_due = |entry: &&mut Entry| {
             let due = entry.unseen_since.map(|since| since + UNSEEN_AFTER);
@@ -161,8 +177,20 @@ impl Board {
     }
 
     /// The exit code where nobody waits any longer.
-    pub fn verdict_at_timeout(&self) -> Exit {
-        self.worst().max(Exit::WaitTimedOut)
+    ///
+    /// # Errors
+    /// If the API server hasn't told anything yet.
+    pub fn verdict_at_timeout(&self) -> Result<Exit, Failure> {
+        if self.is_listed {
+            return Ok(self.worst().max(Exit::WaitTimedOut));
+        }
+        let why = self.lost.as_deref().unwrap_or("no answer in time");
+        Err(Failure::unanswered(&self.choice.site, why))
+    }
+
+    /// Whether the objects were read once.
+    pub fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     fn worst(&self) -> Exit {
@@ -173,12 +201,16 @@ impl Board {
     /// What was asked for and isn't there, once the first list was read.
     pub fn missing(&self) -> Option<Failure> {
         let has = |name: &String| self.entries.values().any(|entry| entry.row.name == *name);
-        let place = &self.choice.place;
+        let place = &self.choice.site.place;
         if !self.is_listed {
             None
         } else if let Some(name) = self.choice.names.iter().find(|name| !has(name)) {
             Some(Failure::stuck(format!(
                 "There is no ScaleOutTask {name} {place}"
+            )))
+        } else if self.entries.is_empty() && self.had_any {
+            Some(Failure::stuck(format!(
+                "The labels choose no ScaleOutTask {place} any more"
             )))
         } else if self.entries.is_empty() && self.left_out.is_empty() {
             Some(Failure::stuck(format!(
@@ -212,6 +244,7 @@ impl Board {
                 return None;
             }
             entry.unseen_since = unseen.map(|since| entry.unseen_since.unwrap_or(since));
+            entry.is_unseen_told &= unseen.is_some();
             let before = std::mem::replace(&mut entry.row, row);
             return (before != entry.row).then_some(shown);
         }
@@ -220,6 +253,7 @@ impl Board {
             unseen_since: unseen,
             is_unseen_told: false,
         };
+        self.had_any = true;
         self.entries.insert(entry.row.uid.clone(), entry);
         Some(shown)
     }
@@ -362,7 +396,9 @@ mod tests {
             seen("b", "TaskFailed"),
             listed(&["a", "b"]),
         ]);
-        assert_eq!(late.verdict_at_timeout(), Exit::WaitTimedOut);
+        assert_eq!(late.verdict_at_timeout(), Ok(Exit::WaitTimedOut));
+        let unanswered = Board::default().verdict_at_timeout().unwrap_err();
+        assert_eq!(unanswered.exit, Exit::Stuck);
     }
 
     #[test]
@@ -399,6 +435,45 @@ mod tests {
         assert_eq!(board.tick(at(99)), None);
         board.take(seen("a", "TaskRunning"), at(100));
         assert_eq!(board.tick(at(200)), None);
+        // Once somebody looked, it is said again.
+        let mut edited = row("a", "False", "TaskRunning", &["Reconciling"], &json!({}));
+        edited.is_looked_at = false;
+        board.take(Update::Seen(Box::new(edited)), at(200));
+        assert!(board.tick(at(215)).is_some());
+    }
+
+    #[test]
+    fn an_outage_of_the_api_server_is_no_absence_of_a_controller() {
+        let mut board = Board::default();
+        let unseen = Row::of(&object("a", &json!({ "observedGeneration": -1 })));
+        board.take(Update::Seen(Box::new(unseen)), at(0));
+        board.take(listed(&["a"]), at(0));
+        board.take(Update::Lost("refused".to_owned()), at(5));
+        assert_eq!(board.tick(at(60)), None);
+        board.take(Update::Back, at(60));
+        assert_eq!(board.tick(at(74)), None);
+        assert!(board.tick(at(75)).is_some());
+    }
+
+    #[test]
+    fn an_api_server_that_says_nothing_is_told_once() {
+        let mut board = Board::default();
+        assert_eq!(board.tick(at(4)), None);
+        assert!(board.tick(at(5)).is_some());
+        assert_eq!(board.tick(at(6)), None);
+    }
+
+    #[test]
+    fn that_the_last_object_lost_its_label_is_said() {
+        let mut board = board(vec![
+            seen("a", "TaskRunning"),
+            listed(&["a"]),
+            Update::Left("uid-a".to_owned()),
+        ]);
+        let missing = board.missing().unwrap().to_string();
+        assert!(missing.contains("any more"), "{missing}");
+        board.take(seen("b", "TaskRunning"), at(1));
+        assert_eq!(board.missing(), None);
     }
 
     #[test]
@@ -434,7 +509,10 @@ mod tests {
         let mut board = Board::new(Choice {
             names: vec!["a".to_owned(), "b".to_owned()],
             leaves_out_ended: false,
-            place: "in namespace web".to_owned(),
+            site: Site {
+                place: "in namespace web".to_owned(),
+                ..Site::default()
+            },
         });
         board.take(seen("a", "TaskRunning"), at(0));
         assert_eq!(board.missing(), None);

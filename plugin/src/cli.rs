@@ -5,17 +5,21 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use scaleouttask_controller::api::parse_duration;
+use tokio::time::Instant;
 
 use crate::lines::Format;
 
 /// Start, watch and understand tasks of Alibaba Cloud's Container Service (ACK).
 ///
 /// Exit codes of track and watch: 0 all succeeded, 1 one ended badly, 2 one can't be tracked until somebody mends
-/// something, 3 --wait-timeout passed, 4 one was deleted meanwhile, 64 wrong usage or input.
+/// something, 3 --wait-timeout passed, 4 one was deleted meanwhile, 64 wrong usage or input, 130 Ctrl-C. Of the other
+/// commands: 0 done, 2 not possible, 64 wrong usage; poll also has 3 and 4.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl scaleouttask",
     bin_name = "kubectl scaleouttask",
+    // A script's own option gives way to its caller's.
+    args_override_self = true,
     version
 )]
 pub struct Cli {
@@ -42,6 +46,37 @@ pub struct Target {
     pub all_namespaces: bool,
 }
 
+impl Target {
+    /// A command about that object, or about all if that is empty, as a person types it.
+    pub fn typed(&self, command: &str, name: &str, namespace: &str) -> String {
+        let mut words = vec!["kubectl", "scaleouttask", command];
+        words.extend(Some(name).filter(|name| !name.is_empty()));
+        if self.all_namespaces && name.is_empty() {
+            words.push("-A");
+        } else {
+            words.extend(["-n", namespace]);
+        }
+        let mut typed: Vec<String> = words.into_iter().map(quoted).collect();
+        if let Some(context) = &self.context {
+            typed.extend(["--context".to_owned(), quoted(context)]);
+        }
+        if let Some(path) = &self.kubeconfig {
+            typed.extend(["--kubeconfig".to_owned(), quoted(&path.to_string_lossy())]);
+        }
+        typed.join(" ")
+    }
+}
+
+/// As a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Track a task: make its ScaleOutTask, and watch it to its end.
@@ -51,6 +86,7 @@ pub enum Command {
     /// Say what is wrong with one and what to do about it.
     Why {
         /// Its name.
+        #[arg(value_parser = object_name)]
         name: String,
     },
     /// Have objects looked at now, and wait until that was done.
@@ -59,13 +95,6 @@ pub enum Command {
     Suspend(Names),
     /// Have suspended objects looked at again.
     Resume(Names),
-    /// What completes the command line; kubectl calls it.
-    #[command(name = "__complete", hide = true, disable_help_flag = true)]
-    Complete {
-        /// The words so far.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
-    },
 }
 
 #[derive(Args, Debug)]
@@ -92,7 +121,7 @@ pub struct TrackArgs {
     #[arg(long, value_name = "DURATION", value_parser = whole_seconds)]
     pub ttl: Option<i32>,
     /// Only make the object, and print its name.
-    #[arg(long, conflicts_with_all = ["wait_timeout", "output"])]
+    #[arg(long, conflicts_with = "output")]
     pub no_wait: bool,
     #[command(flatten)]
     pub waiting: Waiting,
@@ -101,7 +130,7 @@ pub struct TrackArgs {
 #[derive(Args, Debug)]
 pub struct WatchArgs {
     /// Their names.
-    #[arg(conflicts_with_all = ["selector", "all"])]
+    #[arg(conflicts_with_all = ["selector", "all"], value_parser = object_name)]
     pub names: Vec<String>,
     /// Those with these labels.
     #[arg(short = 'l', long, conflicts_with = "all")]
@@ -124,6 +153,13 @@ pub struct Waiting {
     pub output: Option<Format>,
 }
 
+impl Waiting {
+    /// The end of waiting that begins now.
+    pub fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.wait_timeout?)
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct PollArgs {
     #[command(flatten)]
@@ -136,8 +172,19 @@ pub struct PollArgs {
 #[derive(Args, Debug)]
 pub struct Names {
     /// Their names.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = object_name)]
     pub names: Vec<String>,
+}
+
+/// A name, also as `kubectl -o name` writes it.
+fn object_name(text: &str) -> Result<String, String> {
+    let Some((kind, name)) = text.split_once('/') else {
+        return Ok(text.to_owned());
+    };
+    match kind.strip_suffix(".scaleout.dev").unwrap_or(kind) {
+        "scaleouttask" | "scaleouttasks" | "sot" if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err("is not the name of a ScaleOutTask".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -174,7 +221,6 @@ mod tests {
             "",
             "track",
             "track T-1 T-2",
-            "track T-1 --no-wait --wait-timeout 1m",
             "track T-1 --no-wait --output json",
             "track T-1 --timeout soon",
             "track T-1 --timeout 5",
@@ -185,6 +231,8 @@ mod tests {
             "watch -l a=b --all",
             "watch a -l a=b",
             "why",
+            "why pod/a",
+            "why sot/",
             "poll",
             "nonsense",
         ] {
@@ -193,6 +241,59 @@ mod tests {
                 .chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_script_may_be_given_what_it_gives_itself() {
+        for line in [
+            "track - --wait-timeout 30m --wait-timeout 1m",
+            "track - --wait-timeout 30m --no-wait",
+        ] {
+            let words = ["kubectl-scaleouttask"].into_iter();
+            let parsed = Cli::try_parse_from(words.chain(line.split(' ')));
+            let Command::Track(args) = parsed.unwrap().command else {
+                panic!("{line}");
+            };
+            let minutes = if args.no_wait { 30 } else { 1 };
+            assert_eq!(
+                args.waiting.wait_timeout,
+                Some(Duration::from_mins(minutes))
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_taken_as_kubectl_prints_them() {
+        for name in [
+            "a",
+            "sot/a",
+            "scaleouttask/a",
+            "scaleouttasks/a",
+            "scaleouttask.scaleout.dev/a",
+        ] {
+            assert_eq!(object_name(name), Ok("a".to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_said_means_the_same_cluster() {
+        let target = Target {
+            kubeconfig: Some("/a b".into()),
+            context: Some("there".to_owned()),
+            ..Target::default()
+        };
+        assert_eq!(
+            target.typed("why", "a", "web"),
+            "kubectl scaleouttask why a -n web --context there --kubeconfig '/a b'"
+        );
+        let all = Target {
+            all_namespaces: true,
+            ..Target::default()
+        };
+        assert_eq!(
+            all.typed("watch", "", "web"),
+            "kubectl scaleouttask watch -A"
+        );
     }
 
     #[test]

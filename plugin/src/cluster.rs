@@ -1,6 +1,6 @@
 //! The cluster and namespace that kubectl would use.
 
-use std::{env, net::IpAddr, time::Duration};
+use std::{env, net::IpAddr, slice, time::Duration};
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -8,38 +8,54 @@ use kube::{
     Api, Client, Config,
     config::{Kubeconfig, KubeconfigError},
 };
-use scaleouttask_controller::{api::ScaleOutTask, kubeconfig};
+use scaleouttask_controller::{
+    api::ScaleOutTask,
+    kubeconfig::{self, Error},
+};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     cli::Target,
-    failure::{Failure, Verb, deepest},
+    failure::{Failure, Site, Verb, deepest},
 };
 
 /// How long one request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// So long one request may take at least, however short the time to wait is.
+pub const REQUEST_TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// The cluster, and the namespace that is meant.
 #[derive(Clone)]
 pub struct Cluster {
     config: Config,
     client: Client,
-    pub namespace: String,
-    pub all_namespaces: bool,
+    target: Target,
+    namespace: String,
 }
 
 impl Cluster {
     /// Reads the kubeconfig. Asks nothing yet, but may run a program that it names.
     pub fn of(target: &Target) -> Result<Self, Failure> {
-        let unusable = |error: &KubeconfigError| {
-            Failure::stuck(format!("The kubeconfig can't be used: {}", reason(error)))
+        let unusable = |error: &Error| {
+            let hint = match error {
+                Error::Content(KubeconfigError::CurrentContextNotSet) => {
+                    "; choose one with --context"
+                }
+                Error::Absent(_) => "; name one by --kubeconfig or KUBECONFIG",
+                _ => "",
+            };
+            Failure::stuck(format!("There is no cluster to ask: {error}{hint}"))
         };
         let found = read(target).and_then(|kubeconfig| config(kubeconfig, target));
         let is_named = target.kubeconfig.is_some() || target.context.is_some();
         let mut config = match found {
             // In a pod, as in a pipeline, the cluster is its own.
-            Err(error) if !is_named => Config::incluster().map_err(|_| unusable(&error))?,
+            Err(error @ Error::Absent(_)) if !is_named => {
+                Config::incluster().map_err(|_| unusable(&error))?
+            }
             found => found.map_err(|error| unusable(&error))?,
         };
         // The library's own retries take minutes, and say nothing.
@@ -47,19 +63,20 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let namespace = target.namespace.clone();
         Ok(Self {
-            client: connect(&config)?,
+            client: connect(&config)
+                .map_err(|why| Failure::stuck(format!("There is no cluster to ask: {why}")))?,
             namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
-            all_namespaces: target.all_namespaces,
+            target: target.clone(),
             config,
         })
     }
 
     /// The objects that are meant.
     pub fn objects(&self) -> Api<ScaleOutTask> {
-        if self.all_namespaces {
+        if self.target.all_namespaces {
             Api::all(self.client.clone())
         } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
+            self.objects_in(&self.namespace)
         }
     }
 
@@ -70,64 +87,121 @@ impl Cluster {
 
     /// Where they are, in words.
     pub fn place(&self) -> String {
-        if self.all_namespaces {
+        if self.target.all_namespaces {
             "in any namespace".to_owned()
         } else {
             format!("in namespace {}", self.namespace)
         }
     }
 
-    /// Connects anew, which runs the kubeconfig's program for credentials again.
-    pub fn reconnect(&mut self) -> Result<(), Failure> {
+    /// What the words of a failure name.
+    pub fn site(&self) -> Site {
+        let exec = self.config.auth_info.exec.as_ref();
+        let program = exec.and_then(|exec| exec.command.clone());
+        Site {
+            server: server(&self.config.cluster_url),
+            place: self.place(),
+            program: program.unwrap_or_default(),
+        }
+    }
+
+    /// What makes a command mean this cluster.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// A command about an object here, as a person types it.
+    pub fn typed(&self, command: &str, name: &str) -> String {
+        self.target.typed(command, name, &self.namespace)
+    }
+
+    /// Connects anew, which runs the kubeconfig's program for credentials again. Says why that isn't possible.
+    pub fn reconnect(&mut self) -> Result<(), String> {
         self.client = connect(&self.config)?;
         Ok(())
     }
-}
 
-/// The answer to one request, within its time.
-pub async fn asked<T>(
-    request: impl Future<Output = kube::Result<T>>,
-    verb: Verb,
-    place: &str,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(|error| Failure::of(&error, verb, place)),
-        Err(_) => Err(Failure::stuck("The API server doesn't answer".to_owned())),
+    /// The answer to one request, within its time.
+    pub async fn asked<T>(
+        &self,
+        verb: Verb,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Failure> {
+        self.asked_until(verb, Instant::now() + REQUEST_TIMEOUT, request)
+            .await
+    }
+
+    async fn asked_until<T>(
+        &self,
+        verb: Verb,
+        until: Instant,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Failure> {
+        match timeout_at(until, request).await {
+            Ok(answer) => answer.map_err(|error| Failure::of(&error, verb, &self.site())),
+            Err(_) => Err(Failure::unanswered(&self.site(), "no answer in time")),
+        }
+    }
+
+    /// The answer to a request that is sent again until that moment, while there is none that counts.
+    pub async fn insisted<T, F>(
+        &self,
+        verb: Verb,
+        until: Instant,
+        request: impl Fn() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let mut is_told = false;
+        loop {
+            let now = Instant::now();
+            let at_most = until.max(now + REQUEST_TIMEOUT_MIN);
+            let at_most = at_most.min(now + REQUEST_TIMEOUT);
+            match self.asked_until(verb, at_most, request()).await {
+                Err(failure) if failure.is_passing && Instant::now() + BETWEEN_TRIES < until => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        eprintln!("{failure}; trying again for a while");
+                    }
+                    sleep(BETWEEN_TRIES).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 
-fn connect(config: &Config) -> Result<Client, Failure> {
-    Client::try_from(config.clone()).map_err(|error| {
-        Failure::stuck(format!("The kubeconfig can't be used: {}", deepest(&error)))
+fn connect(config: &Config) -> Result<Client, String> {
+    let program = config.auth_info.exec.as_ref();
+    let program = program.and_then(|exec| exec.command.clone());
+    Client::try_from(config.clone()).map_err(|error| match error {
+        // The text of these errors holds the proxy's URL, which may hold a password.
+        kube::Error::ProxyProtocolUnsupported { .. }
+        | kube::Error::ProxyProtocolDisabled { .. } => {
+            "the proxy's protocol isn't supported: name an http://, https:// or socks5:// one"
+                .to_owned()
+        }
+        error => deepest(&error, &program.unwrap_or_default()),
     })
 }
 
-/// Why a kubeconfig can't be used, and where.
-fn reason(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(cause, path) => {
-            format!("{} can't be read: {cause}", path.display())
-        }
-        KubeconfigError::CurrentContextNotSet => {
-            "it names no current context: choose one with --context".to_owned()
-        }
-        KubeconfigError::LoadContext(name) => format!("it has no context {name}"),
-        KubeconfigError::LoadClusterOfContext(name) => {
-            format!("it has no cluster {name}, which its context names")
-        }
-        other => deepest(other),
-    }
+/// The address, without what else a URL may hold.
+fn server(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or("https");
+    let host = url.host().unwrap_or_default();
+    let port = url.port_u16().map(|port| format!(":{port}"));
+    format!("{scheme}://{host}{}", port.unwrap_or_default())
 }
 
-fn read(target: &Target) -> Result<Kubeconfig, KubeconfigError> {
+fn read(target: &Target) -> Result<Kubeconfig, Error> {
     match &target.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
+        Some(path) => kubeconfig::read_from(slice::from_ref(path)),
         None => kubeconfig::read(),
     }
 }
 
 /// Of the context that is meant, else of the current one.
-fn config(mut kubeconfig: Kubeconfig, target: &Target) -> Result<Config, KubeconfigError> {
+fn config(mut kubeconfig: Kubeconfig, target: &Target) -> Result<Config, Error> {
     let current = kubeconfig.current_context.take();
     let context = target.context.clone().or(current);
     let context = context

@@ -1,27 +1,33 @@
 //! What each command does.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use scaleouttask_controller::api::{POLL_REQUESTED_AT, ScaleOutTask};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
-    board::{Board, Choice, Update},
+    board::{Board, Choice},
     cli::{Cli, Command, PollArgs, TrackArgs, WatchArgs},
-    cluster::{Cluster, asked},
-    complete::complete,
+    cluster::Cluster,
     exit::Exit,
     explain::explain,
     failure::{Failure, Verb},
     frame::{can_draw, size},
-    lines::{Format, line},
-    live::follow,
+    live::{Way, follow},
+    looks::{Looks, Said},
     row::Row,
     track,
-    watch::{self, Query, Start, Updates},
+    watch::{self, Query, Start},
 };
+
+/// So long `track` tries to make the object while the API server doesn't answer.
+const INSISTENCE: Duration = Duration::from_mins(1);
 
 /// Runs the command. Returns the exit code.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -47,12 +53,8 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Why { name } => why(&Cluster::of(&target)?, &name).await,
         Command::Poll(args) => poll(Cluster::of(&target)?, args).await,
-        Command::Suspend(names) => suspend(&Cluster::of(&target)?, &names.names, true).await,
-        Command::Resume(names) => suspend(&Cluster::of(&target)?, &names.names, false).await,
-        Command::Complete { words } => {
-            complete(&words).await;
-            Ok(Exit::Succeeded)
-        }
+        Command::Suspend(names) => Ok(suspend(&Cluster::of(&target)?, &names.names, true).await),
+        Command::Resume(names) => Ok(suspend(&Cluster::of(&target)?, &names.names, false).await),
     }
 }
 
@@ -61,11 +63,19 @@ fn resource_name(object: &ScaleOutTask) -> String {
     format!("scaleouttask.scaleout.dev/{}", object.name_any())
 }
 
+/// Prints a line. Where nobody reads it, there is nobody to tell.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
 async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit, Failure> {
+    let deadline = args.waiting.deadline();
+    let until = Instant::now() + INSISTENCE;
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
     let spec = track::spec(task_id, &args);
-    let object = track::object(&cluster, args.name.as_deref(), &spec).await?;
+    let object = track::object(&cluster, args.name.as_deref(), &spec, until).await?;
     if args.no_wait {
-        println!("{}", resource_name(&object));
+        say(&resource_name(&object));
         return Ok(Exit::Succeeded);
     }
     let row = Row::of(&object);
@@ -77,8 +87,17 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
             version: object.resource_version().unwrap_or_default(),
         }),
     };
+    let board = Board::new(Choice {
+        site: cluster.site(),
+        ..Choice::default()
+    });
+    let way = Way {
+        output: args.waiting.output,
+        deadline,
+        target: cluster.target().clone(),
+    };
     let updates = watch::start(cluster, query);
-    let end = follow(updates, Board::default(), Some(row), args.waiting, false).await?;
+    let end = follow(updates, board, Some(row), way).await?;
     let is_too_soon = |row: &Row| args.wait_for_nodes && row.reason == "TaskSucceeded";
     if end.exit == Exit::Succeeded
         && let Some(row) = end.rows.iter().find(|row| is_too_soon(row))
@@ -98,14 +117,18 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
         labels: args.selector,
         start: None,
     };
-    let with_namespace = cluster.all_namespaces;
     let board = Board::new(Choice {
         names: args.names,
         leaves_out_ended: !is_choice,
-        place: cluster.place(),
+        site: cluster.site(),
     });
+    let way = Way {
+        output: args.waiting.output,
+        deadline: args.waiting.deadline(),
+        target: cluster.target().clone(),
+    };
     let updates = watch::start(cluster, query);
-    let end = follow(updates, board, None, args.waiting, with_namespace).await?;
+    let end = follow(updates, board, None, way).await?;
     if end.rows.is_empty() && end.exit == Exit::Succeeded {
         eprintln!("All have ended: --all shows them");
     }
@@ -113,85 +136,93 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
 }
 
 async fn why(cluster: &Cluster, name: &str) -> Result<Exit, Failure> {
-    let found = asked(cluster.objects().get_opt(name), Verb::Get, &cluster.place()).await?;
-    let object = found.ok_or_else(|| missing(cluster, name))?;
+    let get = cluster.objects();
+    let found = cluster.asked(Verb::Get, get.get_opt(name)).await?;
+    let object = found.ok_or_else(|| {
+        let place = cluster.place();
+        Failure::stuck(format!("There is no ScaleOutTask {name} {place}"))
+    })?;
     // Lines of a page that nobody draws are for tools, and stay whole.
     let columns = if can_draw() { size().0 } else { usize::MAX };
-    let lines = explain(&object, Timestamp::now(), columns);
-    // Where nobody reads it, there is nobody to tell.
-    let _ = writeln!(io::stdout().lock(), "{}", lines.join("\n"));
+    let lines = explain(&object, Timestamp::now(), columns, cluster.target());
+    say(&lines.join("\n"));
     Ok(Exit::Succeeded)
 }
 
-fn missing(cluster: &Cluster, name: &str) -> Failure {
-    Failure::stuck(format!(
-        "There is no ScaleOutTask {name} {}",
-        cluster.place()
-    ))
-}
-
-async fn suspend(cluster: &Cluster, names: &[String], is_suspended: bool) -> Result<Exit, Failure> {
+async fn suspend(cluster: &Cluster, names: &[String], is_suspended: bool) -> Exit {
     let change = json!({ "spec": { "suspend": is_suspended.then_some(true) } });
     let word = if is_suspended { "suspended" } else { "resumed" };
-    for name in names {
-        let object = track::patch(&cluster.objects(), name, &change, &cluster.place()).await?;
-        println!("{} {word}", resource_name(&object));
+    let (changed, exit) = change_each(cluster, names, &change).await;
+    for object in changed {
+        say(&format!("{} {word}", resource_name(&object)));
+        let has_ended = object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.finished_at.is_some());
+        if is_suspended && has_ended {
+            eprintln!(
+                "{} has ended: nobody asks about it anyway",
+                object.name_any()
+            );
+        }
     }
-    Ok(Exit::Succeeded)
+    exit
+}
+
+/// Patches each of these. One that can't be changed is told, and keeps none of the others.
+async fn change_each(
+    cluster: &Cluster,
+    names: &[String],
+    change: &Value,
+) -> (Vec<ScaleOutTask>, Exit) {
+    let mut changed = Vec::new();
+    let mut exit = Exit::Succeeded;
+    for name in names {
+        let api = cluster.objects();
+        match cluster
+            .asked(Verb::Patch, track::patch(&api, name, change))
+            .await
+        {
+            Ok(object) => changed.push(object),
+            Err(failure) => {
+                eprintln!("{failure}");
+                exit = exit.max(failure.exit);
+                if failure.is_passing {
+                    break;
+                }
+            }
+        }
+    }
+    (changed, exit)
 }
 
 /// Asks for a look at each, and waits until the controller says that it looked.
 async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
-    let names = args.names.names;
     let request = Timestamp::now().to_string();
-    let change = json!({ "metadata": { "annotations": { POLL_REQUESTED_AT: &request } } });
-    for name in &names {
-        track::patch(&cluster.objects(), name, &change, &cluster.place()).await?;
+    let change = json!({ "metadata": { "annotations": { POLL_REQUESTED_AT: request } } });
+    let (asked, exit) = change_each(&cluster, &args.names.names, &change).await;
+    let names: Vec<String> = asked.iter().map(ResourceExt::name_any).collect();
+    if names.is_empty() {
+        return Ok(exit);
     }
     let query = Query {
         names: names.clone(),
         ..Query::default()
     };
-    let updates = watch::start(cluster, query);
-    let looked_at = looks(updates, names.clone(), &request);
-    if let Ok(exit) = tokio::time::timeout(args.wait_timeout, looked_at).await {
-        return exit;
-    }
-    eprintln!("Nobody looked in time: does a controller run?");
-    Ok(Exit::WaitTimedOut)
-}
-
-async fn looks(
-    mut updates: Updates,
-    mut names: Vec<String>,
-    request: &str,
-) -> Result<Exit, Failure> {
-    while let Some(update) = updates.recv().await {
-        let row = match update? {
-            Update::Seen(row) if names.contains(&row.name) => row,
-            Update::Gone(row) if names.contains(&row.name) => {
-                eprintln!("{} was deleted", row.name);
-                return Ok(Exit::Deleted);
+    let mut looks = Looks::new(names, cluster.site(), cluster.target().clone());
+    let mut updates = watch::start(cluster, query);
+    let waiting = async {
+        while !looks.are_over() {
+            match updates.recv().await {
+                Some(update) => looks.take(update?).iter().for_each(Said::print),
+                None => break,
             }
-            _ => continue,
-        };
-        if row.handled_poll_request.as_deref() == Some(request) {
-            // Where nobody reads it, there is nobody to tell.
-            let _ = writeln!(
-                io::stdout().lock(),
-                "{}",
-                line(&row, Format::Plain, false, Timestamp::now())
-            );
-            names.retain(|name| *name != row.name);
-        } else if row.is_suspended {
-            let name = &row.name;
-            return Err(Failure::stuck(format!(
-                "{name} is suspended, and looked at once it is resumed: kubectl scaleouttask resume {name}"
-            )));
         }
-        if names.is_empty() {
-            return Ok(Exit::Succeeded);
-        }
+        Ok(())
+    };
+    match tokio::time::timeout(args.wait_timeout, waiting).await {
+        Ok(ended) => ended?,
+        Err(_) => looks.give_up().print(),
     }
-    Ok(Exit::Interrupted)
+    Ok(exit.max(looks.exit()))
 }

@@ -1,16 +1,20 @@
 //! What completes the command line, in bash, zsh and fish, by kubectl's protocol: a line a word, then a directive.
 
 use clap::{Arg, ArgAction, Command, CommandFactory};
-use scaleouttask_controller::api::ScaleOutTask;
+use kube::api::ListParams;
 
 use crate::{
     cli::{Cli, Target},
     cluster::Cluster,
+    commands::say,
 };
-use kube::api::ListParams;
 
 /// Tells the shell not to offer files.
 const NO_FILES: &str = ":4";
+/// Tells the shell to offer files.
+const FILES: &str = ":0";
+/// How many objects one page of a list has.
+const PAGE: u32 = 500;
 /// Nobody waits longer for a key.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -21,6 +25,7 @@ enum Wanted {
     Words(Vec<String>),
     /// The name of an object.
     Name,
+    File,
     Nothing,
 }
 
@@ -29,28 +34,27 @@ pub async fn complete(words: &[String]) {
     let (last, before) = words
         .split_last()
         .map_or(("", words), |(last, before)| (last.as_str(), before));
+    let mut directive = NO_FILES;
     let found = match wanted(&Cli::command(), before, last) {
         Wanted::Words(words) => words,
         Wanted::Name => {
-            let target = target(before);
-            let names = names(&target);
-            let names = tokio::time::timeout(PATIENCE, names)
-                .await
-                .ok()
-                .flatten()
-                .unwrap_or_default();
+            let mut found = Vec::new();
+            // Those that were found in time are better than none.
+            let _ = tokio::time::timeout(PATIENCE, names(&target(before), &mut found)).await;
             // Those that are there already aren't offered again.
-            names
-                .into_iter()
-                .filter(|name| !before.contains(name))
-                .collect()
+            found.retain(|name| !before.contains(name));
+            found
+        }
+        Wanted::File => {
+            directive = FILES;
+            Vec::new()
         }
         Wanted::Nothing => Vec::new(),
     };
     for word in found.iter().filter(|word| word.starts_with(last)) {
-        println!("{word}");
+        say(word);
     }
-    println!("{NO_FILES}");
+    say(directive);
 }
 
 fn wanted(cli: &Command, before: &[String], last: &str) -> Wanted {
@@ -71,12 +75,20 @@ fn wanted(cli: &Command, before: &[String], last: &str) -> Wanted {
         }
     }
     if let Some(arg) = awaits {
-        let values = arg.get_possible_values();
-        let values = values.iter().map(|value| value.get_name().to_owned());
-        return Wanted::Words(values.collect());
+        return value(arg, "");
+    }
+    if let Some((name, _)) = last.split_once('=')
+        && let Some(arg) = option(cli, command, last)
+    {
+        return value(arg, &format!("{name}="));
     }
     if last.starts_with('-') {
         return Wanted::Words(options(cli, command));
+    }
+    let chooses = ["-A", "--all-namespaces", "--all", "-l", "--selector"];
+    let is_chosen = |word: &String| chooses.contains(&word.split('=').next().unwrap_or_default());
+    if before.iter().any(is_chosen) && !command.has_subcommands() {
+        return Wanted::Nothing;
     }
     if command.has_subcommands() {
         let visible = command.get_subcommands().filter(|one| !one.is_hide_set());
@@ -90,6 +102,20 @@ fn wanted(cli: &Command, before: &[String], last: &str) -> Wanted {
     } else {
         Wanted::Nothing
     }
+}
+
+/// What may stand behind an option.
+fn value(arg: &Arg, start: &str) -> Wanted {
+    if arg.get_id() == "kubeconfig" {
+        return Wanted::File;
+    }
+    let values = arg.get_possible_values();
+    let values = values.iter();
+    Wanted::Words(
+        values
+            .map(|value| format!("{start}{}", value.get_name()))
+            .collect(),
+    )
 }
 
 fn takes_value(arg: &Arg) -> bool {
@@ -125,8 +151,10 @@ fn options(cli: &Command, command: &Command) -> Vec<String> {
 /// The cluster and namespace that these words name.
 fn target(words: &[String]) -> Target {
     let value = |long: &str, short: &str| {
-        let equals = format!("{long}=");
-        let joined = words.iter().find_map(|word| word.strip_prefix(&equals));
+        let joined = words.iter().find_map(|word| {
+            let mut names = [long, short].into_iter().filter(|name| !name.is_empty());
+            names.find_map(|name| word.strip_prefix(name)?.strip_prefix('='))
+        });
         let mut pairs = words.windows(2);
         let apart = pairs
             .find(|pair| pair[0] == long || pair[0] == short)
@@ -141,16 +169,23 @@ fn target(words: &[String]) -> Target {
     }
 }
 
-/// The names of the objects there; none where they can't be had.
-async fn names(target: &Target) -> Option<Vec<String>> {
-    let cluster = Cluster::of(target).ok()?;
-    let objects = cluster
-        .objects()
-        .list_metadata(&ListParams::default().limit(500))
-        .await
-        .ok()?;
-    let name = |object: kube::core::PartialObjectMeta<ScaleOutTask>| object.metadata.name;
-    Some(objects.items.into_iter().filter_map(name).collect())
+/// Adds the names of the objects there; none where they can't be had.
+async fn names(target: &Target, found: &mut Vec<String>) {
+    let Ok(cluster) = Cluster::of(target) else {
+        return;
+    };
+    let mut page = ListParams::default().limit(PAGE);
+    while let Ok(objects) = cluster.objects().list_metadata(&page).await {
+        let names = objects
+            .items
+            .into_iter()
+            .filter_map(|one| one.metadata.name);
+        found.extend(names);
+        match objects.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page.continue_token = Some(token),
+            None => break,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +220,20 @@ mod tests {
         assert_eq!(offered("track", ""), "Nothing");
         assert_eq!(offered("track T-1 --output", ""), "plain json");
         assert_eq!(offered("track T-1 -o", ""), "plain json");
+        assert_eq!(
+            offered("track T-1", "--output="),
+            "--output=plain --output=json"
+        );
         assert_eq!(offered("watch -n", ""), "");
+        assert_eq!(offered("watch --kubeconfig", ""), "File");
+        for command in [
+            "watch -A",
+            "watch --all",
+            "watch -l a=b",
+            "watch --selector=a",
+        ] {
+            assert_eq!(offered(command, ""), "Nothing", "{command}");
+        }
         assert_eq!(offered("nonsense", ""), "Nothing");
         let options = offered("track", "--");
         assert!(
@@ -201,5 +249,13 @@ mod tests {
         assert_eq!(target.namespace.as_deref(), Some("web"));
         assert_eq!(target.context.as_deref(), Some("there"));
         assert_eq!(target.kubeconfig.unwrap().to_str(), Some("k"));
+        for line in [
+            "-n=web watch",
+            "--namespace=web watch",
+            "watch --namespace web",
+        ] {
+            let target = super::target(&words(line));
+            assert_eq!(target.namespace.as_deref(), Some("web"), "{line}");
+        }
     }
 }

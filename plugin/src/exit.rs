@@ -15,8 +15,10 @@ pub enum Exit {
     Deleted,
     /// Wrong usage or input.
     Usage,
-    /// Ctrl-C.
+    /// Ctrl-C, or nobody reads the output any more.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
 }
 
 impl From<Exit> for i32 {
@@ -28,8 +30,9 @@ impl From<Exit> for i32 {
             Exit::WaitTimedOut => 3,
             Exit::Deleted => 4,
             Exit::Usage => 64,
-            // As shells say that SIGINT ended something.
+            // As shells say which signal ended something.
             Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         }
     }
 }

@@ -5,8 +5,9 @@ use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, TaskResult}
 
 use crate::{
     advice::{Advice, advice, not_looked_at},
+    cli::Target,
     lines::time,
-    row::{Outcome, Row},
+    row::{NOT_LOOKED_AT, Outcome, Row},
     table::duration,
     text::{clean, width},
 };
@@ -15,12 +16,17 @@ use crate::{
 const LISTED_MAX: usize = 20;
 
 /// The whole answer, line by line, at most so many columns wide where words allow.
-pub fn explain(object: &ScaleOutTask, now: Timestamp, columns: usize) -> Vec<String> {
+pub fn explain(
+    object: &ScaleOutTask,
+    now: Timestamp,
+    columns: usize,
+    target: &Target,
+) -> Vec<String> {
     let row = Row::of(object);
     let unseen = ScaleOutTaskStatus::default();
     let status = object.status.as_ref().unwrap_or(&unseen);
     let advice = if row.is_looked_at {
-        advice(&row.reason)
+        advice(&row.reason, row.missing_nodes.count > 0)
     } else {
         not_looked_at()
     };
@@ -37,7 +43,8 @@ pub fn explain(object: &ScaleOutTask, now: Timestamp, columns: usize) -> Vec<Str
     answer.task(object, status);
     answer.instances(status);
     answer.own_words(status);
-    answer.advice(&advice, &row);
+    answer.advice(&advice);
+    answer.next(&row, target);
     answer.lines
 }
 
@@ -45,21 +52,28 @@ pub fn explain(object: &ScaleOutTask, now: Timestamp, columns: usize) -> Vec<Str
 fn headline(row: &Row, status: &ScaleOutTaskStatus, now: Timestamp) -> String {
     let ago = |then: Timestamp| duration(now.duration_since(then).max(SignedDuration::ZERO));
     let ready = status.conditions.iter().find(|one| one.type_ == "Ready");
-    let since = match (row.finished, ready, row.began) {
-        (Some(end), ..) => format!(", ended {} ago ({})", ago(end), time(end)),
-        (None, Some(ready), _) => {
-            let since = ready.last_transition_time.0;
-            let status = &ready.status;
-            format!(
-                ", Ready {status} for {} (since {})",
-                ago(since),
-                time(since)
-            )
-        }
-        (None, None, Some(began)) => format!(", made {} ago ({})", ago(began), time(began)),
-        (None, None, None) => String::new(),
+    let made = || {
+        row.began
+            .map(|began| format!(", made {} ago ({})", ago(began), time(began)))
     };
-    format!("{}: {}{since}", row.name, row.reason())
+    let since = match (row.finished, ready) {
+        _ if !row.is_looked_at => made(),
+        // Nothing tells since when.
+        _ if row.reason == "Suspended" => None,
+        (Some(end), _) => Some(format!(", ended {} ago ({})", ago(end), time(end))),
+        (None, Some(ready)) => {
+            let since = ready.last_transition_time.0;
+            let (status, ago, since) = (&ready.status, ago(since), time(since));
+            Some(format!(", Ready {status} for {ago} (since {since})"))
+        }
+        (None, None) => made(),
+    };
+    let reason = if row.is_looked_at {
+        row.reason()
+    } else {
+        NOT_LOOKED_AT
+    };
+    format!("{}: {reason}{}", row.name, since.unwrap_or_default())
 }
 
 /// With a capital and a full stop.
@@ -201,7 +215,7 @@ impl Answer {
         }
     }
 
-    fn advice(&mut self, advice: &Advice, row: &Row) {
+    fn advice(&mut self, advice: &Advice) {
         if !advice.controller.is_empty() {
             self.title("The controller");
             self.paragraph("", &advice.controller);
@@ -212,25 +226,19 @@ impl Answer {
                 self.paragraph("- ", text);
             }
         }
-        let place = &row.namespace;
-        let next = match (row.outcome, row.reason.as_str()) {
-            (_, "Suspended") => Some(format!(
-                "kubectl scaleouttask resume {} -n {place}",
-                row.name
-            )),
-            (Outcome::Stuck, _) => {
-                Some(format!("kubectl scaleouttask poll {} -n {place}", row.name))
-            }
-            (Outcome::Ongoing, _) => Some(format!(
-                "kubectl scaleouttask watch {} -n {place}",
-                row.name
-            )),
-            _ => None,
+    }
+
+    /// The command that fits what it is.
+    fn next(&mut self, row: &Row, target: &Target) {
+        let command = match row.outcome {
+            _ if row.is_suspended && row.finished.is_none() => "resume",
+            Outcome::Stuck if !row.is_never_asked_about() => "poll",
+            Outcome::Ongoing => "watch",
+            _ => return,
         };
-        if let Some(next) = next {
-            self.title("Next");
-            self.lines.push(format!("  {next}"));
-        }
+        self.title("Next");
+        let typed = target.typed(command, &row.name, &row.namespace);
+        self.lines.push(format!("  {typed}"));
     }
 }
 
@@ -256,7 +264,7 @@ mod tests {
             "stages": [{ "state": "fail", "startTime": "2026-01-15 16:00:00", "message": "no stock" }],
             "events": [{ "time": "2026-01-15T08:03:00Z", "level": "error", "reason": "NoStock", "message": "none left" }],
         });
-        let lines = explain(&object("gpu-pool", &status), now(), 80);
+        let lines = explain(&object("gpu-pool", &status), now(), 80, &Target::default());
         assert_eq!(
             lines[..20],
             [
@@ -296,16 +304,20 @@ mod tests {
             &object("a", &json!({ "observedGeneration": -1 })),
             now(),
             80,
+            &Target::default(),
         )
         .join("\n");
-        assert!(lines.contains("No controller has looked at it."), "{lines}");
+        assert!(
+            lines.contains("No controller has looked at it as it is now."),
+            "{lines}"
+        );
         assert!(lines.contains("look whether a controller runs"), "{lines}");
         assert!(
             lines.starts_with("a: NotLookedAt, made 5m01s ago"),
             "{lines}"
         );
         let denied = json!({ "observedGeneration": 2, "conditions": conditions("False", "AccessDenied", &["Stalled"]) });
-        let lines = explain(&object("a", &denied), now(), 80).join("\n");
+        let lines = explain(&object("a", &denied), now(), 80, &Target::default()).join("\n");
         assert!(lines.contains("grant `cs:DescribeTaskInfo`"), "{lines}");
         assert!(
             lines.ends_with("kubectl scaleouttask poll a -n web"),

@@ -2,9 +2,9 @@
 
 use std::{error::Error, fmt};
 
-use kube::core::Status;
+use kube::{client::AuthError, core::Status};
 
-use crate::exit::Exit;
+use crate::{exit::Exit, text::clean};
 
 /// What is asked of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,23 @@ impl Verb {
     }
 }
 
+/// What the words of a failure name.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// The API server's address.
+    pub server: String,
+    /// Where the objects are, such as `in namespace web`.
+    pub place: String,
+    /// The kubeconfig's program for credentials, where it names one.
+    pub program: String,
+}
+
 /// Why a command ended early, and with which code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub exit: Exit,
+    /// Whether the same may work a little later: there was no answer, or one that says so.
+    pub is_passing: bool,
     text: String,
 }
 
@@ -42,27 +55,39 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// Wrong usage or input.
-    pub fn usage(text: impl Into<String>) -> Self {
+    fn new(exit: Exit, text: &str) -> Self {
         Self {
-            exit: Exit::Usage,
-            text: text.into(),
+            exit,
+            is_passing: false,
+            // Some of it may be somebody else's words.
+            text: clean(text),
         }
+    }
+
+    /// Wrong usage or input.
+    pub fn usage(text: impl AsRef<str>) -> Self {
+        Self::new(Exit::Usage, text.as_ref())
     }
 
     /// Somebody has to mend something first.
-    pub fn stuck(text: impl Into<String>) -> Self {
+    pub fn stuck(text: impl AsRef<str>) -> Self {
+        Self::new(Exit::Stuck, text.as_ref())
+    }
+
+    /// The API server can't be asked, for that reason.
+    pub fn unanswered(site: &Site, why: &str) -> Self {
         Self {
-            exit: Exit::Stuck,
-            text: text.into(),
+            is_passing: true,
+            ..Self::stuck(unanswered(&site.server, why))
         }
     }
 
-    /// Of an answer of the API server, or of none. `place` says where, such as `in namespace web`.
-    pub fn of(error: &kube::Error, verb: Verb, place: &str) -> Self {
+    /// Of an answer of the API server, or of none.
+    pub fn of(error: &kube::Error, verb: Verb, site: &Site) -> Self {
         let kube::Error::Api(status) = error else {
-            return Self::stuck(format!("The API server can't be asked: {}", deepest(error)));
+            return Self::unanswered(site, &deepest(error, &site.program));
         };
+        let place = &site.place;
         let text = match status.code {
             404 if is_missing_kind(status) => {
                 "The cluster doesn't know ScaleOutTasks: install the CRD first, with the chart or \
@@ -82,11 +107,26 @@ impl Failure {
                  nothing could {} ScaleOutTasks {place}",
                 verb.as_str()
             ),
-            400 | 422 => return Self::usage(status.message.clone()),
-            _ => format!("The API server refuses: {}", status.message),
+            400 | 422 => return Self::usage(&status.message),
+            code => format!("The API server refuses ({code}): {}", status.message),
         };
-        Self::stuck(text)
+        Self {
+            is_passing: status.code == 429 || status.code >= 500,
+            ..Self::stuck(text)
+        }
     }
+
+    /// The same, with what follows from it.
+    #[must_use]
+    pub fn and(mut self, more: &str) -> Self {
+        self.text = clean(&format!("{}; {more}", self.text));
+        self
+    }
+}
+
+/// What is said where the API server can't be asked.
+pub fn unanswered(server: &str, why: &str) -> String {
+    format!("The API server {server} can't be asked: {why}")
 }
 
 /// The API server has no such path, in contrast to no such object.
@@ -114,14 +154,42 @@ fn forbidden(verb: Verb, place: &str, status: &Status) -> String {
     }
 }
 
-/// The cause below a library's own words.
-pub fn deepest(error: &dyn Error) -> String {
+/// The cause below a library's own words. `program` is the kubeconfig's for credentials.
+pub fn deepest(error: &(dyn Error + 'static), program: &str) -> String {
     let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+    loop {
+        if let Some(error) = cause.downcast_ref::<AuthError>()
+            && let Some(text) = of_program(error, program)
+        {
+            return text;
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => break,
+        }
     }
     let text = cause.to_string();
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// How the kubeconfig's program for credentials failed. What it wrote on standard output may be secret.
+fn of_program(error: &AuthError, program: &str) -> Option<String> {
+    let how = match error {
+        AuthError::AuthExecStart(error) => format!("can't be started: {error}"),
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said = said.lines().rfind(|line| !line.trim().is_empty());
+            let said = said.map(|said| format!(": {said}"));
+            format!("failed ({}){}", out.status, said.unwrap_or_default())
+        }
+        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
+            "printed no ExecCredential with a status".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "the kubeconfig's program for credentials, {program}, {how}"
+    ))
 }
 
 #[cfg(test)]
@@ -132,11 +200,11 @@ mod tests {
 
     fn failure(status: serde_json::Value, verb: Verb) -> (i32, String) {
         let status: Status = serde_json::from_value(status).unwrap();
-        let failure = Failure::of(
-            &kube::Error::Api(Box::new(status)),
-            verb,
-            "in namespace web",
-        );
+        let site = Site {
+            place: "in namespace web".to_owned(),
+            ..Site::default()
+        };
+        let failure = Failure::of(&kube::Error::Api(Box::new(status)), verb, &site);
         (failure.exit.into(), failure.to_string())
     }
 
@@ -189,7 +257,7 @@ mod tests {
                 json!({ "code": 500, "message": "oh" }),
                 Verb::Get,
                 2,
-                "refuses: oh",
+                "refuses (500): oh",
             ),
         ] {
             let (got, said) = failure(status, verb);

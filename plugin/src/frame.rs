@@ -7,8 +7,6 @@ use terminal_size::{Height, Width};
 
 use crate::text::{width, without_colours};
 
-const HIDE_CURSOR: &str = "\u{1b}[?25l";
-const SHOW_CURSOR: &str = "\u{1b}[?25h";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 
@@ -38,7 +36,8 @@ pub fn has_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// What is drawn, above the cursor. The cursor is hidden until this is dropped.
+/// What is drawn, above the cursor. The cursor stays to be seen: whatever ends or stops the program, the terminal is as
+/// it was.
 #[derive(Default)]
 pub struct Frame {
     widths: Vec<usize>,
@@ -47,7 +46,7 @@ pub struct Frame {
 impl Frame {
     /// Draws these lines, none of which is wider than the terminal, in place of the last ones.
     pub fn draw(&mut self, lines: &[String], columns: usize) -> io::Result<()> {
-        let mut text = HIDE_CURSOR.to_owned() + &up(&self.widths, columns);
+        let mut text = up(&self.widths, columns);
         for line in lines {
             text += line;
             text += CLEAR_LINE;
@@ -89,7 +88,7 @@ impl Drop for Frame {
     fn drop(&mut self) {
         if !self.widths.is_empty() {
             // What Ctrl-C left on the line goes too. There is nobody to tell of a failure.
-            let _ = write(&format!("\r{CLEAR_LINE}{SHOW_CURSOR}"));
+            let _ = write(&format!("\r{CLEAR_LINE}"));
         }
     }
 }

@@ -44,15 +44,6 @@ pub fn time(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The name, with its namespace where there are several.
-pub fn name(row: &Row, with_namespace: bool) -> String {
-    if with_namespace {
-        format!("{}/{}", row.namespace, row.name)
-    } else {
-        row.name.clone()
-    }
-}
-
 /// The line of an object that changed.
 pub fn line(row: &Row, format: Format, with_namespace: bool, now: Timestamp) -> String {
     match format {
@@ -61,7 +52,7 @@ pub fn line(row: &Row, format: Format, with_namespace: bool, now: Timestamp) -> 
             format!(
                 "{} {} {:<8} {:<5} {:<15} {}",
                 time(now),
-                name(row, with_namespace),
+                row.name(with_namespace),
                 cell(&row.state),
                 cell(&row.progress),
                 row.reason(),

@@ -1,6 +1,7 @@
 //! Shows what the watch tells, until all objects have ended.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     time::Duration,
 };
@@ -13,18 +14,29 @@ use tokio::{
 
 use crate::{
     board::{Board, Change, Now, Update},
-    cli::Waiting,
+    cli::Target,
+    cluster::REQUEST_TIMEOUT_MIN,
     exit::Exit,
     failure::Failure,
     frame::{Frame, can_draw, has_colours, size},
     lines::{Format, line},
-    row::Row,
+    row::{Outcome, Row},
     table::{View, table},
+    text::clean,
     watch::Updates,
 };
 
 /// Frames are at least this far apart.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
+
+/// How objects are followed.
+pub struct Way {
+    pub output: Option<Format>,
+    /// Until when; for ever without one.
+    pub deadline: Option<Instant>,
+    /// What commands mean that are said to the person.
+    pub target: Target,
+}
 
 /// How the waiting ended, and what the objects were then.
 pub struct End {
@@ -37,16 +49,15 @@ pub async fn follow(
     mut updates: Updates,
     board: Board,
     seen: Option<Row>,
-    waiting: Waiting,
-    with_namespace: bool,
+    way: Way,
 ) -> Result<End, Failure> {
-    let mut show = Show::new(board, waiting.output, with_namespace);
+    let mut show = Show::new(board, way);
     if let Some(row) = seen {
         let uids = [row.uid.clone()].into();
         show.take(Update::Seen(Box::new(row)));
         show.take(Update::Listed(uids));
     }
-    let end = show.until_end(&mut updates, waiting.wait_timeout).await;
+    let end = show.until_end(&mut updates).await;
     show.finish(end)
 }
 
@@ -54,14 +65,18 @@ pub async fn follow(
 struct Show {
     board: Board,
     screen: Screen,
-    with_namespace: bool,
+    way: Way,
     start: Instant,
     /// Whether nobody reads the output any more.
     is_unread: bool,
 }
 
 enum Screen {
-    Lines(Format),
+    Lines {
+        format: Format,
+        /// The last line of each object, without its time.
+        last: BTreeMap<String, String>,
+    },
     Table {
         frame: Frame,
         drawn: Instant,
@@ -70,32 +85,30 @@ enum Screen {
 }
 
 impl Show {
-    fn new(board: Board, output: Option<Format>, with_namespace: bool) -> Self {
-        let screen = match output {
-            Some(format) => Screen::Lines(format),
+    fn new(board: Board, way: Way) -> Self {
+        let lines = |format| Screen::Lines {
+            format,
+            last: BTreeMap::new(),
+        };
+        let screen = match way.output {
+            Some(format) => lines(format),
             None if can_draw() => Screen::Table {
                 frame: Frame::default(),
                 drawn: Instant::now(),
                 is_stale: false,
             },
-            None => Screen::Lines(Format::Plain),
+            None => lines(Format::Plain),
         };
         Self {
             board,
             screen,
-            with_namespace,
+            way,
             start: Instant::now(),
             is_unread: false,
         }
     }
 
-    async fn until_end(
-        &mut self,
-        updates: &mut Updates,
-        limit: Option<Duration>,
-    ) -> Result<Exit, Failure> {
-        let start = self.start;
-        let deadline = limit.and_then(|limit| start.checked_add(limit));
+    async fn until_end(&mut self, updates: &mut Updates) -> Result<Exit, Failure> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut interrupt = on(SignalKind::interrupt())?;
@@ -120,14 +133,21 @@ impl Show {
                 _ = ticks.tick() => self.tick(),
                 () = until(self.next_frame()) => self.draw(),
                 _ = resize.recv() => self.draw(),
-                () = until(deadline) => {
-                    self.note("The time to wait is over");
-                    return Ok(self.board.verdict_at_timeout());
-                }
+                () = until(self.deadline()) => return self.board.verdict_at_timeout(),
                 _ = interrupt.recv() => return Ok(Exit::Interrupted),
-                _ = terminate.recv() => return Ok(Exit::Interrupted),
+                _ = terminate.recv() => return Ok(Exit::Terminated),
             }
         }
+    }
+
+    /// However short the time to wait is, it is enough for one look.
+    fn deadline(&self) -> Option<Instant> {
+        let deadline = self.way.deadline?;
+        Some(if self.board.is_listed() {
+            deadline
+        } else {
+            deadline.max(self.start + REQUEST_TIMEOUT_MIN)
+        })
     }
 
     fn now(&self) -> Now {
@@ -151,11 +171,18 @@ impl Show {
     }
 
     fn change(&mut self, change: Change) {
-        match (change, &self.screen) {
+        match (change, &mut self.screen) {
             (Change::Note(text), _) => self.note(&text),
-            (Change::Row(row), Screen::Lines(format)) => {
-                let line = line(&row, *format, self.with_namespace, Timestamp::now());
-                let written = writeln!(io::stdout().lock(), "{line}");
+            (Change::Row(row), Screen::Lines { format, last }) => {
+                let with_namespace = self.way.target.all_namespaces;
+                let line = |time| line(&row, *format, with_namespace, time);
+                let timeless = line(Timestamp::UNIX_EPOCH);
+                // It changed in something that isn't shown.
+                if last.get(&row.uid) == Some(&timeless) {
+                    return;
+                }
+                last.insert(row.uid.clone(), timeless);
+                let written = writeln!(io::stdout().lock(), "{}", line(Timestamp::now()));
                 self.is_unread |= written.is_err();
             }
             (Change::Row(_), Screen::Table { .. }) => self.make_stale(),
@@ -199,7 +226,7 @@ impl Show {
             columns,
             lines,
             has_colours: has_colours(),
-            with_namespace: self.with_namespace,
+            with_namespace: self.way.target.all_namespaces,
         };
         let written = frame.draw(&table(&rows, &view, Timestamp::now()), columns);
         self.is_unread |= written.is_err();
@@ -214,24 +241,56 @@ impl Show {
             self.is_unread |= cleared.is_err();
         }
         // Where nobody reads it, there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", clean(text));
         self.draw();
     }
 
     fn finish(mut self, end: Result<Exit, Failure>) -> Result<End, Failure> {
         self.draw();
         let is_drawn = matches!(self.screen, Screen::Table { .. });
-        // Gives the cursor back.
+        // What Ctrl-C left on the line goes.
         drop(self.screen);
         let exit = end?;
         let rows: Vec<Row> = self.board.rows().into_iter().cloned().collect();
-        if exit != Exit::Interrupted {
-            let said = rows.iter().flat_map(|row| row.epilogue(is_drawn));
-            let text: String = said.map(|line| line + "\n").collect();
+        if !self.is_unread {
+            let is_broken_off = matches!(exit, Exit::Interrupted | Exit::Terminated);
+            let counted = if is_broken_off { &[][..] } else { &rows };
+            let target = &self.way.target;
+            let mut said: Vec<String> = counted
+                .iter()
+                .flat_map(|row| row.epilogue(is_drawn, target))
+                .collect();
+            said.extend(going_on(&rows, exit, target));
+            let text: String = said.into_iter().map(|line| line + "\n").collect();
             let _ = io::stderr().lock().write_all(text.as_bytes());
         }
         Ok(End { exit, rows })
     }
+}
+
+/// What goes on where nobody waits for it any longer, and how to see it.
+fn going_on(rows: &[Row], exit: Exit, target: &Target) -> Option<String> {
+    let goes_on = |row: &&Row| row.outcome == Outcome::Ongoing;
+    let ongoing: Vec<&Row> = rows.iter().filter(goes_on).collect();
+    let stays = match ongoing.as_slice() {
+        [] => return None,
+        [one] => {
+            let typed = target.typed("watch", &one.name, &one.namespace);
+            format!(
+                "{} stays: {typed} shows it again",
+                one.name(target.all_namespaces)
+            )
+        }
+        [first, ..] => {
+            let typed = target.typed("watch", "", &first.namespace);
+            format!("{} objects stay: {typed} shows them again", ongoing.len())
+        }
+    };
+    let why = match exit {
+        Exit::Interrupted | Exit::Terminated => "Interrupted",
+        _ => "The time to wait is over",
+    };
+    Some(format!("{why}; {stays}"))
 }
 
 fn on(kind: SignalKind) -> Result<Signal, Failure> {

@@ -1,7 +1,7 @@
 //! `kubectl scaleouttask`: start, watch and understand a task from the terminal.
 //!
-//! What is shown is decided by a pure core: [`row`], [`board`], [`table`], [`lines`], [`explain`] and [`advice`] turn
-//! objects and times into text and an exit code. Around it a thin shell: [`cluster`], [`watch`] and [`live`].
+//! What is shown is decided by a pure core: [`row`], [`board`], [`table`], [`lines`], [`looks`], [`explain`] and [`advice`]
+//! turn objects and times into text and an exit code. Around it a thin shell: [`cluster`], [`watch`] and [`live`].
 
 mod advice;
 mod answer;
@@ -16,21 +16,40 @@ mod failure;
 mod frame;
 mod lines;
 mod live;
+mod looks;
 mod row;
 mod table;
 mod text;
 mod track;
 mod watch;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
 
 use crate::{cli::Cli, exit::Exit};
 
+/// What kubectl calls to complete a command line. Not one of clap's commands, which would take the line's options for
+/// its own.
+const COMPLETE: &str = "__complete";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let code = match Cli::try_parse() {
+    let mut words = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let code = if words.next().as_deref() == Some(COMPLETE) {
+        complete::complete(&words.collect::<Vec<_>>()).await;
+        Exit::Succeeded
+    } else {
+        run().await
+    };
+    // Not by returning: a look-up of a name, or a read of a terminal, may hang in a thread.
+    std::process::exit(code.into())
+}
+
+async fn run() -> Exit {
+    match Cli::try_parse() {
         Ok(cli) => commands::run(cli).await.unwrap_or_else(|failure| {
             eprintln!("{failure}");
             failure.exit
@@ -45,7 +64,5 @@ async fn main() -> ExitCode {
                 Exit::Usage
             }
         }
-    };
-    // Not by returning: a look-up of a name, or a read of a terminal, may hang in a thread.
-    std::process::exit(code.into())
+    }
 }

@@ -2,12 +2,20 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use scaleouttask_controller::api::{InstanceCounts, ScaleOutTask, ScaleOutTaskStatus};
+use scaleouttask_controller::{
+    api::{
+        InstanceCounts, POLL_REQUEST_CHARS, POLL_REQUESTED_AT, ScaleOutTask, ScaleOutTaskStatus,
+    },
+    rules::first_chars,
+};
 
-use crate::{exit::Exit, text::clean};
+use crate::{cli::Target, exit::Exit, text::clean};
 
 /// So many instances are named at most.
 pub const NAMED_MAX: usize = 5;
+
+/// What stands for the reason where no controller has looked.
+pub const NOT_LOOKED_AT: &str = "NotLookedAt";
 
 /// How far an object is, as far as waiting for it is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +94,6 @@ pub struct Row {
     /// Whether a controller has looked at the object as it is now.
     pub is_looked_at: bool,
     pub is_suspended: bool,
-    pub waits_for_nodes: bool,
     pub state: Option<String>,
     pub progress: Option<String>,
     pub instances: Option<InstanceCounts>,
@@ -99,7 +106,8 @@ pub struct Row {
     pub finished: Option<Timestamp>,
     pub failed_instances: Named,
     pub missing_nodes: Named,
-    pub handled_poll_request: Option<String>,
+    /// Whether a look was asked for that hasn't been had yet.
+    pub awaits_look: bool,
 }
 
 impl Row {
@@ -128,7 +136,6 @@ impl Row {
             outcome: outcome(status, is_looked_at),
             is_looked_at,
             is_suspended: object.spec.suspend.unwrap_or_default(),
-            waits_for_nodes: object.spec.wait_for_nodes.unwrap_or_default(),
             state: text(&status.state),
             progress: text(&status.progress),
             instances: status.instances,
@@ -142,15 +149,30 @@ impl Row {
             finished: status.finished_at.as_ref().map(|time| time.0),
             failed_instances: Named::of(failed.map(|one| one.data.as_str())),
             missing_nodes: Named::of(missing.map(|one| one.data.as_str())),
-            handled_poll_request: status.last_handled_poll_request.clone(),
+            awaits_look: awaits_look(object, status),
         }
+    }
+
+    /// The name, with its namespace where there are several.
+    pub fn name(&self, with_namespace: bool) -> String {
+        if with_namespace {
+            format!("{}/{}", self.namespace, self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+
+    /// Whether the controller makes no call for it, also if a look is asked for, until somebody mends something.
+    pub fn is_never_asked_about(&self) -> bool {
+        let reasons = ["RegionMissing", "NodesNotWatched", "NotAllowed"];
+        self.outcome == Outcome::Stuck && reasons.contains(&self.reason.as_str())
     }
 
     /// What stands for the reason: also that there is none yet, or that the object is gone.
     pub fn reason(&self) -> &str {
         match self.outcome {
             Outcome::Deleted => "Deleted",
-            _ if self.reason.is_empty() => "NotLookedAt",
+            _ if self.reason.is_empty() => NOT_LOOKED_AT,
             _ => &self.reason,
         }
     }
@@ -165,28 +187,21 @@ impl Row {
     }
 
     /// What is said of it once all have ended: the instances that went wrong and, where no line said so, why.
-    pub fn epilogue(&self, with_message: bool) -> Vec<String> {
-        let name = &self.name;
+    pub fn epilogue(&self, with_message: bool, target: &Target) -> Vec<String> {
+        let name = self.name(target.all_namespaces);
         let mut said = Vec::new();
         if with_message && !matches!(self.outcome, Outcome::Succeeded | Outcome::Ongoing) {
             said.push(format!("{name}: {}", self.message()));
         }
         if self.outcome == Outcome::Failed {
-            let failed = self
-                .failed_instances
-                .list()
-                .map(|names| format!("{name}: failed: {names}"));
-            let missing = self
-                .missing_nodes
-                .list()
-                .map(|names| format!("{name}: no Ready node: {names}"));
-            said.extend([failed, missing].into_iter().flatten());
+            let failed = self.failed_instances.list();
+            let missing = self.missing_nodes.list();
+            said.extend(failed.map(|names| format!("{name}: failed: {names}")));
+            said.extend(missing.map(|names| format!("{name}: no Ready node: {names}")));
         }
         if matches!(self.outcome, Outcome::Failed | Outcome::Stuck) {
-            said.push(format!(
-                "{name}: what to do: kubectl scaleouttask why {name} -n {}",
-                self.namespace
-            ));
+            let typed = target.typed("why", &self.name, &self.namespace);
+            said.push(format!("{name}: what to do: {typed}"));
         }
         said
     }
@@ -197,6 +212,12 @@ impl Row {
         let elapsed = end.duration_since(self.began?);
         Some(elapsed.max(SignedDuration::ZERO))
     }
+}
+
+fn awaits_look(object: &ScaleOutTask, status: &ScaleOutTaskStatus) -> bool {
+    let request = object.annotations().get(POLL_REQUESTED_AT);
+    let request = request.map(|request| first_chars(request, POLL_REQUEST_CHARS));
+    request.is_some() && request != status.last_handled_poll_request.as_deref()
 }
 
 /// What the status says of the spec as it is now.

@@ -3,9 +3,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    lines::name,
     row::{Outcome, Row},
-    text::{cut, fit, width},
+    text::{cut, cut_middle, fit, width},
 };
 
 /// The terminal, and how it is drawn on.
@@ -93,12 +92,13 @@ impl Columns {
             rows.iter().map(|row| width(&text(row))).max().unwrap_or(0)
         };
         let is_wide = view.columns >= 120;
-        let name = longest(&|row| name(row, view.with_namespace)).max(4);
+        let name = longest(&|row| row.name(view.with_namespace)).max(4);
         let instances = longest(&instances).max(1);
         let mut left = view
             .columns
             .saturating_sub(REASON + 1 + TIME + 1 + instances + 1);
-        let name = name.min(left).min(if is_wide { 48 } else { 24 });
+        // The longest name that is made of a task's ID has 35 characters.
+        let name = name.min(left).min(if is_wide { 60 } else { 36 });
         left = left.saturating_sub(name + 1);
         let bar = if left > BAR + 2 { BAR + 2 } else { 0 };
         left = left.saturating_sub(if bar > 0 { bar + 1 } else { 0 });
@@ -139,7 +139,10 @@ impl Columns {
     fn line(&self, row: &Row, view: &View, now: Timestamp) -> String {
         let elapsed = row.elapsed(now).map(duration).unwrap_or_default();
         let before = [
-            fit(&name(row, view.with_namespace), self.name),
+            fit(
+                &cut_middle(&row.name(view.with_namespace), self.name),
+                self.name,
+            ),
             if self.bar > 0 {
                 bar(row)
             } else {

@@ -35,6 +35,18 @@ pub fn cut(text: &str, max: usize) -> String {
     format!("{}{CUT}", first_columns(text, max - CUT.len()))
 }
 
+/// The same with the cut in the middle: names that are made of IDs differ at their end.
+pub fn cut_middle(text: &str, max: usize) -> String {
+    if width(text) <= max || max < 4 * CUT.len() {
+        return cut(text, max);
+    }
+    let head = first_columns(text, (max - CUT.len()).div_ceil(2));
+    let room = max - CUT.len() - width(head);
+    let mut starts = text.char_indices().map(|(start, _)| start);
+    let tail = starts.find(|start| width(&text[*start..]) <= room);
+    format!("{head}{CUT}{}", tail.map_or("", |start| &text[start..]))
+}
+
 /// As much of the text as fits; a wide character that doesn't fit is left out.
 fn first_columns(text: &str, max: usize) -> &str {
     let mut end = 0;
@@ -79,6 +91,16 @@ mod tests {
         ] {
             assert_eq!(cut(text, max), wanted, "{text} in {max}");
         }
+        for (max, wanted) in [
+            (38, "scaleout-system/t-6764d027be846d013100"),
+            (20, "scaleout-..46d013100"),
+            (8, "sca..100"),
+            (7, "scale.."),
+        ] {
+            let name = "scaleout-system/t-6764d027be846d013100";
+            assert_eq!(cut_middle(name, max), wanted, "{max}");
+        }
+        assert_eq!(cut_middle("web-pool", 8), "web-pool");
         assert_eq!(fit("正在", 5), "正在 ");
         assert_eq!(fit("正在", 3), "正 ");
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d"), "a [2Jb c d");

@@ -8,16 +8,18 @@ use kube::{
 };
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec, name_with_hash, object_name};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::{
     answer,
     cli::TrackArgs,
-    cluster::{Cluster, asked},
+    cluster::Cluster,
+    exit::Exit,
     failure::{Failure, Verb},
 };
 
 /// Who writes, in the API server's records.
-pub const FIELD_MANAGER: &str = "kubectl-scaleouttask";
+const FIELD_MANAGER: &str = "kubectl-scaleouttask";
 
 /// The task's ID that the arguments name, or that is on standard input.
 pub fn task_id(argument: &str) -> Result<String, Failure> {
@@ -48,76 +50,111 @@ pub fn spec(task_id: &str, args: &TrackArgs) -> ScaleOutTaskSpec {
     }
 }
 
-/// The object of that spec: the one that is there, else a new one.
+/// The object of that spec: the one that is there, else a new one. While nobody answers it is tried again until that
+/// moment: the caller may know the task's ID from nowhere else.
 pub async fn object(
     cluster: &Cluster,
     name: Option<&str>,
     spec: &ScaleOutTaskSpec,
+    until: Instant,
 ) -> Result<ScaleOutTask, Failure> {
     let track = Track {
+        cluster,
         api: cluster.objects(),
-        place: cluster.place(),
+        name,
         spec,
+        until,
     };
-    match track.find(name).await? {
-        Some(found) => track.take(found).await,
-        None => track.make(name).await,
-    }
+    let object = match track.find().await {
+        Ok(Some(found)) => track.take(found).await,
+        Ok(None) => track.make().await,
+        Err(failure) => Err(failure),
+    };
+    object.map_err(|failure| match failure.exit {
+        Exit::Stuck => failure.and(&format!("{} isn't tracked yet", spec.task_id)),
+        _ => failure,
+    })
 }
 
 struct Track<'a> {
+    cluster: &'a Cluster,
     api: Api<ScaleOutTask>,
-    place: String,
+    name: Option<&'a str>,
     spec: &'a ScaleOutTaskSpec,
+    until: Instant,
 }
 
 impl Track<'_> {
-    /// The object that tracks the task: the one of that name, else the oldest.
-    async fn find(&self, name: Option<&str>) -> Result<Option<ScaleOutTask>, Failure> {
+    /// The object that tracks the task: the one of the name that is asked for, else the oldest.
+    async fn find(&self) -> Result<Option<ScaleOutTask>, Failure> {
         let fields = format!("spec.taskId={}", self.spec.task_id);
-        let params = ListParams::default().fields(&fields);
-        let found = asked(self.api.list(&params), Verb::List, &self.place).await?;
+        let found = self.list(&fields).await?;
         let order = |object: &ScaleOutTask| {
-            let is_other = name.is_some_and(|name| object.name_any() != name);
+            let is_other = self.name.is_some_and(|name| object.name_any() != name);
             (is_other, object.creation_timestamp().map(|time| time.0))
         };
-        Ok(found.items.into_iter().min_by_key(order))
+        Ok(found.into_iter().min_by_key(order))
+    }
+
+    async fn list(&self, fields: &str) -> Result<Vec<ScaleOutTask>, Failure> {
+        let params = ListParams::default().fields(fields);
+        let list = || self.api.list(&params);
+        let found = self.cluster.insisted(Verb::List, self.until, list).await?;
+        Ok(found.items)
     }
 
     /// Has an object that is there be as it is asked for.
     async fn take(&self, found: ScaleOutTask) -> Result<ScaleOutTask, Failure> {
         let name = found.name_any();
-        if let (Some(asked), Some(has)) = (&self.spec.region, &found.spec.region)
-            && asked != has
-        {
-            return Err(Failure::usage(format!(
-                "{name} tracks {} already, in region {has}: leave --region out, or delete {name}",
-                self.spec.task_id
-            )));
-        }
+        self.check_region(&name, &found)?;
         let changes = changes(&found.spec, self.spec);
-        if changes.is_empty() {
-            eprintln!("{name} tracks {} already", self.spec.task_id);
-            return Ok(found);
-        }
         let fields: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let fields = fields.join(", ");
+        let is_changed = !changes.is_empty();
+        let object = if is_changed {
+            let change = serde_json::json!({ "spec": changes });
+            let patch = || patch(&self.api, &name, &change);
+            let patched = self.cluster.insisted(Verb::Patch, self.until, patch);
+            patched.await?
+        } else {
+            found
+        };
+        let set = is_changed.then(|| format!("; set there: {fields}"));
+        let unused = self.name.filter(|asked| **asked != *name);
+        let unused = unused.map(|other| format!("; no object {other} is made"));
         eprintln!(
-            "{name} tracks {} already; set there: {}",
+            "{name} tracks {} already{}{}",
             self.spec.task_id,
-            fields.join(", ")
+            set.unwrap_or_default(),
+            unused.unwrap_or_default()
         );
-        patch(
-            &self.api,
-            &name,
-            &serde_json::json!({ "spec": changes }),
-            &self.place,
-        )
-        .await
+        Ok(object)
     }
 
-    async fn make(&self, name: Option<&str>) -> Result<ScaleOutTask, Failure> {
+    /// A region can't be changed.
+    fn check_region(&self, name: &str, found: &ScaleOutTask) -> Result<(), Failure> {
+        let Some(asked) = &self.spec.region else {
+            return Ok(());
+        };
+        match &found.spec.region {
+            Some(has) if has != asked => Err(Failure::usage(format!(
+                "{name} tracks {} already, in region {has}: leave --region out, or delete {name}",
+                self.spec.task_id
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                eprintln!(
+                    "{name} names no region, so the controller's own counts, not --region {asked}: to have it asked \
+                     there, delete {name} and run this again"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn make(&self) -> Result<ScaleOutTask, Failure> {
         let task_id = &self.spec.task_id;
-        let names = match name {
+        let names = match self.name {
             Some(name) => vec![name.to_owned()],
             None => vec![object_name(task_id), name_with_hash(task_id)],
         };
@@ -139,18 +176,32 @@ impl Track<'_> {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        match self.api.create(&params, &object).await {
-            Ok(made) => Ok(Some(made)),
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-                let there = asked(self.api.get_opt(name), Verb::Get, &self.place).await?;
-                match there.filter(|there| there.spec.task_id == self.spec.task_id) {
-                    // A source, or another of us, was faster.
-                    Some(there) => self.take(there).await.map(Some),
-                    None => Ok(None),
-                }
+        let create = || async {
+            match self.api.create(&params, &object).await {
+                Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
+                made => made.map(Some),
             }
-            Err(error) => Err(Failure::of(&error, Verb::Create, &self.place)),
+        };
+        let made = self.cluster.insisted(Verb::Create, self.until, create);
+        if let Some(made) = made.await? {
+            return Ok(Some(made));
         }
+        let there = self.list(&format!("metadata.name={name}")).await?;
+        let Some(there) = there.into_iter().next() else {
+            return Ok(None);
+        };
+        if there.spec.task_id == self.spec.task_id {
+            // A source, or another of us, was faster.
+            return self.take(there).await.map(Some);
+        }
+        if name == self.spec.task_id {
+            eprintln!(
+                "An object {name} is there, which tracks {}; to watch it: {}",
+                there.spec.task_id,
+                self.cluster.typed("watch", name)
+            );
+        }
+        Ok(None)
     }
 }
 
@@ -173,18 +224,12 @@ pub async fn patch(
     api: &Api<ScaleOutTask>,
     name: &str,
     patch: &Value,
-    place: &str,
-) -> Result<ScaleOutTask, Failure> {
+) -> kube::Result<ScaleOutTask> {
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    asked(
-        api.patch(name, &params, &Patch::Merge(patch)),
-        Verb::Patch,
-        place,
-    )
-    .await
+    api.patch(name, &params, &Patch::Merge(patch)).await
 }
 
 #[cfg(test)]

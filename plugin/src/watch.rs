@@ -3,12 +3,17 @@
 //! Not kube-runtime's watcher: this one can begin where an object was made, so that nothing that befalls it is missed,
 //! and tells a connection that broke from a refusal.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{
     ResourceExt,
     api::{ListParams, WatchEvent, WatchParams},
+    core::PartialObjectMeta,
 };
 use scaleouttask_controller::api::ScaleOutTask;
 use tokio::{
@@ -19,7 +24,7 @@ use tokio::{
 use crate::{
     board::Update,
     cluster::{Cluster, REQUEST_TIMEOUT},
-    failure::{Failure, Verb},
+    failure::{Failure, Verb, deepest},
     row::Row,
 };
 
@@ -64,6 +69,7 @@ pub fn start(cluster: Cluster, query: Query) -> Updates {
         cluster,
         query,
         sender,
+        chosen: BTreeMap::new(),
         allowed: Vec::new(),
         refused_since: None,
         backoff: BACKOFF,
@@ -85,6 +91,8 @@ struct Watch {
     version: Option<String>,
     /// Whether the API server was ever reached.
     is_reached: bool,
+    /// Namespace and name of the objects that labels chose, by UID: they may lose them.
+    chosen: BTreeMap<String, (String, String)>,
     /// What it has ever allowed.
     allowed: Vec<Verb>,
     refused_since: Option<Instant>,
@@ -124,7 +132,7 @@ impl Watch {
                 Ok(()) if verb == Verb::Watch => sleep(BACKOFF / 2).await,
                 Ok(()) => {}
                 Err(Break::Unheard) => return Ok(()),
-                Err(Break::Silence) => self.pause("no answer in time".to_owned()).await,
+                Err(Break::Silence) => self.pause("no answer in time").await,
                 Err(Break::Api(error)) => self.trouble(&error, verb).await?,
             }
         }
@@ -140,19 +148,38 @@ impl Watch {
         let version = loop {
             let page = timeout(REQUEST_TIMEOUT, api.list(&params)).await??;
             self.answered(Verb::List).await?;
-            for object in page.items.iter().filter(|object| self.is_meant(object)) {
-                let row = Row::of(object);
-                uids.insert(row.uid.clone());
-                self.tell(Update::Seen(Box::new(row))).await?;
+            for object in &page.items {
+                uids.extend(object.uid());
+                self.see(object).await?;
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => break page.metadata.resource_version,
             }
         };
+        let missing = self.chosen.iter().filter(|(uid, _)| !uids.contains(*uid));
+        let missing: Vec<_> = missing.map(|(uid, at)| (uid.clone(), at.clone())).collect();
+        for (uid, (namespace, name)) in missing {
+            if self.is_there(&uid, &namespace, &name).await {
+                self.tell(Update::Left(uid.clone())).await?;
+            }
+            self.chosen.remove(&uid);
+        }
         self.tell(Update::Listed(uids)).await?;
         self.version = version;
         Ok(())
+    }
+
+    async fn see(&mut self, object: &ScaleOutTask) -> Result<(), Break> {
+        if !self.is_meant(object) {
+            return Ok(());
+        }
+        let row = Row::of(object);
+        if self.query.labels.is_some() {
+            let at = (row.namespace.clone(), row.name.clone());
+            self.chosen.insert(row.uid.clone(), at);
+        }
+        self.tell(Update::Seen(Box::new(row))).await
     }
 
     /// Watches from there on, until the API server ends it.
@@ -168,9 +195,7 @@ impl Watch {
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     self.version = object.resource_version();
-                    if self.is_meant(&object) {
-                        self.tell(Update::Seen(Box::new(Row::of(&object)))).await?;
-                    }
+                    self.see(&object).await?;
                 }
                 WatchEvent::Deleted(object) => {
                     self.version = object.resource_version();
@@ -189,18 +214,24 @@ impl Watch {
     }
 
     /// An object that lost its label leaves the watch as one that was deleted does.
-    async fn gone(&self, object: &ScaleOutTask) -> Update {
+    async fn gone(&mut self, object: &ScaleOutTask) -> Update {
         let row = Box::new(Row::of(object));
-        if self.query.labels.is_some() {
-            let api = self.cluster.objects_in(&row.namespace);
-            let now = timeout(REQUEST_TIMEOUT, api.get_metadata_opt(&row.name)).await;
-            if let Ok(Ok(Some(now))) = now
-                && now.uid().as_deref() == Some(&row.uid)
-            {
-                return Update::Left(row.uid);
-            }
+        let is_chosen = self.chosen.remove(&row.uid).is_some();
+        if is_chosen && self.is_there(&row.uid, &row.namespace, &row.name).await {
+            Update::Left(row.uid)
+        } else {
+            Update::Gone(row)
         }
-        Update::Gone(row)
+    }
+
+    /// Whether an object that the labels don't choose any more is still there. Asked by a list, for which nothing more
+    /// needs to be allowed than for the rest.
+    async fn is_there(&self, uid: &str, namespace: &str, name: &str) -> bool {
+        let api = self.cluster.objects_in(namespace);
+        let params = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = timeout(REQUEST_TIMEOUT, api.list_metadata(&params)).await;
+        let is_it = |object: &PartialObjectMeta<ScaleOutTask>| object.uid().as_deref() == Some(uid);
+        matches!(found, Ok(Ok(found)) if found.items.iter().any(is_it))
     }
 
     /// A selector for one name: who may see only that one may use it.
@@ -240,15 +271,21 @@ impl Watch {
 
     /// Decides whether it is tried again, and waits until then.
     async fn trouble(&mut self, error: &kube::Error, verb: Verb) -> Result<(), Failure> {
+        let site = self.cluster.site();
+        let failure = Failure::of(error, verb, &site);
         let code = match error {
             kube::Error::Api(status) => Some(status.code),
             _ => None,
         };
-        let failure = Failure::of(error, verb, &self.cluster.place());
+        let mut why = match code {
+            Some(code) => format!("it answers {code}"),
+            None => deepest(error, &site.program),
+        };
         match code {
-            // The watch is too old, or the list's next page is.
+            // The watch is too old, or the list's next page is. One that is so at once would be a hot loop.
             Some(410) => {
                 self.version = None;
+                sleep(BACKOFF / 2).await;
                 return Ok(());
             }
             Some(400..=404 | 422) => {
@@ -256,24 +293,22 @@ impl Watch {
                 if !self.allowed.contains(&verb) || since.elapsed() > REFUSED_FOR {
                     return Err(failure);
                 }
-                if code == Some(401) {
-                    self.cluster.reconnect()?;
+                if code == Some(401)
+                    && let Err(error) = self.cluster.reconnect()
+                {
+                    why = error;
                 }
             }
             None if !self.is_reached => return Err(failure),
             Some(_) | None => {}
         }
-        let why = code.map_or_else(
-            || crate::failure::deepest(error),
-            |code| format!("it answers {code}"),
-        );
-        self.pause(why).await;
+        self.pause(&why).await;
         Ok(())
     }
 
-    async fn pause(&mut self, why: String) {
+    async fn pause(&mut self, why: &str) {
         // Where nobody listens any more, the next thing told ends this.
-        let _ = self.tell(Update::Lost(why)).await;
+        let _ = self.tell(Update::Lost(why.to_owned())).await;
         sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }

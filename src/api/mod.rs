@@ -24,6 +24,9 @@ pub use status::{
 
 /// The annotation that requests a poll. Each new value is one request.
 pub const POLL_REQUESTED_AT: &str = "scaleout.dev/poll-requested-at";
+
+/// How many characters of a poll request are compared and echoed.
+pub const POLL_REQUEST_CHARS: usize = 64;
 /// The label of an object that a source made: the source's name.
 pub const SOURCE_LABEL: &str = "scaleout.dev/source";
 /// The label of an object that a source made: the type of its task.

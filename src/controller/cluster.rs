@@ -7,27 +7,26 @@ use kube::{
 use reqwest::Url;
 
 use super::first_line;
-use crate::{kubeconfig, proxy::Proxies};
+use crate::{
+    kubeconfig::{self, Error},
+    proxy::Proxies,
+};
 
 /// The cluster's configuration.
 ///
 /// # Errors
-/// If there is neither a kubeconfig that can be used nor a pod's service account, in one line.
+/// If a kubeconfig is there and can't be used, or there is neither one nor a pod's service account, in one line.
 pub fn infer(proxies: &Proxies) -> Result<Config, String> {
     let from_file = kubeconfig::read().and_then(|kubeconfig| of_kubeconfig(kubeconfig, proxies));
-    // The API server's address in a pod is the cluster's own, which no proxy knows.
-    from_file.or_else(|error| {
-        Config::incluster().map_err(|in_pod| {
-            format!(
-                "{}; and in a pod: {}",
-                first_line(&error),
-                first_line(&in_pod)
-            )
-        })
-    })
+    match from_file {
+        // The API server's address in a pod is the cluster's own, which no proxy knows.
+        Err(absent @ Error::Absent(_)) => Config::incluster()
+            .map_err(|in_pod| format!("{absent}; and in a pod: {}", first_line(&in_pod))),
+        found => found.map_err(|error| error.to_string()),
+    }
 }
 
-fn of_kubeconfig(mut kubeconfig: Kubeconfig, proxies: &Proxies) -> Result<Config, KubeconfigError> {
+fn of_kubeconfig(mut kubeconfig: Kubeconfig, proxies: &Proxies) -> Result<Config, Error> {
     let context = kubeconfig.current_context.take();
     let context = context.ok_or(KubeconfigError::CurrentContextNotSet)?;
     kubeconfig::config(kubeconfig, context, |server| {

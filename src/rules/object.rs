@@ -8,10 +8,7 @@ use super::{
     AccessRules, ObjectStatus, Reason, ResourceVersion, Shown, Spec, Uid, backoff::phase,
     first_chars, time::floor_to_second,
 };
-use crate::api::parse_duration;
-
-/// How many characters of a poll request are compared and echoed.
-const POLL_REQUEST_CHARS: usize = 64;
+use crate::api::{POLL_REQUEST_CHARS, parse_duration};
 
 /// Namespace and name. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

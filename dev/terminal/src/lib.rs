@@ -75,6 +75,11 @@ impl Terminal {
         }
     }
 
+    /// The program's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What stands on the screen.
     pub fn text(&self) -> String {
         self.screen().contents()
@@ -89,10 +94,6 @@ impl Terminal {
     pub fn exit_code(&mut self) -> Option<i32> {
         let status = self.child.try_wait().unwrap()?;
         Some(status.code().unwrap_or(-1))
-    }
-
-    pub fn is_cursor_hidden(&self) -> bool {
-        self.screen().hide_cursor()
     }
 
     /// Whether any cell of the screen has a colour.

@@ -31,7 +31,7 @@ async fn track_reads_the_id_from_the_answer_that_started_the_task() {
         ("", "nothing on standard input: expected the JSON answer"),
         (
             "ERROR: no such profile",
-            "no JSON: expected the JSON answer",
+            "no JSON but \"ERROR: no such profile\": expected the JSON answer",
         ),
         (
             r#"{"code":"Forbidden.RAM","message":"denied"}"#,
@@ -172,11 +172,71 @@ async fn poll_waits_until_it_was_looked_and_suspend_and_resume_hold_and_free() {
     world.until_reason("t-2", "TaskRunning").await;
     world.kubectl_text(&["delete", "sot/t-2"]);
     assert_eq!(end(watched).code, 4);
+    // An ended one is suspended in vain; and one that isn't there keeps none of the others.
+    let ran = run(&world, &["suspend", "nobody", "sot/t-1"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert_eq!(ran.stdout, "scaleouttask.scaleout.dev/t-1 suspended\n");
+    assert!(ran.stderr.contains("t-1 has ended"), "{ran:?}");
     for command in ["poll", "suspend", "resume", "why"] {
         let ran = run(&world, &[command, "nobody"]);
         assert_eq!(ran.code, 2, "{command}: {ran:?}");
         assert!(ran.stderr.contains("nobody"), "{command}: {ran:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poll_ends_where_nothing_will_ever_be_asked_and_where_nobody_looks() {
+    let mut world = World::new("unasked").await;
+    world.add_task("{id: T-1, duration: 10h}");
+    let ran = run(&world, &["track", "T-1", "--no-wait"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = run(&world, &["poll", "t-1", "--wait-timeout", "1s"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let said = format!(
+        "Nothing has looked at t-1 in time: does a controller run that watches them in namespace {}",
+        world.namespace
+    );
+    assert!(ran.stderr.contains(&said), "{ran:?}");
+    world.start();
+    let options = ["--name", "waits", "--wait-for-nodes", "--no-wait"];
+    assert_eq!(
+        run(&world, &[&["track", "T-2"], &options[..]].concat()).code,
+        0
+    );
+    world.until_reason("waits", "NodesNotWatched").await;
+    let ran = run(&world, &["poll", "waits", "t-1", "nobody"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for said in [
+        "Nothing asks about waits as long as it is NodesNotWatched",
+        "There is no ScaleOutTask nobody",
+    ] {
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+    assert!(ran.last().starts_with("t-1 running"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn track_says_what_of_its_options_an_object_that_is_there_does_not_take() {
+    let world = World::new("untaken").await;
+    let track = |args: &[&str]| {
+        let ran = run(&world, &[&["track"], args, &["--no-wait"]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran
+    };
+    track(&["T-1", "--name", "web-pool"]);
+    let ran = track(&["T-1", "--name", "other", "--region", "cn-beijing"]);
+    assert_eq!(ran.stdout, "scaleouttask.scaleout.dev/web-pool\n");
+    for said in [
+        "web-pool names no region, so the controller's own counts, not --region cn-beijing",
+        "web-pool tracks T-1 already; no object other is made",
+    ] {
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+    // The name of an object, where a task's ID is wanted.
+    let ran = track(&["web-pool"]);
+    assert!(ran.stdout.contains("/web-pool-"), "{ran:?}");
+    let said = "An object web-pool is there, which tracks T-1; to watch it: kubectl scaleouttask watch web-pool -n ";
+    assert!(ran.stderr.contains(said), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

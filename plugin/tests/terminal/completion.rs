@@ -1,6 +1,6 @@
 //! Completion, by kubectl's own, in a real bash.
 
-use std::{env, ffi::OsString, fs, path::Path};
+use std::{env, ffi::OsString, fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::json;
 use terminal::Terminal;
@@ -28,7 +28,13 @@ async fn names_commands_and_options_complete_in_bash() {
         directory.path().join("kubectl_complete-scaleouttask"),
     )
     .unwrap();
-    std::os::unix::fs::symlink(PROGRAM, directory.path().join("kubectl-scaleouttask")).unwrap();
+    for (target, name) in [
+        (PROGRAM, "kubectl-scaleouttask"),
+        (PROGRAM, "kubectl-sot"),
+        ("kubectl_complete-scaleouttask", "kubectl_complete-sot"),
+    ] {
+        symlink(target, directory.path().join(name)).unwrap();
+    }
     let rc = directory.path().join("rc");
     fs::write(&rc, format!("{WORDS}source <(kubectl completion bash)\n")).unwrap();
     let mut path = OsString::from(directory.path());
@@ -49,6 +55,7 @@ async fn names_commands_and_options_complete_in_bash() {
     bash.until("a prompt", |screen| screen.contains("> "));
     for (typed, wanted) in [
         ("kubectl scaleouttask wat\t", "kubectl scaleouttask watch "),
+        ("kubectl sot sus\t", "kubectl sot suspend "),
         ("kubectl scaleouttask watch --sel\t", "watch --selector"),
         (
             "kubectl scaleouttask track T-1 --output js\t",
@@ -60,7 +67,14 @@ async fn names_commands_and_options_complete_in_bash() {
         bash.enter("\u{15}");
     }
     let namespace = &world.namespace;
-    bash.enter(&format!("kubectl scaleouttask watch -n {namespace} we\t"));
-    let wanted = format!("-n {namespace} web-pool");
-    bash.until(&wanted, |screen| screen.contains(&wanted));
+    for words in [
+        format!("kubectl scaleouttask watch -n {namespace}"),
+        format!("kubectl scaleouttask -n {namespace} why"),
+        format!("kubectl sot poll --namespace {namespace}"),
+    ] {
+        bash.enter(&format!("{words} we\t"));
+        let wanted = format!("{words} web-pool");
+        bash.until(&wanted, |screen| screen.contains(&wanted));
+        bash.enter("\u{15}");
+    }
 }

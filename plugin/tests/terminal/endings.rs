@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 
+use kube::api::PostParams;
+use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use terminal::without_times;
 use testbed::world::World;
 
-use crate::stage::{end, run, start, terminal};
+use crate::stage::{add_node, drawn, end, run, set_node_ready, start, terminal};
 
 /// A task and how it ends: its name, its task, options of `track`, the exit code, and the last line without its name.
 const ENDINGS: [(&str, &str, &[&str], i32, &str); 7] = [
@@ -192,14 +194,14 @@ denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
         "goes-on",
         "\
 goes-on tracks T-goes-on already
-The time to wait is over
 NAME    PROGRESS         STAGE          TIME REASON
-goes-on [..........] 0/1 正在加入节点 @ TaskRunning",
+goes-on [..........] 0/1 正在加入节点 @ TaskRunning
+The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
         "\
 goes-on tracks T-goes-on already
-The time to wait is over
 NAME    PROGRESS         STAGE          TIME REASON             MESSAGE
-goes-on [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded",
+goes-on [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded
+The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
     ),
 ];
 
@@ -210,19 +212,181 @@ async fn track_draws_each_ending_in_narrow_and_wide_terminals() {
     for (name, _, options, code, _) in ENDINGS {
         let id = format!("T-{name}");
         let args = [&["track", &id, "--name", name], options].concat();
-        // Once the object has ended, each terminal shows the same of it.
+        // Once the object has ended, each terminal shows the same of it; and so does watch, which makes nothing.
         run(&world, &args);
-        for columns in [80, 200] {
-            let mut terminal = terminal(&world, &args, columns, &[]);
-            let (exit, screen) = tokio::task::block_in_place(|| terminal.wait());
-            assert_eq!(exit, code, "{screen}");
-            let drawn = without_times(screen.trim_end()).replace(&world.namespace, "NAMESPACE");
-            let wanted = SCREENS.iter().find(|(other, ..)| *other == name).unwrap();
-            let wanted = if columns == 80 { wanted.1 } else { wanted.2 };
-            assert_eq!(drawn, wanted, "at {columns} columns");
-            assert!(!terminal.is_cursor_hidden());
+        let waiting = options.first() == Some(&"--wait-timeout");
+        let watch = [&["watch", name][..], if waiting { options } else { &[] }].concat();
+        let (_, narrow, wide) = SCREENS.iter().find(|(other, ..)| *other == name).unwrap();
+        for (columns, wanted) in [(80, narrow), (200, wide)] {
+            let tracked = drawn(&world, &mut terminal(&world, &args, columns, &[]));
+            assert_eq!(
+                tracked,
+                (code, (*wanted).to_owned()),
+                "at {columns} columns"
+            );
+            let watched = drawn(&world, &mut terminal(&world, &watch, columns, &[]));
+            let (_, wanted) = wanted.split_once('\n').unwrap();
+            assert_eq!(watched, (code, wanted.to_owned()), "at {columns} columns");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_form_of_output_it_prints_lines_on_a_terminal_too() {
+    let mut world = World::new("formed").await;
+    world.add_task("{id: T-1, instances: [{id: i-1}]}");
+    world.start();
+    assert_eq!(run(&world, &["track", "T-1"]).code, 0);
+    for (form, said) in [
+        (
+            "plain",
+            "t-1 success  1/1   TaskSucceeded   The task succeeded",
+        ),
+        (
+            "json",
+            r#""reason":"TaskSucceeded","message":"The task succeeded"#,
+        ),
+    ] {
+        let args = ["watch", "t-1", "--output", form];
+        let (code, screen) = drawn(&world, &mut terminal(&world, &args, 500, &[]));
+        assert_eq!(code, 0, "{screen}");
+        assert!(
+            screen.contains(said) && !screen.contains("REASON"),
+            "{screen}"
+        );
+        assert_eq!(screen.lines().count(), 1, "{screen}");
+    }
+}
+
+const NODES_80: &str = "\
+NAME     PROGRESS         STAGE       TIME REASON
+app-pool [##########] 2/2 nodes 2/2 @ NodesReady";
+
+const NODES_200: &str = "\
+NAME     PROGRESS         STAGE       TIME REASON             MESSAGE
+app-pool [##########] 2/2 nodes 2/2 @ NodesReady         The task succeeded; all 2 nodes are Ready";
+
+const LATE: &str = "late: The task succeeded, but its nodes weren't seen to be Ready within";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_waited_for_are_drawn_until_all_are_ready() {
+    let mut world = World::new("drawnnodes").await;
+    world.add_task("{id: T-1, instances: [{id: i-drawn-1}, {id: i-drawn-2}]}");
+    world.add_task("{id: T-2, instances: [{id: i-drawn-1}, {id: i-drawn-3}]}");
+    world.start_with(&["--credentials", "none", "--nodes"], &[]);
+    add_node(&world, "i-drawn-1", "True").await;
+    add_node(&world, "i-drawn-2", "False").await;
+    let track = ["track", "T-1", "--name", "app-pool", "--wait-for-nodes"];
+    assert_eq!(run(&world, &[&track[..], &["--no-wait"]].concat()).code, 0);
+    let watch = ["watch", "app-pool"];
+    let mut terminals = [80, 200].map(|columns| terminal(&world, &watch, columns, &[]));
+    for terminal in &terminals {
+        terminal.until("a node that is waited for", |screen| {
+            screen.contains("[#####.....] 2/2 nodes 1/2") && screen.contains("WaitingForNodes")
+        });
+    }
+    set_node_ready(&world, "i-drawn-2");
+    for (terminal, wanted) in terminals.iter_mut().zip([NODES_80, NODES_200]) {
+        assert_eq!(drawn(&world, terminal), (0, wanted.to_owned()));
+    }
+    let plain = run(&world, &track);
+    assert_eq!(plain.code, 0, "{plain:?}");
+    assert!(plain.last().contains("NodesReady"), "{plain:?}");
+
+    let late = [
+        "track",
+        "T-2",
+        "--name",
+        "late",
+        "--wait-for-nodes",
+        "--timeout",
+        "3s",
+    ];
+    let (code, screen) = drawn(&world, &mut terminal(&world, &late, 200, &[]));
+    assert_eq!(code, 1, "{screen}");
+    for said in [
+        LATE,
+        "late: no Ready node: i-drawn-3",
+        "why late -n NAMESPACE",
+    ] {
+        assert!(screen.contains(said), "{screen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_is_drawn_so() {
+    let mut world = World::new("drawndeleted").await;
+    world.add_task("{id: T-1, duration: 10h}");
+    world.start();
+    for columns in [80, 200] {
+        let mut track = terminal(&world, &["track", "T-1"], columns, &[]);
+        track.until("a task that runs", |screen| screen.contains("TaskRunning"));
+        world.kubectl_text(&["delete", "sot/t-1"]);
+        let (code, screen) = drawn(&world, &mut track);
+        assert_eq!(code, 4, "{screen}");
+        let row = "t-1  [..........] - @ Deleted";
+        assert!(screen.contains(row), "{screen}");
+        let said = "t-1: It was deleted before its task ended";
+        assert!(screen.ends_with(said), "{screen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_all_namespaces_are_told_with_theirs() {
+    let mut one = World::new("everywhere").await;
+    one.add_task("{id: T-1}");
+    one.add_task("{id: T-2, outcome: fail}");
+    let other = one.add_namespace("too").await;
+    one.start_with(&["--credentials", "none", "--namespace", &other], &[]);
+    let object = |task: &str| json!({ "taskId": task });
+    one.create("good", object("T-1")).await;
+    let bad = ScaleOutTask::new("bad", serde_json::from_value(object("T-2")).unwrap());
+    let api = one.api_in(&other);
+    api.create(&PostParams::default(), &bad).await.unwrap();
+    let label = format!("everywhere={}", one.namespace);
+    one.kubectl_text(&["label", "sot/good", &label]);
+    one.kubectl_text(&["label", "sot/bad", &label, "-n", &other]);
+    let args = ["watch", "-A", "-l", &label];
+    let (here, there) = (format!("{}/good", one.namespace), format!("{other}/bad"));
+    let plain = run(&one, &args);
+    assert_eq!(plain.code, 1, "{plain:?}");
+    for name in [&here, &there] {
+        assert!(plain.stdout.contains(&format!(" {name} ")), "{plain:?}");
+    }
+    let why = format!("{there}: what to do: kubectl scaleouttask why bad -n {other}");
+    assert!(plain.stderr.contains(&why), "{plain:?}");
+    let mut drawn = terminal(&one, &args, 200, &[]);
+    let (code, screen) = tokio::task::block_in_place(|| drawn.wait());
+    assert_eq!(code, 1, "{screen}");
+    for name in [&here, &there] {
+        assert!(
+            screen.lines().any(|line| line.starts_with(name.as_str())),
+            "{screen}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_loses_its_label_counts_no_more() {
+    let mut world = World::new("unlabelled").await;
+    world.add_task("{id: T-1, duration: 10h}");
+    world.add_task("{id: T-2, duration: 10h}");
+    world.start();
+    for (name, task) in [("one", "T-1"), ("two", "T-2")] {
+        world.create(name, json!({ "taskId": task })).await;
+        world.kubectl_text(&["label", &format!("sot/{name}"), "team=web"]);
+    }
+    let watch = ["watch", "-l", "team=web"];
+    let mut terminal = terminal(&world, &watch, 80, &[]);
+    terminal.until("both", |screen| screen.matches("TaskRunning").count() == 2);
+    world.kubectl_text(&["label", "sot/one", "team-"]);
+    terminal.until("the other alone", |screen| {
+        screen.contains("\ntwo") && !screen.contains("\none")
+    });
+    world.kubectl_text(&["label", "sot/two", "team-"]);
+    let (code, screen) = drawn(&world, &mut terminal);
+    assert_eq!(code, 2, "{screen}");
+    assert!(screen.contains("choose no ScaleOutTask"), "{screen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,7 +482,6 @@ async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
             screen.lines().count() == 8,
             "a line wrapped at {columns}:\n{screen}"
         );
-        assert!(terminal.is_cursor_hidden());
     }
     assert_eq!(without_times(narrow.text().trim_end()), SCREEN_80);
     assert_eq!(without_times(wide.text().trim_end()), SCREEN_200);
@@ -336,7 +499,6 @@ async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
             screen.contains("kubectl scaleouttask why fails"),
             "{screen}"
         );
-        assert!(!terminal.is_cursor_hidden());
     }
 }
 
@@ -366,8 +528,9 @@ async fn a_window_that_is_resized_is_drawn_anew_and_ctrl_c_leaves_it_clean() {
     terminal.enter("\u{3}");
     let (code, screen) = tokio::task::block_in_place(|| terminal.wait());
     assert_eq!(code, 130, "{screen}");
-    assert!(!terminal.is_cursor_hidden());
     assert!(!screen.contains("^C"), "{screen}");
+    let said = "Interrupted; web-pool stays: kubectl scaleouttask watch web-pool";
+    assert!(screen.contains(said), "{screen}");
     // The object stays.
     assert_eq!(
         world.get("web-pool").await.ready().unwrap().reason,

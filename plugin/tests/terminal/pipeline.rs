@@ -8,12 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use k8s_openapi::api::core::v1::Node;
-use kube::{Api, api::PostParams};
 use serde_json::json;
 use testbed::world::World;
 
-use crate::stage::{PROGRAM, Ran};
+use crate::stage::{PROGRAM, Ran, add_node, set_node_ready};
 
 /// Runs the script in a namespace with these options, for the task of that ID.
 fn scale_out(world: &World, task: &str, options: &[&str], wait: &str) -> Ran {
@@ -78,18 +76,6 @@ async fn the_exit_code_of_the_script_differs_for_success_failure_and_untracked_t
     }
 }
 
-/// Creates the Node of an instance, named after it.
-async fn add_node(world: &World, instance: &str, ready: &str) {
-    let node = json!({
-        "metadata": { "name": instance },
-        "spec": { "providerID": format!("cn-hangzhou.{instance}") },
-        "status": { "conditions": [{ "type": "Ready", "status": ready }] },
-    });
-    let nodes: Api<Node> = Api::all(world.client.clone());
-    let node = serde_json::from_value(node).unwrap();
-    nodes.create(&PostParams::default(), &node).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_waits_for_nodes_and_names_those_that_do_not_come() {
     let mut world = World::new("pipelinenodes").await;
@@ -105,14 +91,7 @@ async fn the_script_waits_for_nodes_and_names_those_that_do_not_come() {
             world.kubectl_text(&["wait", "sot/t-1", &moment, "--timeout=60s"]);
         }
         assert!(!script.is_finished());
-        let ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
-        world.kubectl_text(&[
-            "patch",
-            "node/i-pipeline-2",
-            "--subresource=status",
-            "--patch",
-            &ready.to_string(),
-        ]);
+        set_node_ready(&world, "i-pipeline-2");
         script.join().unwrap()
     });
     assert_eq!(ran.code, 0, "{ran:?}");

@@ -1,4 +1,4 @@
-//! Runs the program without a terminal.
+//! Runs the program, with a terminal and without.
 
 use std::{
     ffi::OsStr,
@@ -7,7 +7,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use terminal::Terminal;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+use terminal::{Terminal, without_times};
 use testbed::world::World;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-scaleouttask");
@@ -90,4 +93,32 @@ pub fn terminal(world: &World, args: &[&str], columns: u16, env: &[(&str, &OsStr
     let kubeconfig = world.plane.kubeconfig().as_os_str();
     let env = [&[("KUBECONFIG", kubeconfig)], env].concat();
     Terminal::start(PROGRAM, &args, &env, columns)
+}
+
+/// Creates the Node of an instance, named after it.
+pub async fn add_node(world: &World, instance: &str, ready: &str) {
+    let node = json!({
+        "metadata": { "name": instance },
+        "spec": { "providerID": format!("cn-hangzhou.{instance}") },
+        "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+    });
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = serde_json::from_value(node).unwrap();
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+}
+
+/// Has the Node of that name be Ready.
+pub fn set_node_ready(world: &World, name: &str) {
+    let ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+    let node = format!("node/{name}");
+    let patch = ready.to_string();
+    world.kubectl_text(&["patch", &node, "--subresource=status", "--patch", &patch]);
+}
+
+/// Waits until the program in a terminal ends. Returns its exit code and the screen, without times and the world's
+/// namespace.
+pub fn drawn(world: &World, terminal: &mut Terminal) -> (i32, String) {
+    let (code, screen) = tokio::task::block_in_place(|| terminal.wait());
+    let screen = without_times(screen.trim_end());
+    (code, screen.replace(&world.namespace, "NAMESPACE"))
 }

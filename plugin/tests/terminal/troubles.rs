@@ -1,9 +1,15 @@
 //! What a person sees when things go wrong around the objects.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    process::Command,
+};
 
 use controlplane::{ControlPlane, Options};
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
+use serde_json::json;
 use testbed::world::{World, client_of, install};
 
 use crate::stage::{Ran, command, end, run, run_as, start};
@@ -96,73 +102,191 @@ async fn without_the_crd_it_says_to_install_it_and_without_an_api_server_that_th
     let ran = ran(&plane, &["watch"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
-        ran.stderr.contains("The API server can't be asked"),
+        ran.stderr.contains("The API server https://127.0.0.1:")
+            && ran.stderr.contains(" can't be asked: "),
         "{ran:?}"
     );
 }
 
-fn object(task: &str) -> ScaleOutTask {
-    let spec = ScaleOutTaskSpec {
-        task_id: task.to_owned(),
-        ..ScaleOutTaskSpec::default()
-    };
-    ScaleOutTask::new("one", spec)
+/// A control plane of its own, with the CRD and one object.
+struct Alone(ControlPlane);
+
+impl Alone {
+    async fn start() -> Self {
+        let start = || ControlPlane::start(&Options::default()).unwrap();
+        let plane = tokio::task::spawn_blocking(start).await.unwrap();
+        install(&client_of(&plane).await).await;
+        let alone = Self(plane);
+        alone.create("T-1");
+        alone
+    }
+
+    fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.0.kubectl().args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        text
+    }
+
+    /// Creates the object.
+    fn create(&self, task: &str) {
+        let spec = ScaleOutTaskSpec {
+            task_id: task.to_owned(),
+            ..ScaleOutTaskSpec::default()
+        };
+        let path = self.0.directory().join(format!("{task}.json"));
+        let object = ScaleOutTask::new("one", spec);
+        fs::write(&path, serde_json::to_vec(&object).unwrap()).unwrap();
+        self.kubectl(&["create", "-f", path.to_str().unwrap()]);
+    }
+
+    /// Has its task have succeeded.
+    fn succeed(&self) {
+        let condition = |type_: &str| {
+            json!({ "type": type_, "status": "True", "reason": "TaskSucceeded", "message": "Done",
+                "lastTransitionTime": "2026-01-15T08:00:01Z" })
+        };
+        let conditions = [condition("Ready"), condition("Finished")];
+        let status = json!({ "status": { "observedGeneration": 1, "conditions": conditions } });
+        let patch = ["patch", "sot/one", "--subresource=status", "--type=merge"];
+        self.kubectl(&[&patch[..], &["-p", &status.to_string()]].concat());
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        command(self.0.kubeconfig(), "default", args)
+    }
+}
+
+/// Waits until a program has printed a line with that text.
+fn read_until(lines: &mut impl BufRead, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "never said: {text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_is_gone_for_a_while_is_said_once_and_what_happened_meanwhile_is_seen() {
-    let plane = tokio::task::spawn_blocking(|| ControlPlane::start(&Options::default()).unwrap());
-    let mut plane = plane.await.unwrap();
-    install(&client_of(&plane).await).await;
-    let kubectl = |plane: &ControlPlane, args: &[&str]| {
-        let output = plane.kubectl().args(args).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {output:?}");
-    };
-    let manifest = |task: &str| {
-        let path = plane.directory().join(format!("{task}.json"));
-        fs::write(&path, serde_json::to_vec(&object(task)).unwrap()).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (before, after) = (manifest("T-1"), manifest("T-2"));
-    kubectl(&plane, &["create", "-f", &before]);
-    let mut watch = command(
-        plane.kubeconfig(),
-        "default",
-        &["watch", "one", "--wait-timeout", "2m"],
-    );
-    let child = watch.spawn().unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut alone = Alone::start().await;
+    let watch = ["watch", "one", "--wait-timeout", "2m"];
+    let mut child = alone.command(&watch).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    read_until(&mut said, "NotLookedAt");
 
-    plane.stop_apiserver().unwrap();
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    plane.start_apiserver().unwrap();
+    alone.0.stop_apiserver().unwrap();
+    let mut noted = BufReader::new(child.stderr.take().unwrap());
+    read_until(&mut noted, " can't be asked: ");
+    alone.0.start_apiserver().unwrap();
     // Deleted and made again, perhaps before it is seen.
-    kubectl(&plane, &["delete", "sot/one"]);
-    kubectl(&plane, &["create", "-f", &after]);
-    kubectl(
-        &plane,
-        &[
-            "patch",
-            "sot/one",
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            r#"{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True","reason":"TaskSucceeded","message":"Done","lastTransitionTime":"2026-01-15T08:00:01Z"},{"type":"Finished","status":"True","reason":"TaskSucceeded","message":"Done","lastTransitionTime":"2026-01-15T08:00:01Z"}]}}"#,
-        ],
+    alone.kubectl(&["delete", "sot/one"]);
+    alone.create("T-2");
+    alone.succeed();
+    let (mut lines, mut rest) = (String::new(), String::new());
+    said.read_to_string(&mut lines).unwrap();
+    noted.read_to_string(&mut rest).unwrap();
+    assert_eq!(end(child).code, 4, "{lines}{rest}");
+    assert!(!rest.contains("can't be asked"), "{rest}");
+    assert_eq!(
+        rest.matches("The API server answers again").count(),
+        1,
+        "{rest}"
     );
+    assert!(lines.contains("Deleted"), "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_too_old_begins_anew() {
+    let mut alone = Alone::start().await;
+    let version = [
+        "get",
+        "sot/one",
+        "-o",
+        "jsonpath={.metadata.resourceVersion}",
+    ];
+    let version = alone.kubectl(&version);
+    let mut child = alone.command(&["watch", "one"]).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    read_until(&mut said, "NotLookedAt");
+    alone.0.stop_apiserver().unwrap();
+    let mut noted = BufReader::new(child.stderr.take().unwrap());
+    read_until(&mut noted, " can't be asked: ");
+    // What starts keeps no changes from before.
+    alone.0.start_apiserver().unwrap();
+    let path = "/apis/scaleout.dev/v1alpha1/namespaces/default/scaleouttasks";
+    let too_old = alone.kubectl(&[
+        "get",
+        "--raw",
+        &format!("{path}?watch=1&timeoutSeconds=2&resourceVersion={version}"),
+    ]);
+    assert!(too_old.contains(r#""code":410"#), "{too_old:?}");
+    alone.succeed();
+    read_until(&mut said, "TaskSucceeded");
+    assert_eq!(end(child).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn track_makes_its_object_as_soon_as_an_api_server_answers() {
+    let mut alone = Alone::start().await;
+    alone.0.kill_apiserver().unwrap();
+    let mut child = alone
+        .command(&["track", "T-2", "--no-wait"])
+        .spawn()
+        .unwrap();
+    let mut noted = BufReader::new(child.stderr.take().unwrap());
+    read_until(&mut noted, "trying again for a while");
+    alone.0.start_apiserver().unwrap();
     let ran = end(child);
-    assert_eq!(ran.code, 4, "{ran:?}");
-    assert_eq!(
-        ran.stderr.matches("The API server can't be asked").count(),
-        1,
-        "{ran:?}"
-    );
-    assert_eq!(
-        ran.stderr.matches("The API server answers again").count(),
-        1,
-        "{ran:?}"
-    );
-    assert!(ran.stdout.contains("Deleted"), "{ran:?}");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.stdout, "scaleouttask.scaleout.dev/t-2\n");
+    alone.0.kill_apiserver().unwrap();
+    let args = ["track", "T-3", "--wait-timeout", "1s"];
+    let output = tokio::task::block_in_place(|| alone.command(&args).output().unwrap());
+    let ran = Ran::from(output);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("T-3 isn't tracked yet"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_takes_connections_and_never_answers_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let config = json!({
+        "current-context": "c", "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+        "clusters": [{ "name": "c", "cluster": { "server": server } }], "users": [{ "name": "u", "user": {} }],
+    });
+    fs::write(&path, config.to_string()).unwrap();
+    let silent = format!("The API server {server} can't be asked: no answer");
+    // However short the time to wait is, there is a look.
+    let run = |args: &[&str]| command(&path, "web", args).spawn().unwrap();
+    let watch = run(&["watch", "--wait-timeout", "0s"]);
+    let track = run(&["track", "T-1", "--wait-timeout", "1s"]);
+    for ran in [end(watch), end(track)] {
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(&silent), "{ran:?}");
+    }
+    drop(listener);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_to_wait_is_one_look() {
+    let mut world = World::new("onelook").await;
+    world.add_task("{id: T-1}");
+    world.add_task("{id: T-2, duration: 10h}");
+    world.start();
+    assert_eq!(run(&world, &["track", "T-1"]).code, 0);
+    assert_eq!(run(&world, &["track", "T-2", "--no-wait"]).code, 0);
+    world.until_reason("t-2", "TaskRunning").await;
+    for (name, code) in [("t-1", 0), ("t-2", 3)] {
+        let ran = run(&world, &["watch", name, "--wait-timeout", "0s"]);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
