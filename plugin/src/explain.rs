@@ -36,10 +36,13 @@ pub fn explain(
         columns,
     };
     answer.line(&headline(&row, status, now));
-    answer.paragraph("", &sentence(&advice.meaning));
-    if row.is_looked_at {
-        answer.paragraph("", row.message());
+    let meaning = sentence(&advice.meaning);
+    let message = if row.is_looked_at { row.message() } else { "" };
+    // The usual message begins with it.
+    if !message.starts_with(meaning.trim_end_matches('.')) {
+        answer.paragraph("", &meaning);
     }
+    answer.paragraph("", message);
     answer.task(object, status);
     answer.instances(status);
     answer.own_words(status);
@@ -199,7 +202,7 @@ impl Answer {
             self.paragraph("", &words.collect::<Vec<_>>().join(": "));
         }
         if let Some(stages) = &status.stages {
-            self.title("Stages");
+            self.title("Stages (times as the task API writes them)");
             for stage in stages {
                 let words = [&stage.state, &stage.start_time, &stage.message];
                 self.item(&words);
@@ -282,7 +285,7 @@ mod tests {
                 "Error",
                 "  QuotaExceeded: no more [2J",
                 "",
-                "Stages",
+                "Stages (times as the task API writes them)",
                 "  - fail 2026-01-15 16:00:00 no stock",
                 "",
                 "Events of the task",

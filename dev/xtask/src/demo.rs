@@ -199,6 +199,7 @@ impl Demo {
         access.show(&SOURCES)?;
         self.show_events()?;
         self.plugin().show(&["why", FAILED])?;
+        self.plugin().show(&WATCH)?;
         self.check_reasons()?;
         let waited = match self.nodes {
             Some(_) => ", one got its nodes",
@@ -311,7 +312,9 @@ impl Demo {
             format!("tail -f {}", self.controller.log().display()),
         ];
         format!(
-            "\nEverything keeps running until Ctrl-C. In another terminal:\n{}\n  {}",
+            "\nEverything keeps running until Ctrl-C: the controller watches the namespace {}, and the task API knows the \
+             tasks of\ndev/xtask/demo/simulator.yaml. In another terminal:\n{}\n  {}",
+            access.namespace,
             self.exports(),
             commands.join("\n  ")
         )

@@ -25,6 +25,9 @@ pub(crate) enum Error {
     )]
     Controller(String),
 
+    #[error("no screen showed all of this at once: {0}; a quieter machine may")]
+    Unseen(String),
+
     #[error("kubectl {arguments} failed:\n{output}")]
     Kubectl { arguments: String, output: String },
 

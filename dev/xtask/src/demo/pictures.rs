@@ -43,7 +43,7 @@ impl Plugin<'_> {
 }
 
 impl Demo {
-    /// The last screen that had all to show; the last of all if none had.
+    /// The last screen that had all to show.
     fn watch_in_terminal(&mut self) -> Result<Screen, Error> {
         let mut view = self.plugin().terminal(&WATCH);
         let mut seen = None;
@@ -55,7 +55,7 @@ impl Demo {
             }
         })?;
         view.wait();
-        Ok(seen.unwrap_or_else(|| view.screen()))
+        seen.ok_or(Error::Unseen(SEEN.join(", ")))
     }
 }
 
