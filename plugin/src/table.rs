@@ -17,7 +17,8 @@ pub struct View {
 }
 
 const BAR: usize = 10;
-const REASON: usize = 18;
+/// Nearly all reasons are no longer.
+const REASON_MIN: usize = 15;
 const TIME: usize = 6;
 const STAGE_MIN: usize = 6;
 
@@ -94,9 +95,10 @@ impl Columns {
         let is_wide = view.columns >= 120;
         let name = longest(&|row| row.name(view.with_namespace)).max(4);
         let instances = longest(&instances).max(1);
+        let reason = longest(&|row| row.reason().to_owned()).max(REASON_MIN);
         let mut left = view
             .columns
-            .saturating_sub(REASON + 1 + TIME + 1 + instances + 1);
+            .saturating_sub(reason + 1 + TIME + 1 + instances + 1);
         // The longest name that is made of a task's ID has 35 characters.
         let name = name.min(left).min(if is_wide { 60 } else { 36 });
         left = left.saturating_sub(name + 1);
@@ -114,7 +116,7 @@ impl Columns {
             instances,
             stage,
             time: TIME,
-            reason: REASON,
+            reason,
             message,
         }
     }
@@ -306,7 +308,7 @@ mod tests {
         let rows: Vec<&Row> = rows.iter().collect();
         assert_eq!(
             table(&rows, &view(200), now())[2],
-            "web-pool [######....] 3/5 正在加入节点  2m05s TaskRunning        It is TaskRunning"
+            "web-pool [######....] 3/5 正在加入节点  2m05s TaskRunning     It is TaskRunning"
         );
     }
 

@@ -108,8 +108,8 @@ NAME     PROGRESS         STAGE   TIME REASON
 succeeds [##########] 2/2 @ TaskSucceeded",
         "\
 succeeds tracks T-succeeds already
-NAME     PROGRESS         STAGE   TIME REASON             MESSAGE
-succeeds [##########] 2/2 @ TaskSucceeded      The task succeeded: 2 of 2 instances succeeded",
+NAME     PROGRESS         STAGE   TIME REASON          MESSAGE
+succeeds [##########] 2/2 @ TaskSucceeded   The task succeeded: 2 of 2 instances succeeded",
     ),
     (
         "fails",
@@ -122,8 +122,8 @@ fails: failed: i-1
 fails: what to do: kubectl scaleouttask why fails -n NAMESPACE",
         "\
 fails tracks T-fails already
-NAME  PROGRESS         STAGE   TIME REASON             MESSAGE
-fails [..........] 0/1 @ TaskFailed         The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+NAME  PROGRESS         STAGE   TIME REASON          MESSAGE
+fails [..........] 0/1 @ TaskFailed      The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
 fails: The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
 fails: failed: i-1
 fails: what to do: kubectl scaleouttask why fails -n NAMESPACE",
@@ -139,8 +139,8 @@ partly: failed: i-2
 partly: what to do: kubectl scaleouttask why partly -n NAMESPACE",
         "\
 partly tracks T-partly already
-NAME   PROGRESS         STAGE   TIME REASON             MESSAGE
-partly [#####.....] 1/2 @ InstancesFailed    The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+NAME   PROGRESS         STAGE   TIME REASON          MESSAGE
+partly [#####.....] 1/2 @ InstancesFailed The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
 partly: The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
 partly: failed: i-2
 partly: what to do: kubectl scaleouttask why partly -n NAMESPACE",
@@ -155,8 +155,8 @@ canceled: The task was canceled
 canceled: what to do: kubectl scaleouttask why canceled -n NAMESPACE",
         "\
 canceled tracks T-canceled already
-NAME     PROGRESS       STAGE   TIME REASON             MESSAGE
-canceled [..........] - @ TaskCanceled       The task was canceled
+NAME     PROGRESS       STAGE   TIME REASON          MESSAGE
+canceled [..........] - @ TaskCanceled    The task was canceled
 canceled: The task was canceled
 canceled: what to do: kubectl scaleouttask why canceled -n NAMESPACE",
     ),
@@ -170,8 +170,8 @@ late: The task didn't end within @ of this object's creation; status.state is it
 late: what to do: kubectl scaleouttask why late -n NAMESPACE",
         "\
 late tracks T-late already
-NAME PROGRESS       STAGE   TIME REASON             MESSAGE
-late [..........] - @ TimedOut           The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+NAME PROGRESS       STAGE   TIME REASON          MESSAGE
+late [..........] - @ TimedOut        The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
 late: The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
 late: what to do: kubectl scaleouttask why late -n NAMESPACE",
     ),
@@ -185,8 +185,8 @@ denied: The task API denies access (Forbidden.RAM): grant the credentials the RA
 denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
         "\
 denied tracks T-denied already
-NAME   PROGRESS       STAGE   TIME REASON             MESSAGE
-denied [..........] - @ AccessDenied       The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+NAME   PROGRESS       STAGE   TIME REASON          MESSAGE
+denied [..........] - @ AccessDenied    The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
 denied: The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
 denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
     ),
@@ -199,8 +199,8 @@ goes-on [..........] 0/1 正在加入节点 @ TaskRunning
 The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
         "\
 goes-on tracks T-goes-on already
-NAME    PROGRESS         STAGE          TIME REASON             MESSAGE
-goes-on [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded
+NAME    PROGRESS         STAGE          TIME REASON          MESSAGE
+goes-on [..........] 0/1 正在加入节点 @ TaskRunning     The task is running: 0 of 1 instances succeeded
 The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
     ),
 ];
@@ -263,8 +263,8 @@ NAME     PROGRESS         STAGE       TIME REASON
 app-pool [##########] 2/2 nodes 2/2 @ NodesReady";
 
 const NODES_200: &str = "\
-NAME     PROGRESS         STAGE       TIME REASON             MESSAGE
-app-pool [##########] 2/2 nodes 2/2 @ NodesReady         The task succeeded; all 2 nodes are Ready";
+NAME     PROGRESS         STAGE       TIME REASON          MESSAGE
+app-pool [##########] 2/2 nodes 2/2 @ NodesReady      The task succeeded; all 2 nodes are Ready";
 
 const LATE: &str = "late: The task succeeded, but its nodes weren't seen to be Ready within";
 
@@ -422,14 +422,14 @@ partly   [#####.....] 1/2 @ InstancesFailed
 succeeds [##########] 2/2 @ TaskSucceeded";
 
 const SCREEN_200: &str = "\
-NAME     PROGRESS         STAGE          TIME REASON             MESSAGE
-canceled [..........]   - @ TaskCanceled       The task was canceled
-denied   [..........]   - @ AccessDenied       The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
-fails    [..........] 0/1 @ TaskFailed         The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
-goes-on  [..........] 0/1 正在加入节点 @ TaskRunning        The task is running: 0 of 1 instances succeeded
-late     [..........]   - @ TimedOut           The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
-partly   [#####.....] 1/2 @ InstancesFailed    The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
-succeeds [##########] 2/2 @ TaskSucceeded      The task succeeded: 2 of 2 instances succeeded";
+NAME     PROGRESS         STAGE          TIME REASON          MESSAGE
+canceled [..........]   - @ TaskCanceled    The task was canceled
+denied   [..........]   - @ AccessDenied    The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
+fails    [..........] 0/1 @ TaskFailed      The task failed: 0 of 1 instances succeeded, 1 failed. NoStock: sold out
+goes-on  [..........] 0/1 正在加入节点 @ TaskRunning     The task is running: 0 of 1 instances succeeded
+late     [..........]   - @ TimedOut        The task didn't end within @ of this object's creation; status.state is its last known state. Raise or remove spec.timeout to go on
+partly   [#####.....] 1/2 @ InstancesFailed The task ended, but not for every instance: 1 of 2 instances succeeded, 1 failed
+succeeds [##########] 2/2 @ TaskSucceeded   The task succeeded: 2 of 2 instances succeeded";
 
 fn watch_prints_each_ending_without_a_terminal(world: &World) {
     let args = ["watch", "--all", "--wait-timeout", "3s"];
