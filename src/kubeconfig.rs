@@ -51,7 +51,11 @@ pub fn read_from(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
     let mut all = Kubeconfig::default();
     for path in files {
         match Kubeconfig::read_from(path) {
-            Ok(next) => all = all.merge(next)?,
+            Ok(mut next) => {
+                // As `kubectl config unset current-context` leaves it.
+                next.current_context = next.current_context.filter(|name| !name.is_empty());
+                all = all.merge(next)?;
+            }
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(Error::File(path.clone(), error)),
         }
@@ -171,8 +175,11 @@ users: [{name: me, user: {token: secret}}]
             path
         };
         let paths: Vec<PathBuf> = files.iter().map(write).collect();
-        let found = read_from(&paths)
-            .and_then(|kubeconfig| config(kubeconfig, context.to_owned(), |_| None));
+        let found = read_from(&paths).and_then(|kubeconfig| {
+            let current = kubeconfig.current_context.clone();
+            let context = Some(context.to_owned()).filter(|name| !name.is_empty());
+            config(kubeconfig, context.or(current).unwrap(), |_| None)
+        });
         let text = match found {
             Ok(config) => format!("{} {}", config.cluster_url, config.default_namespace),
             Err(Error::Absent(path)) => format!("absent: {}", path.display()),
@@ -187,6 +194,7 @@ users: [{name: me, user: {token: secret}}]
         for (files, context, wanted) in [
             (&[("a", GOOD)] as &[(&str, &str)], "here", good),
             (&[("missing", ""), ("a", GOOD)], "here", good),
+            (&[("a", "current-context: ''"), ("b", GOOD)], "", good),
             (
                 &[("missing", ""), ("other", "")],
                 "here",

@@ -27,13 +27,13 @@ pub struct Advice {
 }
 
 /// What the reference and the runbooks say of that reason; none of one that they don't know. `misses_nodes` says whether
-/// instances have no Ready node.
-pub fn advice(reason: &str, misses_nodes: bool) -> Option<Advice> {
+/// instances have no Ready node, `has_secret` whether the object names a Secret.
+pub fn advice(reason: &str, misses_nodes: bool, has_secret: bool) -> Option<Advice> {
     let row = row(after(REFERENCE, REASONS)?, reason)?;
     let (meaning, anchor) = link(row.last()?)?;
     let section = section(anchor)?;
     let mut person: Vec<String> = paragraph(section, "**You can**").into_iter().collect();
-    person.extend(by_runbook(reason, misses_nodes));
+    person.extend(by_runbook(reason, misses_nodes, has_secret));
     Some(Advice {
         meaning: plain(meaning),
         controller: paragraph(section, "**The controller**").unwrap_or_default(),
@@ -52,14 +52,14 @@ pub fn not_looked_at() -> Option<Advice> {
 }
 
 /// What to mend, where a runbook says more than the reference.
-fn by_runbook(reason: &str, misses_nodes: bool) -> Vec<String> {
+fn by_runbook(reason: &str, misses_nodes: bool, has_secret: bool) -> Vec<String> {
     match reason {
         // Its first sentence. The reference says the rest.
         "TaskFailed" | "InstancesFailed" => paragraph(FAILED, "**Mend.**")
             .and_then(|text| Some(format!("{}.", text.split_once(". ")?.0)))
             .into_iter()
             .collect(),
-        "CredentialsInvalid" => paragraph(STALLED, "Secrets of many objects")
+        "CredentialsInvalid" if has_secret => paragraph(STALLED, "Secrets of many objects")
             .map(|text| format!("Secrets of many objects {text}"))
             .into_iter()
             .collect(),
@@ -164,7 +164,7 @@ mod tests {
         assert!(reasons.len() >= 25, "{reasons:?}");
         for reason in reasons {
             let advice =
-                advice(reason, true).unwrap_or_else(|| panic!("nothing is said of {reason}"));
+                advice(reason, true, true).unwrap_or_else(|| panic!("nothing is said of {reason}"));
             assert!(!advice.meaning.is_empty(), "{reason}");
             assert!(!advice.controller.is_empty(), "{reason}");
             assert!(!advice.person.is_empty(), "{reason}");
@@ -175,7 +175,7 @@ mod tests {
                 );
             }
         }
-        assert!(advice("Nonsense", true).is_none());
+        assert!(advice("Nonsense", true, true).is_none());
         assert!(not_looked_at().is_some_and(|advice| !advice.person.is_empty()));
     }
 
@@ -190,17 +190,18 @@ mod tests {
             ("TaskFailed", "stock, quota, or a vSwitch"),
             ("InstancesFailed", "stock, quota, or a vSwitch"),
         ] {
-            let advice = by_runbook(reason, false);
+            let advice = by_runbook(reason, false, true);
             assert_eq!(advice.len(), 1, "{reason}");
             assert!(advice[0].contains(said), "{reason}: {advice:?}");
         }
         for reason in ["WaitingForNodes", "TimedOut"] {
-            assert!(by_runbook(reason, true).len() >= 3, "{reason}");
+            assert!(by_runbook(reason, true, true).len() >= 3, "{reason}");
         }
-        assert!(by_runbook("TaskApiUnavailable", false).len() >= 3);
-        assert!(by_runbook("Throttled", false).len() >= 3);
+        assert!(by_runbook("TaskApiUnavailable", false, true).len() >= 3);
+        assert!(by_runbook("Throttled", false, true).len() >= 3);
+        assert_eq!(by_runbook("CredentialsInvalid", false, false), [""; 0]);
         for reason in ["TaskSucceeded", "TaskCanceled", "TaskNotFound", "TimedOut"] {
-            assert_eq!(by_runbook(reason, false), [""; 0], "{reason}");
+            assert_eq!(by_runbook(reason, false, true), [""; 0], "{reason}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
+    cli::Target,
     exit::Exit,
     failure::{Failure, Site, unanswered},
     row::{Outcome, Row},
@@ -60,6 +61,8 @@ pub struct Choice {
     pub leaves_out_ended: bool,
     /// Whose they are, in words.
     pub site: Site,
+    /// What commands mean that are said to the person.
+    pub target: Target,
 }
 
 /// All objects that are watched, by UID: one that is deleted and made again is another.
@@ -71,9 +74,19 @@ pub struct Board {
     is_listed: bool,
     /// Why the API server can't be asked, where that is so.
     lost: Option<String>,
-    is_silence_told: bool,
+    heard: Heard,
     /// Whether there ever was an object that counted.
     had_any: bool,
+}
+
+/// What the API server has said so far.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Heard {
+    #[default]
+    Nothing,
+    /// Nothing yet, and that was told.
+    Silence,
+    Answer,
 }
 
 #[derive(Debug)]
@@ -81,6 +94,7 @@ struct Entry {
     row: Row,
     unseen_since: Option<Duration>,
     is_unseen_told: bool,
+    is_suspension_told: bool,
 }
 
 impl Board {
@@ -94,7 +108,12 @@ impl Board {
     /// Takes what the watch tells. Returns what is to be shown.
     pub fn take(&mut self, update: Update, now: Now) -> Vec<Change> {
         match update {
-            Update::Seen(row) => self.see(*row, now).into_iter().collect(),
+            Update::Seen(row) => {
+                self.heard = Heard::Answer;
+                let uid = row.uid.clone();
+                let seen = self.see(*row, now);
+                seen.into_iter().chain(self.suspension(&uid)).collect()
+            }
             Update::Gone(row) => {
                 let uid = row.uid.clone();
                 let seen = self.see(*row, now);
@@ -123,6 +142,7 @@ impl Board {
                 vec![Change::Note(format!("{text}; going on as soon as it can"))]
             }
             Update::Back => {
+                self.heard = Heard::Answer;
                 if self.lost.take().is_none() {
                     return Vec::new();
                 }
@@ -141,9 +161,9 @@ impl Board {
         if self.lost.is_some() {
             return None;
         }
-        let is_silent = !self.is_listed && self.entries.is_empty();
-        if is_silent && !self.is_silence_told && now.since_start >= SILENT_AFTER {
-            self.is_silence_told = true;
+        let is_silent = self.heard == Heard::Nothing && !self.is_listed;
+        if is_silent && now.since_start >= SILENT_AFTER {
+            self.heard = Heard::Silence;
             let text = unanswered(&self.choice.site.server, "no answer yet");
             return Some(Change::Note(format!("{text}; waiting on")));
         }
@@ -181,7 +201,7 @@ impl Board {
     /// # Errors
     /// If the API server hasn't told anything yet.
     pub fn verdict_at_timeout(&self) -> Result<Exit, Failure> {
-        if self.is_listed {
+        if self.is_listed || self.heard == Heard::Answer {
             return Ok(self.worst().max(Exit::WaitTimedOut));
         }
         let why = self.lost.as_deref().unwrap_or("no answer in time");
@@ -213,8 +233,13 @@ impl Board {
                 "The labels choose no ScaleOutTask {place} any more"
             )))
         } else if self.entries.is_empty() && self.left_out.is_empty() {
+            let such = if self.choice.leaves_out_ended {
+                ""
+            } else {
+                "such "
+            };
             Some(Failure::stuck(format!(
-                "There is no such ScaleOutTask {place}"
+                "There is no {such}ScaleOutTask {place}"
             )))
         } else {
             None
@@ -236,7 +261,7 @@ impl Board {
             self.left_out.insert(row.uid);
             return None;
         }
-        let unseen = (!row.is_looked_at).then_some(now.since_start);
+        let unseen = row.is_unseen().then_some(now.since_start);
         let shown = Change::Row(Box::new(row.clone()));
         if let Some(entry) = self.entries.get_mut(&row.uid) {
             // What is told late of an object that is gone brings it not back.
@@ -252,10 +277,29 @@ impl Board {
             row,
             unseen_since: unseen,
             is_unseen_told: false,
+            is_suspension_told: false,
         };
         self.had_any = true;
         self.entries.insert(entry.row.uid.clone(), entry);
         Some(shown)
+    }
+
+    /// Of a suspended object that is waited for: who waits should know what for.
+    fn suspension(&mut self, uid: &str) -> Option<Change> {
+        let entry = self.entries.get_mut(uid)?;
+        let row = &entry.row;
+        let waits = row.is_suspended && row.outcome == Outcome::Ongoing;
+        let is_told = std::mem::replace(&mut entry.is_suspension_told, waits);
+        (waits && !is_told).then(|| {
+            let typed = self
+                .choice
+                .target
+                .typed("resume", &[&row.name], &row.namespace);
+            Change::Note(format!(
+                "{} is suspended, and nothing asks about its task until it is resumed: {typed}",
+                row.name
+            ))
+        })
     }
 
     /// Whether it had ended before anybody watched. One that was left out and runs again counts.
@@ -438,6 +482,7 @@ mod tests {
         // Once somebody looked, it is said again.
         let mut edited = row("a", "False", "TaskRunning", &["Reconciling"], &json!({}));
         edited.is_looked_at = false;
+        assert!(edited.is_unseen());
         board.take(Update::Seen(Box::new(edited)), at(200));
         assert!(board.tick(at(215)).is_some());
     }
@@ -456,11 +501,31 @@ mod tests {
     }
 
     #[test]
+    fn that_an_object_is_suspended_is_said_once() {
+        let mut board = Board::default();
+        let mut suspended = row("a", "False", "Suspended", &[], &json!({}));
+        suspended.is_suspended = true;
+        let update = Update::Seen(Box::new(suspended));
+        let changes = board.take(update.clone(), at(0));
+        let said = "a is suspended, and nothing asks about its task until it is resumed: kubectl scaleouttask resume a -n web";
+        assert!(
+            changes.contains(&Change::Note(said.to_owned())),
+            "{changes:?}"
+        );
+        assert_eq!(board.take(update, at(1)), []);
+    }
+
+    #[test]
     fn an_api_server_that_says_nothing_is_told_once() {
         let mut board = Board::default();
         assert_eq!(board.tick(at(4)), None);
         assert!(board.tick(at(5)).is_some());
         assert_eq!(board.tick(at(6)), None);
+        // A list that takes long is no silence.
+        let mut board = Board::default();
+        board.take(Update::Back, at(1));
+        assert_eq!(board.tick(at(60)), None);
+        assert_eq!(board.verdict_at_timeout(), Ok(Exit::WaitTimedOut));
     }
 
     #[test]
@@ -513,6 +578,7 @@ mod tests {
                 place: "in namespace web".to_owned(),
                 ..Site::default()
             },
+            target: Target::default(),
         });
         board.take(seen("a", "TaskRunning"), at(0));
         assert_eq!(board.missing(), None);

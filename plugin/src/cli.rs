@@ -44,14 +44,27 @@ pub struct Target {
     /// All namespaces; for watch.
     #[arg(short = 'A', long, global = true)]
     pub all_namespaces: bool,
+    /// Whether nobody is there to answer a program for credentials.
+    #[arg(skip)]
+    pub is_unattended: bool,
 }
 
 impl Target {
-    /// A command about that object, or about all if that is empty, as a person types it.
-    pub fn typed(&self, command: &str, name: &str, namespace: &str) -> String {
+    /// The same without what is empty, as where a script's variable isn't set: kubectl reads that so.
+    #[must_use]
+    pub fn without_empty(mut self) -> Self {
+        self.kubeconfig = self.kubeconfig.filter(|path| !path.as_os_str().is_empty());
+        for option in [&mut self.context, &mut self.namespace] {
+            *option = option.take().filter(|value| !value.is_empty());
+        }
+        self
+    }
+
+    /// A command about objects of these names, or about all if there are none, as a person types it.
+    pub fn typed(&self, command: &str, names: &[&str], namespace: &str) -> String {
         let mut words = vec!["kubectl", "scaleouttask", command];
-        words.extend(Some(name).filter(|name| !name.is_empty()));
-        if self.all_namespaces && name.is_empty() {
+        words.extend(names);
+        if self.all_namespaces && names.is_empty() {
             words.push("-A");
         } else {
             words.extend(["-n", namespace]);
@@ -178,13 +191,20 @@ pub struct Names {
 
 /// A name, also as `kubectl -o name` writes it.
 fn object_name(text: &str) -> Result<String, String> {
-    let Some((kind, name)) = text.split_once('/') else {
-        return Ok(text.to_owned());
+    let name = match text.split_once('/') {
+        None => Some(text),
+        Some((kind, name)) => match kind.strip_suffix(".scaleout.dev").unwrap_or(kind) {
+            "scaleouttask" | "scaleouttasks" | "sot" => Some(name),
+            _ => None,
+        },
     };
-    match kind.strip_suffix(".scaleout.dev").unwrap_or(kind) {
-        "scaleouttask" | "scaleouttasks" | "sot" if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err("is not the name of a ScaleOutTask".to_owned()),
-    }
+    // As the API server has it (RFC 1123).
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let name = name.filter(|name| !name.is_empty() && name.chars().all(is_plain));
+    name.map(str::to_owned).ok_or_else(|| {
+        "can't be the name of a ScaleOutTask: expected lower-case letters, digits, '-' and '.'"
+            .to_owned()
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -233,6 +253,8 @@ mod tests {
             "why",
             "why pod/a",
             "why sot/",
+            "why T-1",
+            "why a?b",
             "poll",
             "nonsense",
         ] {
@@ -273,6 +295,7 @@ mod tests {
         ] {
             assert_eq!(object_name(name), Ok("a".to_owned()), "{name}");
         }
+        assert!(object_name("").is_err() && object_name("a b").is_err());
     }
 
     #[test]
@@ -283,7 +306,7 @@ mod tests {
             ..Target::default()
         };
         assert_eq!(
-            target.typed("why", "a", "web"),
+            target.typed("why", &["a"], "web"),
             "kubectl scaleouttask why a -n web --context there --kubeconfig '/a b'"
         );
         let all = Target {
@@ -291,7 +314,7 @@ mod tests {
             ..Target::default()
         };
         assert_eq!(
-            all.typed("watch", "", "web"),
+            all.typed("watch", &[], "web"),
             "kubectl scaleouttask watch -A"
         );
     }

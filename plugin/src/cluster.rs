@@ -6,17 +6,22 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::{
     Api, Client, Config,
-    config::{Kubeconfig, KubeconfigError},
+    config::{ExecInteractiveMode, Kubeconfig, KubeconfigError},
 };
 use scaleouttask_controller::{
     api::ScaleOutTask,
     kubeconfig::{self, Error},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    runtime::Handle,
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout_at},
+};
 
 use crate::{
     cli::Target,
     failure::{Failure, Site, Verb, deepest},
+    output::note,
 };
 
 /// How long one request may take.
@@ -61,6 +66,11 @@ impl Cluster {
         // The library's own retries take minutes, and say nothing.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        if target.is_unattended
+            && let Some(exec) = &mut config.auth_info.exec
+        {
+            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
         let namespace = target.namespace.clone();
         Ok(Self {
             client: connect(&config)
@@ -112,12 +122,13 @@ impl Cluster {
 
     /// A command about an object here, as a person types it.
     pub fn typed(&self, command: &str, name: &str) -> String {
-        self.target.typed(command, name, &self.namespace)
+        self.target.typed(command, &[name], &self.namespace)
     }
 
     /// Connects anew, which runs the kubeconfig's program for credentials again. Says why that isn't possible.
-    pub fn reconnect(&mut self) -> Result<(), String> {
-        self.client = connect(&self.config)?;
+    pub async fn reconnect(&mut self) -> Result<(), String> {
+        let config = self.config.clone();
+        self.client = aside(move || connect(&config)).await.flatten()?;
         Ok(())
     }
 
@@ -161,7 +172,7 @@ impl Cluster {
             match self.asked_until(verb, at_most, request()).await {
                 Err(failure) if failure.is_passing && Instant::now() + BETWEEN_TRIES < until => {
                     if !std::mem::replace(&mut is_told, true) {
-                        eprintln!("{failure}; trying again for a while");
+                        note(&format!("{failure}; trying again for a while"));
                     }
                     sleep(BETWEEN_TRIES).await;
                 }
@@ -169,6 +180,18 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Does what may run a program where it holds up nothing else.
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let handle = Handle::current();
+    let work = spawn_blocking(move || {
+        let _runtime = handle.enter();
+        work()
+    });
+    work.await.map_err(|error| error.to_string())
 }
 
 fn connect(config: &Config) -> Result<Client, String> {

@@ -1,13 +1,10 @@
 //! What each command does.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use scaleouttask_controller::api::{POLL_REQUESTED_AT, ScaleOutTask};
+use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -21,6 +18,7 @@ use crate::{
     frame::{can_draw, size},
     live::{Way, follow},
     looks::{Looks, Said},
+    output::{note, say},
     row::Row,
     track,
     watch::{self, Query, Start},
@@ -31,7 +29,7 @@ const INSISTENCE: Duration = Duration::from_mins(1);
 
 /// Runs the command. Returns the exit code.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let target = cli.target;
+    let target = cli.target.without_empty();
     if target.all_namespaces && !matches!(cli.command, Command::Watch(_)) {
         return Err(Failure::usage(
             "--all-namespaces is for watch: name the namespace",
@@ -63,22 +61,28 @@ fn resource_name(object: &ScaleOutTask) -> String {
     format!("scaleouttask.scaleout.dev/{}", object.name_any())
 }
 
-/// Prints a line. Where nobody reads it, there is nobody to tell.
-pub fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
 async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit, Failure> {
     let deadline = args.waiting.deadline();
     let until = Instant::now() + INSISTENCE;
     let until = deadline.map_or(until, |deadline| deadline.min(until));
     let spec = track::spec(task_id, &args);
     let object = track::object(&cluster, args.name.as_deref(), &spec, until).await?;
+    let row = Row::of(&object);
+    let ended_before = || {
+        let name = &row.name;
+        Failure::stuck(format!(
+            "{name} ended before it was told to wait for nodes: delete it, and run this again"
+        ))
+    };
+    let is_too_soon = |row: &Row| args.wait_for_nodes && row.reason == "TaskSucceeded";
     if args.no_wait {
         say(&resource_name(&object));
-        return Ok(Exit::Succeeded);
+        return if row.finished.is_some() && is_too_soon(&row) {
+            Err(ended_before())
+        } else {
+            Ok(Exit::Succeeded)
+        };
     }
-    let row = Row::of(&object);
     let query = Query {
         names: vec![row.name.clone()],
         labels: None,
@@ -89,6 +93,7 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
     };
     let board = Board::new(Choice {
         site: cluster.site(),
+        target: cluster.target().clone(),
         ..Choice::default()
     });
     let way = Way {
@@ -97,15 +102,9 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
         target: cluster.target().clone(),
     };
     let updates = watch::start(cluster, query);
-    let end = follow(updates, board, Some(row), way).await?;
-    let is_too_soon = |row: &Row| args.wait_for_nodes && row.reason == "TaskSucceeded";
-    if end.exit == Exit::Succeeded
-        && let Some(row) = end.rows.iter().find(|row| is_too_soon(row))
-    {
-        let name = &row.name;
-        return Err(Failure::stuck(format!(
-            "{name} ended before it was told to wait for nodes: delete it, and run this again"
-        )));
+    let end = follow(updates, board, Some(row.clone()), way).await?;
+    if end.exit == Exit::Succeeded && end.rows.iter().any(is_too_soon) {
+        return Err(ended_before());
     }
     Ok(end.exit)
 }
@@ -121,6 +120,7 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
         names: args.names,
         leaves_out_ended: !is_choice,
         site: cluster.site(),
+        target: cluster.target().clone(),
     });
     let way = Way {
         output: args.waiting.output,
@@ -130,7 +130,7 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
     let updates = watch::start(cluster, query);
     let end = follow(updates, board, None, way).await?;
     if end.rows.is_empty() && end.exit == Exit::Succeeded {
-        eprintln!("All have ended: --all shows them");
+        note("All have ended: --all shows them");
     }
     Ok(end.exit)
 }
@@ -160,10 +160,10 @@ async fn suspend(cluster: &Cluster, names: &[String], is_suspended: bool) -> Exi
             .as_ref()
             .is_some_and(|status| status.finished_at.is_some());
         if is_suspended && has_ended {
-            eprintln!(
+            note(&format!(
                 "{} has ended: nobody asks about it anyway",
                 object.name_any()
-            );
+            ));
         }
     }
     exit
@@ -185,7 +185,7 @@ async fn change_each(
         {
             Ok(object) => changed.push(object),
             Err(failure) => {
-                eprintln!("{failure}");
+                note(&failure.to_string());
                 exit = exit.max(failure.exit);
                 if failure.is_passing {
                     break;
@@ -198,9 +198,8 @@ async fn change_each(
 
 /// Asks for a look at each, and waits until the controller says that it looked.
 async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
-    let request = Timestamp::now().to_string();
-    let change = json!({ "metadata": { "annotations": { POLL_REQUESTED_AT: request } } });
-    let (asked, exit) = change_each(&cluster, &args.names.names, &change).await;
+    let request = track::look_request();
+    let (asked, exit) = change_each(&cluster, &args.names.names, &request).await;
     let names: Vec<String> = asked.iter().map(ResourceExt::name_any).collect();
     if names.is_empty() {
         return Ok(exit);
@@ -214,7 +213,7 @@ async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
     let waiting = async {
         while !looks.are_over() {
             match updates.recv().await {
-                Some(update) => looks.take(update?).iter().for_each(Said::print),
+                Some(update) => looks.take(update?).iter().for_each(tell),
                 None => break,
             }
         }
@@ -222,7 +221,14 @@ async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
     };
     match tokio::time::timeout(args.wait_timeout, waiting).await {
         Ok(ended) => ended?,
-        Err(_) => looks.give_up().print(),
+        Err(_) => tell(&looks.give_up()),
     }
     Ok(exit.max(looks.exit()))
+}
+
+fn tell(said: &Said) {
+    match said {
+        Said::Line(line) => say(line),
+        Said::Note(text) => note(text),
+    }
 }

@@ -5,8 +5,8 @@ use kube::api::ListParams;
 
 use crate::{
     cli::{Cli, Target},
-    cluster::Cluster,
-    commands::say,
+    cluster::{Cluster, aside},
+    output::say,
 };
 
 /// Tells the shell not to offer files.
@@ -23,8 +23,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 enum Wanted {
     /// One of these.
     Words(Vec<String>),
-    /// The name of an object.
-    Name,
+    /// The name of an object, but none of these.
+    Name(Vec<String>),
     File,
     Nothing,
 }
@@ -37,12 +37,11 @@ pub async fn complete(words: &[String]) {
     let mut directive = NO_FILES;
     let found = match wanted(&Cli::command(), before, last) {
         Wanted::Words(words) => words,
-        Wanted::Name => {
+        Wanted::Name(taken) => {
             let mut found = Vec::new();
             // Those that were found in time are better than none.
-            let _ = tokio::time::timeout(PATIENCE, names(&target(before), &mut found)).await;
-            // Those that are there already aren't offered again.
-            found.retain(|name| !before.contains(name));
+            let _ = tokio::time::timeout(PATIENCE, names(target(before), &mut found)).await;
+            found.retain(|name| !taken.contains(name));
             found
         }
         Wanted::File => {
@@ -51,7 +50,11 @@ pub async fn complete(words: &[String]) {
         }
         Wanted::Nothing => Vec::new(),
     };
-    for word in found.iter().filter(|word| word.starts_with(last)) {
+    // Of `--option=value` the shell completes what is behind the sign.
+    let is_value = last.starts_with('-') && last.contains('=');
+    let typed = last.split_once('=').filter(|_| is_value);
+    let typed = typed.map_or(last, |(_, value)| value);
+    for word in found.iter().filter(|word| word.starts_with(typed)) {
         say(word);
     }
     say(directive);
@@ -60,76 +63,80 @@ pub async fn complete(words: &[String]) {
 fn wanted(cli: &Command, before: &[String], last: &str) -> Wanted {
     let mut command = cli;
     let mut awaits: Option<&Arg> = None;
+    let mut taken = Vec::new();
     for word in before {
         if awaits.take().is_some() {
             continue;
         }
         if word.starts_with('-') {
-            awaits =
-                option(cli, command, word).filter(|arg| takes_value(arg) && !word.contains('='));
+            awaits = option(cli, command, word)
+                .filter(|arg| takes_value(arg) && joined(arg, word).is_none());
         } else if command.has_subcommands() {
             match command.find_subcommand(word) {
                 Some(found) => command = found,
                 None => return Wanted::Nothing,
             }
+        } else {
+            taken.push(word.clone());
         }
     }
     if let Some(arg) = awaits {
-        return value(arg, "");
+        return value(arg);
     }
-    if let Some((name, _)) = last.split_once('=')
+    if last.contains('=')
         && let Some(arg) = option(cli, command, last)
     {
-        return value(arg, &format!("{name}="));
+        return value(arg);
     }
     if last.starts_with('-') {
         return Wanted::Words(options(cli, command));
-    }
-    let chooses = ["-A", "--all-namespaces", "--all", "-l", "--selector"];
-    let is_chosen = |word: &String| chooses.contains(&word.split('=').next().unwrap_or_default());
-    if before.iter().any(is_chosen) && !command.has_subcommands() {
-        return Wanted::Nothing;
     }
     if command.has_subcommands() {
         let visible = command.get_subcommands().filter(|one| !one.is_hide_set());
         return Wanted::Words(visible.map(|one| one.get_name().to_owned()).collect());
     }
-    let takes_names = command
-        .get_positionals()
-        .any(|arg| matches!(arg.get_id().as_str(), "name" | "names"));
-    if takes_names {
-        Wanted::Name
-    } else {
-        Wanted::Nothing
+    let chooses = ["-A", "--all-namespaces", "--all", "-l", "--selector"];
+    let is_chosen = |word: &String| chooses.contains(&word.split('=').next().unwrap_or_default());
+    let mut positionals = command.get_positionals();
+    match positionals.next().map(|arg| arg.get_id().as_str()) {
+        Some("name") if taken.is_empty() => Wanted::Name(taken),
+        Some("names") if !before.iter().any(is_chosen) => Wanted::Name(taken),
+        _ => Wanted::Nothing,
     }
 }
 
 /// What may stand behind an option.
-fn value(arg: &Arg, start: &str) -> Wanted {
+fn value(arg: &Arg) -> Wanted {
     if arg.get_id() == "kubeconfig" {
         return Wanted::File;
     }
     let values = arg.get_possible_values();
-    let values = values.iter();
-    Wanted::Words(
-        values
-            .map(|value| format!("{start}{}", value.get_name()))
-            .collect(),
-    )
+    let values = values.iter().map(|value| value.get_name().to_owned());
+    Wanted::Words(values.collect())
+}
+
+/// The value in the same word as its option, such as `--namespace=web`, `-n=web` or `-nweb`.
+fn joined<'a>(arg: &Arg, word: &'a str) -> Option<&'a str> {
+    if let Some((_, value)) = word.split_once('=') {
+        return Some(value);
+    }
+    let value = word.strip_prefix('-')?.strip_prefix(arg.get_short()?)?;
+    Some(value).filter(|value| !value.is_empty())
 }
 
 fn takes_value(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
-/// The option that a word is, such as `--output`, `--output=json` or `-o`.
+/// The option that a word is, such as `--output`, `--output=json`, `-o` or `-ojson`.
 fn option<'a>(cli: &'a Command, command: &'a Command, word: &str) -> Option<&'a Arg> {
     let name = word.split('=').next().unwrap_or_default();
     let is_it = |arg: &&Arg| match name.strip_prefix("--") {
         Some(long) => arg.get_long() == Some(long),
-        None => arg
-            .get_short()
-            .is_some_and(|short| name == format!("-{short}")),
+        None => arg.get_short().is_some_and(|short| {
+            name.strip_prefix('-')
+                .is_some_and(|rest| rest.starts_with(short))
+        }),
     };
     command
         .get_arguments()
@@ -150,28 +157,31 @@ fn options(cli: &Command, command: &Command) -> Vec<String> {
 
 /// The cluster and namespace that these words name.
 fn target(words: &[String]) -> Target {
-    let value = |long: &str, short: &str| {
-        let joined = words.iter().find_map(|word| {
-            let mut names = [long, short].into_iter().filter(|name| !name.is_empty());
-            names.find_map(|name| word.strip_prefix(name)?.strip_prefix('='))
-        });
-        let mut pairs = words.windows(2);
-        let apart = pairs
-            .find(|pair| pair[0] == long || pair[0] == short)
-            .map(|pair| pair[1].as_str());
-        joined.or(apart).map(str::to_owned)
+    let cli = Cli::command();
+    let value = |id: &str| {
+        let mut found = None;
+        for (at, word) in words.iter().enumerate() {
+            let arg = option(&cli, &cli, word).filter(|arg| arg.get_id() == id);
+            if let Some(arg) = arg.filter(|_| word.starts_with('-')) {
+                let apart = words.get(at + 1).map(String::as_str);
+                found = joined(arg, word).or(apart).map(str::to_owned);
+            }
+        }
+        found
     };
-    Target {
-        kubeconfig: value("--kubeconfig", "").map(Into::into),
-        context: value("--context", ""),
-        namespace: value("--namespace", "-n"),
+    let target = Target {
+        kubeconfig: value("kubeconfig").map(Into::into),
+        context: value("context"),
+        namespace: value("namespace"),
         all_namespaces: false,
-    }
+        is_unattended: true,
+    };
+    target.without_empty()
 }
 
 /// Adds the names of the objects there; none where they can't be had.
-async fn names(target: &Target, found: &mut Vec<String>) {
-    let Ok(cluster) = Cluster::of(target) else {
+async fn names(target: Target, found: &mut Vec<String>) {
+    let Ok(Ok(cluster)) = aside(move || Cluster::of(&target)).await else {
         return;
     };
     let mut page = ListParams::default().limit(PAGE);
@@ -215,15 +225,16 @@ mod tests {
             "watch -n web",
             "watch --context=c",
         ] {
-            assert_eq!(offered(command, ""), "Name", "{command}");
+            assert!(offered(command, "").starts_with("Name"), "{command}");
         }
+        // What is named already isn't offered again; an option's value is no name.
+        assert_eq!(offered("watch -n web a", ""), r#"Name(["a"])"#);
+        assert_eq!(offered("watch -nweb a", ""), r#"Name(["a"])"#);
+        assert_eq!(offered("why a", ""), "Nothing");
         assert_eq!(offered("track", ""), "Nothing");
         assert_eq!(offered("track T-1 --output", ""), "plain json");
         assert_eq!(offered("track T-1 -o", ""), "plain json");
-        assert_eq!(
-            offered("track T-1", "--output="),
-            "--output=plain --output=json"
-        );
+        assert_eq!(offered("track T-1", "--output="), "plain json");
         assert_eq!(offered("watch -n", ""), "");
         assert_eq!(offered("watch --kubeconfig", ""), "File");
         for command in [
@@ -251,6 +262,7 @@ mod tests {
         assert_eq!(target.kubeconfig.unwrap().to_str(), Some("k"));
         for line in [
             "-n=web watch",
+            "watch -nweb",
             "--namespace=web watch",
             "watch --namespace web",
         ] {

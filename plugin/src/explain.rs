@@ -26,7 +26,8 @@ pub fn explain(
     let unseen = ScaleOutTaskStatus::default();
     let status = object.status.as_ref().unwrap_or(&unseen);
     let advice = if row.is_looked_at {
-        advice(&row.reason, row.missing_nodes.count > 0)
+        let has_secret = object.spec.credentials_secret_ref.is_some();
+        advice(&row.reason, row.missing_nodes.count > 0, has_secret)
     } else {
         not_looked_at()
     };
@@ -64,11 +65,8 @@ fn headline(row: &Row, status: &ScaleOutTaskStatus, now: Timestamp) -> String {
         // Nothing tells since when.
         _ if row.reason == "Suspended" => None,
         (Some(end), _) => Some(format!(", ended {} ago ({})", ago(end), time(end))),
-        (None, Some(ready)) => {
-            let since = ready.last_transition_time.0;
-            let (status, ago, since) = (&ready.status, ago(since), time(since));
-            Some(format!(", Ready {status} for {ago} (since {since})"))
-        }
+        (None, Some(_)) => troubled_or_ready(status)
+            .map(|(what, since)| format!(", {what} for {} (since {})", ago(since), time(since))),
         (None, None) => made(),
     };
     let reason = if row.is_looked_at {
@@ -77,6 +75,18 @@ fn headline(row: &Row, status: &ScaleOutTaskStatus, now: Timestamp) -> String {
         NOT_LOOKED_AT
     };
     format!("{}: {reason}{}", row.name, since.unwrap_or_default())
+}
+
+/// The condition that changed last when it came to this, and since when it is so.
+fn troubled_or_ready(status: &ScaleOutTaskStatus) -> Option<(String, Timestamp)> {
+    let find = |type_: &str| status.conditions.iter().find(|one| one.type_ == type_);
+    let beside = ["Stalled", "Reconciling"].into_iter().find_map(find);
+    if let Some(beside) = beside.filter(|one| one.status == "True") {
+        return Some((beside.type_.clone(), beside.last_transition_time.0));
+    }
+    let ready = find("Ready")?;
+    let what = format!("Ready {}", ready.status);
+    Some((clean(&what), ready.last_transition_time.0))
 }
 
 /// With a capital and a full stop.
@@ -240,7 +250,7 @@ impl Answer {
             _ => return,
         };
         self.title("Next");
-        let typed = target.typed(command, &row.name, &row.namespace);
+        let typed = target.typed(command, &[&row.name], &row.namespace);
         self.lines.push(format!("  {typed}"));
     }
 }

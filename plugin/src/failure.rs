@@ -99,8 +99,11 @@ impl Failure {
                 Some(details) if details.kind == "scaleouttasks" => {
                     format!("There is no ScaleOutTask {} {place}", details.name)
                 }
-                _ => status.message.clone(),
+                Some(details) if !details.name.is_empty() => status.message.clone(),
+                _ => unanswered(&site.server, &format!("it answers 404: {}", status.message)),
             },
+            // A policy, a webhook or a quota, whatever code it refuses with.
+            _ if status.message.contains("denied") => denied(verb, place, status),
             403 => forbidden(verb, place, status),
             401 => format!(
                 "The API server doesn't know who you are (401 Unauthorized): check the user of your kubeconfig's context; \
@@ -129,29 +132,31 @@ pub fn unanswered(server: &str, why: &str) -> String {
     format!("The API server {server} can't be asked: {why}")
 }
 
-/// The API server has no such path, in contrast to no such object.
+/// The API server has no such path, in contrast to no such object, and to a server that is another.
 fn is_missing_kind(status: &Status) -> bool {
-    status
-        .details
-        .as_ref()
-        .is_none_or(|details| details.name.is_empty())
+    let message = &status.message;
+    message.contains("could not find the requested resource")
+        || message.trim() == "404 page not found"
 }
 
 fn forbidden(verb: Verb, place: &str, status: &Status) -> String {
-    let verb = verb.as_str();
-    // A policy or a quota refuses with the same code, and says why.
-    if status.message.contains("cannot") || status.message.is_empty() {
-        format!(
-            "You may not {verb} ScaleOutTasks {place}: ask for the verb {verb} on scaleouttasks.scaleout.dev. \
-             The API server says: {}",
-            status.message
-        )
-    } else {
-        format!(
-            "The API server doesn't let you {verb} ScaleOutTasks {place}: {}",
-            status.message
-        )
+    let name = verb.as_str();
+    if !status.message.contains(&format!("cannot {name} ")) {
+        return denied(verb, place, status);
     }
+    format!(
+        "You may not {name} ScaleOutTasks {place}: ask for the verb {name} on scaleouttasks.scaleout.dev. \
+         The API server says: {}",
+        status.message
+    )
+}
+
+fn denied(verb: Verb, place: &str, status: &Status) -> String {
+    let verb = verb.as_str();
+    format!(
+        "The API server doesn't let you {verb} ScaleOutTasks {place}: {}",
+        status.message
+    )
 }
 
 /// The cause below a library's own words. `program` is the kubeconfig's for credentials.
@@ -230,7 +235,7 @@ mod tests {
                 "namespaces \"web\" not found",
             ),
             (
-                json!({ "code": 403, "message": "User \"x\" cannot watch" }),
+                json!({ "code": 403, "message": "User \"x\" cannot watch resource \"scaleouttasks\"" }),
                 Verb::Watch,
                 2,
                 "You may not watch",
@@ -240,6 +245,24 @@ mod tests {
                 Verb::Create,
                 2,
                 "let you create ScaleOutTasks in namespace web: exceeded quota",
+            ),
+            (
+                json!({ "code": 422, "message": "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no" }),
+                Verb::Create,
+                2,
+                "let you create ScaleOutTasks in namespace web: Validating",
+            ),
+            (
+                json!({ "code": 400, "message": "admission webhook \"w\" denied the request: it cannot create" }),
+                Verb::Create,
+                2,
+                "let you create",
+            ),
+            (
+                json!({ "code": 404, "message": "<html>no such page" }),
+                Verb::List,
+                2,
+                "it answers 404: <html>",
             ),
             (
                 json!({ "code": 401, "message": "Unauthorized" }),

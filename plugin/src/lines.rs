@@ -75,7 +75,7 @@ fn json(row: &Row, now: Timestamp) -> String {
         instances: row.instances,
         nodes: row.nodes.as_deref(),
         stage: row.stage.as_deref(),
-        ready: if row.ready.is_empty() {
+        ready: if row.ready.is_empty() || !row.is_looked_at {
             "Unknown"
         } else {
             &row.ready

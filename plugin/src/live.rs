@@ -20,9 +20,9 @@ use crate::{
     failure::Failure,
     frame::{Frame, can_draw, has_colours, size},
     lines::{Format, line},
-    row::{Outcome, Row},
+    output,
+    row::{NAMED_MAX, Outcome, Row},
     table::{View, table},
-    text::clean,
     watch::Updates,
 };
 
@@ -240,8 +240,7 @@ impl Show {
             let cleared = frame.clear(size().0);
             self.is_unread |= cleared.is_err();
         }
-        // Where nobody reads it, there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{}", clean(text));
+        output::note(text);
         self.draw();
     }
 
@@ -253,16 +252,20 @@ impl Show {
         let exit = end?;
         let rows: Vec<Row> = self.board.rows().into_iter().cloned().collect();
         if !self.is_unread {
-            let is_broken_off = matches!(exit, Exit::Interrupted | Exit::Terminated);
-            let counted = if is_broken_off { &[][..] } else { &rows };
             let target = &self.way.target;
-            let mut said: Vec<String> = counted
-                .iter()
+            let is_told = |row: &&Row| match exit {
+                Exit::Interrupted | Exit::Terminated => false,
+                Exit::WaitTimedOut => true,
+                _ => row.outcome != Outcome::Ongoing,
+            };
+            let told = rows.iter().filter(is_told);
+            let mut said: Vec<String> = told
                 .flat_map(|row| row.epilogue(is_drawn, target))
                 .collect();
             said.extend(going_on(&rows, exit, target));
-            let text: String = said.into_iter().map(|line| line + "\n").collect();
-            let _ = io::stderr().lock().write_all(text.as_bytes());
+            for line in said {
+                output::note(&line);
+            }
         }
         Ok(End { exit, rows })
     }
@@ -272,19 +275,19 @@ impl Show {
 fn going_on(rows: &[Row], exit: Exit, target: &Target) -> Option<String> {
     let goes_on = |row: &&Row| row.outcome == Outcome::Ongoing;
     let ongoing: Vec<&Row> = rows.iter().filter(goes_on).collect();
+    let namespace = &ongoing.first()?.namespace;
+    let in_one = ongoing.iter().all(|row| row.namespace == *namespace);
+    let mut names: Vec<&str> = ongoing.iter().map(|row| row.name.as_str()).collect();
+    if !in_one || names.len() > NAMED_MAX {
+        names.clear();
+    }
+    let typed = target.typed("watch", &names, namespace);
     let stays = match ongoing.as_slice() {
-        [] => return None,
-        [one] => {
-            let typed = target.typed("watch", &one.name, &one.namespace);
-            format!(
-                "{} stays: {typed} shows it again",
-                one.name(target.all_namespaces)
-            )
-        }
-        [first, ..] => {
-            let typed = target.typed("watch", "", &first.namespace);
-            format!("{} objects stay: {typed} shows them again", ongoing.len())
-        }
+        [one] => format!(
+            "{} stays: {typed} shows it again",
+            one.name(target.all_namespaces)
+        ),
+        all => format!("{} objects stay: {typed} shows them again", all.len()),
     };
     let why = match exit {
         Exit::Interrupted | Exit::Terminated => "Interrupted",

@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 use crate::{
     board::Update,
     cli::Target,
-    commands::say,
     exit::Exit,
     failure::{Site, unanswered},
     lines::{Format, line},
@@ -19,7 +18,8 @@ pub struct Looks {
     /// Their names, and the UID of each that was seen.
     open: BTreeMap<String, Option<String>>,
     exit: Exit,
-    is_lost: bool,
+    /// Why the API server can't be asked, where that is so.
+    lost: Option<String>,
     site: Site,
     target: Target,
 }
@@ -32,21 +32,12 @@ pub enum Said {
     Note(String),
 }
 
-impl Said {
-    pub fn print(&self) {
-        match self {
-            Self::Line(line) => say(line),
-            Self::Note(note) => eprintln!("{note}"),
-        }
-    }
-}
-
 impl Looks {
     pub fn new(names: Vec<String>, site: Site, target: Target) -> Self {
         Self {
             open: names.into_iter().map(|name| (name, None)).collect(),
             exit: Exit::Succeeded,
-            is_lost: false,
+            lost: None,
             site,
             target,
         }
@@ -68,14 +59,14 @@ impl Looks {
             Update::Listed(uids) => self.lose_missing(&uids),
             Update::Left(_) => Vec::new(),
             Update::Back => {
-                self.is_lost = false;
+                self.lost = None;
                 Vec::new()
             }
             Update::Lost(why) => {
-                if std::mem::replace(&mut self.is_lost, true) {
+                let text = unanswered(&self.site.server, &why);
+                if self.lost.replace(why).is_some() {
                     return Vec::new();
                 }
-                let text = unanswered(&self.site.server, &why);
                 vec![Said::Note(format!("{text}; waiting on"))]
             }
         }
@@ -84,6 +75,9 @@ impl Looks {
     /// Nobody waits any longer.
     pub fn give_up(&mut self) -> Said {
         self.exit = self.exit.max(Exit::WaitTimedOut);
+        if let Some(why) = &self.lost {
+            return Said::Note(unanswered(&self.site.server, why));
+        }
         let names: Vec<&str> = self.open.keys().map(String::as_str).collect();
         Said::Note(format!(
             "Nothing has looked at {} in time: does a controller run that watches them {}? The request stays",
@@ -100,7 +94,7 @@ impl Looks {
             Said::Line(line(row, Format::Plain, false, Timestamp::now()))
         } else if row.is_suspended {
             self.exit = self.exit.max(Exit::Stuck);
-            let typed = self.target.typed("resume", name, &row.namespace);
+            let typed = self.target.typed("resume", &[name], &row.namespace);
             Said::Note(format!(
                 "{name} is suspended, and looked at once it is resumed: {typed}"
             ))

@@ -17,6 +17,7 @@ mod frame;
 mod lines;
 mod live;
 mod looks;
+mod output;
 mod row;
 mod table;
 mod text;
@@ -42,7 +43,7 @@ async fn main() -> ExitCode {
         complete::complete(&words.collect::<Vec<_>>()).await;
         Exit::Succeeded
     } else {
-        run().await
+        Box::pin(run()).await
     };
     // Not by returning: a look-up of a name, or a read of a terminal, may hang in a thread.
     std::process::exit(code.into())
@@ -51,7 +52,7 @@ async fn main() -> ExitCode {
 async fn run() -> Exit {
     match Cli::try_parse() {
         Ok(cli) => commands::run(cli).await.unwrap_or_else(|failure| {
-            eprintln!("{failure}");
+            output::note(&failure.to_string());
             failure.exit
         }),
         Err(error) => {

@@ -128,12 +128,12 @@ impl Row {
         let results = status.task_result.as_deref().unwrap_or_default();
         let failed = results.iter().filter(|one| one.status == "failed");
         let missing = results.iter().filter(|one| one.node_ready == Some(false));
-        Self {
+        let mut row = Self {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
             task_id: clean(&object.spec.task_id),
-            outcome: outcome(status, is_looked_at),
+            outcome: Outcome::Ongoing,
             is_looked_at,
             is_suspended: object.spec.suspend.unwrap_or_default(),
             state: text(&status.state),
@@ -150,7 +150,37 @@ impl Row {
             failed_instances: Named::of(failed.map(|one| one.data.as_str())),
             missing_nodes: Named::of(missing.map(|one| one.data.as_str())),
             awaits_look: awaits_look(object, status),
+        };
+        row.outcome = row.outcome(status);
+        row
+    }
+
+    /// What the status says of the spec as it is now.
+    fn outcome(&self, status: &ScaleOutTaskStatus) -> Outcome {
+        let is_true = |type_: &str| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|one| one.type_ == type_ && one.status == "True")
+        };
+        if !self.is_looked_at {
+            Outcome::Ongoing
+        } else if is_true("Finished") || self.finished.is_some() {
+            if is_true("Ready") {
+                Outcome::Succeeded
+            } else {
+                Outcome::Failed
+            }
+        // Where somebody asked for a look, the trouble may be mended.
+        } else if is_true("Stalled") && (!self.awaits_look || self.is_never_asked_about()) {
+            Outcome::Stuck
+        } else {
+            Outcome::Ongoing
         }
+    }
+
+    /// Whether a controller that runs would have looked at it soon.
+    pub fn is_unseen(&self) -> bool {
+        let awaits_look = self.awaits_look && !self.is_suspended;
+        self.outcome == Outcome::Ongoing && (!self.is_looked_at || awaits_look)
     }
 
     /// The name, with its namespace where there are several.
@@ -164,15 +194,20 @@ impl Row {
 
     /// Whether the controller makes no call for it, also if a look is asked for, until somebody mends something.
     pub fn is_never_asked_about(&self) -> bool {
-        let reasons = ["RegionMissing", "NodesNotWatched", "NotAllowed"];
-        self.outcome == Outcome::Stuck && reasons.contains(&self.reason.as_str())
+        let never = match self.reason.as_str() {
+            "RegionMissing" | "NodesNotWatched" | "NotAllowed" => true,
+            // Of Secrets the operator allows none.
+            "CredentialsInvalid" => self.message.contains("--secret-credentials"),
+            _ => false,
+        };
+        never && self.is_looked_at && self.finished.is_none()
     }
 
-    /// What stands for the reason: also that there is none yet, or that the object is gone.
+    /// What stands for the reason: also that nobody has looked at it as it is now, or that the object is gone.
     pub fn reason(&self) -> &str {
         match self.outcome {
             Outcome::Deleted => "Deleted",
-            _ if self.reason.is_empty() => NOT_LOOKED_AT,
+            _ if !self.is_looked_at => NOT_LOOKED_AT,
             _ => &self.reason,
         }
     }
@@ -181,8 +216,9 @@ impl Row {
     pub fn message(&self) -> &str {
         match self.outcome {
             Outcome::Deleted => "It was deleted before its task ended",
+            _ if self.is_looked_at => &self.message,
             _ if self.reason.is_empty() => "No controller has looked at it yet",
-            _ => &self.message,
+            _ => "No controller has looked at it since it was changed",
         }
     }
 
@@ -190,7 +226,7 @@ impl Row {
     pub fn epilogue(&self, with_message: bool, target: &Target) -> Vec<String> {
         let name = self.name(target.all_namespaces);
         let mut said = Vec::new();
-        if with_message && !matches!(self.outcome, Outcome::Succeeded | Outcome::Ongoing) {
+        if with_message && self.outcome != Outcome::Succeeded {
             said.push(format!("{name}: {}", self.message()));
         }
         if self.outcome == Outcome::Failed {
@@ -200,7 +236,7 @@ impl Row {
             said.extend(missing.map(|names| format!("{name}: no Ready node: {names}")));
         }
         if matches!(self.outcome, Outcome::Failed | Outcome::Stuck) {
-            let typed = target.typed("why", &self.name, &self.namespace);
+            let typed = target.typed("why", &[&self.name], &self.namespace);
             said.push(format!("{name}: what to do: {typed}"));
         }
         said
@@ -218,27 +254,6 @@ fn awaits_look(object: &ScaleOutTask, status: &ScaleOutTaskStatus) -> bool {
     let request = object.annotations().get(POLL_REQUESTED_AT);
     let request = request.map(|request| first_chars(request, POLL_REQUEST_CHARS));
     request.is_some() && request != status.last_handled_poll_request.as_deref()
-}
-
-/// What the status says of the spec as it is now.
-fn outcome(status: &ScaleOutTaskStatus, is_looked_at: bool) -> Outcome {
-    let is_true = |type_: &str| {
-        let mut conditions = status.conditions.iter();
-        conditions.any(|one| one.type_ == type_ && one.status == "True")
-    };
-    if !is_looked_at {
-        Outcome::Ongoing
-    } else if is_true("Finished") || status.finished_at.is_some() {
-        if is_true("Ready") {
-            Outcome::Succeeded
-        } else {
-            Outcome::Failed
-        }
-    } else if is_true("Stalled") {
-        Outcome::Stuck
-    } else {
-        Outcome::Ongoing
-    }
 }
 
 #[cfg(test)]
@@ -329,10 +344,29 @@ pub mod tests {
     }
 
     #[test]
+    fn a_trouble_counts_once_nobody_has_asked_for_another_look() {
+        let asked = |reason: &str, request: &str| {
+            let status = json!({ "observedGeneration": 2, "lastHandledPollRequest": "one",
+                "conditions": conditions("False", reason, &["Stalled"]) });
+            let mut object = object("a", &status);
+            let annotations = object.metadata.annotations.get_or_insert_default();
+            annotations.insert(POLL_REQUESTED_AT.to_owned(), request.to_owned());
+            Row::of(&object).outcome
+        };
+        assert_eq!(asked("AccessDenied", "one"), Outcome::Stuck);
+        assert_eq!(asked("AccessDenied", "two"), Outcome::Ongoing);
+        assert_eq!(asked("NotAllowed", "two"), Outcome::Stuck);
+        let long = format!("{}x", "o".repeat(64));
+        assert_eq!(asked("AccessDenied", &long), Outcome::Ongoing);
+    }
+
+    #[test]
     fn what_is_said_of_an_earlier_spec_counts_for_nothing() {
         let status = json!({ "observedGeneration": 1, "conditions": conditions("True", "TaskSucceeded", &["Finished"]) });
         let row = Row::of(&object("a", &status));
         assert_eq!((row.outcome, row.is_looked_at), (Outcome::Ongoing, false));
+        assert_eq!(row.reason(), NOT_LOOKED_AT);
+        assert!(row.message().ends_with("since it was changed"));
         let row = Row::of(&object("a", &json!({ "observedGeneration": -1 })));
         assert_eq!((row.reason(), row.is_looked_at), ("NotLookedAt", false));
     }

@@ -2,12 +2,15 @@
 
 use std::io::{self, IsTerminal, Read};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec, name_with_hash, object_name};
-use serde_json::{Map, Value};
+use scaleouttask_controller::api::{
+    POLL_REQUESTED_AT, ScaleOutTask, ScaleOutTaskSpec, name_with_hash, object_name,
+};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::{
@@ -16,6 +19,8 @@ use crate::{
     cluster::Cluster,
     exit::Exit,
     failure::{Failure, Verb},
+    output::note,
+    row::{Outcome, Row},
 };
 
 /// Who writes, in the API server's records.
@@ -29,7 +34,7 @@ pub fn task_id(argument: &str) -> Result<String, Failure> {
     }
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        eprintln!("Waiting for the answer of the call that started the task, then Ctrl-D");
+        note("Waiting for the answer of the call that started the task, then Ctrl-D");
     }
     let mut input = Vec::new();
     let read = stdin.by_ref().take(answer::MAX).read_to_end(&mut input);
@@ -110,25 +115,33 @@ impl Track<'_> {
         let changes = changes(&found.spec, self.spec);
         let fields: Vec<&str> = changes.keys().map(String::as_str).collect();
         let fields = fields.join(", ");
-        let is_changed = !changes.is_empty();
-        let object = if is_changed {
-            let change = serde_json::json!({ "spec": changes });
+        let row = Row::of(&found);
+        let (object, done) = if !changes.is_empty() {
+            let change = json!({ "spec": changes });
             let patch = || patch(&self.api, &name, &change);
             let patched = self.cluster.insisted(Verb::Patch, self.until, patch);
-            patched.await?
+            (patched.await?, format!("; set there: {fields}"))
+        } else if row.outcome == Outcome::Stuck && !row.is_never_asked_about() {
+            // Somebody may have mended it. Who may not ask sees what it was at the last look.
+            let asked = self.have_looked(&name).await;
+            (asked.unwrap_or(found), "; asking again".to_owned())
         } else {
-            found
+            (found, String::new())
         };
-        let set = is_changed.then(|| format!("; set there: {fields}"));
         let unused = self.name.filter(|asked| **asked != *name);
         let unused = unused.map(|other| format!("; no object {other} is made"));
-        eprintln!(
-            "{name} tracks {} already{}{}",
-            self.spec.task_id,
-            set.unwrap_or_default(),
-            unused.unwrap_or_default()
-        );
+        let unused = unused.unwrap_or_default();
+        note(&format!(
+            "{name} tracks {} already{done}{unused}",
+            self.spec.task_id
+        ));
         Ok(object)
+    }
+
+    async fn have_looked(&self, name: &str) -> Result<ScaleOutTask, Failure> {
+        let change = look_request();
+        let patch = patch(&self.api, name, &change);
+        self.cluster.asked(Verb::Patch, patch).await
     }
 
     /// A region can't be changed.
@@ -143,10 +156,10 @@ impl Track<'_> {
             ))),
             Some(_) => Ok(()),
             None => {
-                eprintln!(
+                note(&format!(
                     "{name} names no region, so the controller's own counts, not --region {asked}: to have it asked \
                      there, delete {name} and run this again"
-                );
+                ));
                 Ok(())
             }
         }
@@ -195,11 +208,11 @@ impl Track<'_> {
             return self.take(there).await.map(Some);
         }
         if name == self.spec.task_id {
-            eprintln!(
+            note(&format!(
                 "An object {name} is there, which tracks {}; to watch it: {}",
                 there.spec.task_id,
                 self.cluster.typed("watch", name)
-            );
+            ));
         }
         Ok(None)
     }
@@ -217,6 +230,12 @@ fn changes(has: &ScaleOutTaskSpec, wanted: &ScaleOutTaskSpec) -> Map<String, Val
     wanted.remove("region");
     wanted.retain(|name, value| has.get(name) != Some(value));
     wanted
+}
+
+/// A patch that asks for a look now.
+pub fn look_request() -> Value {
+    let request = Timestamp::now().to_string();
+    json!({ "metadata": { "annotations": { POLL_REQUESTED_AT: request } } })
 }
 
 /// Merges a patch into an object.

@@ -13,7 +13,6 @@ use futures::StreamExt;
 use kube::{
     ResourceExt,
     api::{ListParams, WatchEvent, WatchParams},
-    core::PartialObjectMeta,
 };
 use scaleouttask_controller::api::ScaleOutTask;
 use tokio::{
@@ -160,7 +159,7 @@ impl Watch {
         let missing = self.chosen.iter().filter(|(uid, _)| !uids.contains(*uid));
         let missing: Vec<_> = missing.map(|(uid, at)| (uid.clone(), at.clone())).collect();
         for (uid, (namespace, name)) in missing {
-            if self.is_there(&uid, &namespace, &name).await {
+            if self.is_there(&uid, &namespace, &name).await? {
                 self.tell(Update::Left(uid.clone())).await?;
             }
             self.chosen.remove(&uid);
@@ -198,11 +197,11 @@ impl Watch {
                     self.see(&object).await?;
                 }
                 WatchEvent::Deleted(object) => {
-                    self.version = object.resource_version();
                     if self.is_meant(&object) {
-                        let update = self.gone(&object).await;
+                        let update = self.gone(&object).await?;
                         self.tell(update).await?;
                     }
+                    self.version = object.resource_version();
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     self.version = Some(bookmark.metadata.resource_version);
@@ -214,24 +213,28 @@ impl Watch {
     }
 
     /// An object that lost its label leaves the watch as one that was deleted does.
-    async fn gone(&mut self, object: &ScaleOutTask) -> Update {
+    async fn gone(&mut self, object: &ScaleOutTask) -> Result<Update, Break> {
         let row = Box::new(Row::of(object));
-        let is_chosen = self.chosen.remove(&row.uid).is_some();
-        if is_chosen && self.is_there(&row.uid, &row.namespace, &row.name).await {
+        let is_chosen = self.chosen.contains_key(&row.uid);
+        let is_there = is_chosen && self.is_there(&row.uid, &row.namespace, &row.name).await?;
+        self.chosen.remove(&row.uid);
+        Ok(if is_there {
             Update::Left(row.uid)
         } else {
             Update::Gone(row)
-        }
+        })
     }
 
     /// Whether an object that the labels don't choose any more is still there. Asked by a list, for which nothing more
     /// needs to be allowed than for the rest.
-    async fn is_there(&self, uid: &str, namespace: &str, name: &str) -> bool {
+    async fn is_there(&self, uid: &str, namespace: &str, name: &str) -> Result<bool, Break> {
         let api = self.cluster.objects_in(namespace);
         let params = ListParams::default().fields(&format!("metadata.name={name}"));
-        let found = timeout(REQUEST_TIMEOUT, api.list_metadata(&params)).await;
-        let is_it = |object: &PartialObjectMeta<ScaleOutTask>| object.uid().as_deref() == Some(uid);
-        matches!(found, Ok(Ok(found)) if found.items.iter().any(is_it))
+        let found = timeout(REQUEST_TIMEOUT, api.list_metadata(&params)).await??;
+        Ok(found
+            .items
+            .iter()
+            .any(|object| object.uid().as_deref() == Some(uid)))
     }
 
     /// A selector for one name: who may see only that one may use it.
@@ -294,7 +297,7 @@ impl Watch {
                     return Err(failure);
                 }
                 if code == Some(401)
-                    && let Err(error) = self.cluster.reconnect()
+                    && let Err(error) = self.cluster.reconnect().await
                 {
                     why = error;
                 }

@@ -8,10 +8,13 @@ use testbed::world::World;
 
 use crate::stage::PROGRAM;
 
-/// What bash-completion brings, where it isn't installed.
+/// What bash-completion brings, where it isn't installed: the words, which blanks alone divide.
 const WORDS: &str = r#"
 _get_comp_words_by_ref() {
-  words=("${COMP_WORDS[@]}") cword=$COMP_CWORD cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  local line=${COMP_LINE:0:COMP_POINT}
+  read -ra words <<< "$line"
+  [[ $line == *" " ]] && words+=("")
+  cword=$((${#words[@]} - 1)) cur=${words[-1]} prev=${words[-2]}
 }
 __ltrim_colon_completions() { :; }
 PS1='> '
@@ -61,6 +64,10 @@ async fn names_commands_and_options_complete_in_bash() {
             "kubectl scaleouttask track T-1 --output js\t",
             "--output json",
         ),
+        (
+            "kubectl scaleouttask track T-1 --output=js\t",
+            "--output=json",
+        ),
     ] {
         bash.enter(typed);
         bash.until(wanted, |screen| screen.contains(wanted));
@@ -70,7 +77,7 @@ async fn names_commands_and_options_complete_in_bash() {
     for words in [
         format!("kubectl scaleouttask watch -n {namespace}"),
         format!("kubectl scaleouttask -n {namespace} why"),
-        format!("kubectl sot poll --namespace {namespace}"),
+        format!("kubectl sot poll --namespace={namespace}"),
     ] {
         bash.enter(&format!("{words} we\t"));
         let wanted = format!("{words} web-pool");

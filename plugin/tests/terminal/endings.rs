@@ -178,13 +178,13 @@ late: what to do: kubectl scaleouttask why late -n NAMESPACE",
     (
         "denied",
         "\
-denied tracks T-denied already
+denied tracks T-denied already; asking again
 NAME   PROGRESS       STAGE   TIME REASON
 denied [..........] - @ AccessDenied
 denied: The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
 denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
         "\
-denied tracks T-denied already
+denied tracks T-denied already; asking again
 NAME   PROGRESS       STAGE   TIME REASON          MESSAGE
 denied [..........] - @ AccessDenied    The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
 denied: The task API denies access (Forbidden.RAM): grant the credentials the RAM action cs:DescribeTaskInfo
@@ -196,11 +196,13 @@ denied: what to do: kubectl scaleouttask why denied -n NAMESPACE",
 goes-on tracks T-goes-on already
 NAME    PROGRESS         STAGE          TIME REASON
 goes-on [..........] 0/1 正在加入节点 @ TaskRunning
+goes-on: The task is running: 0 of 1 instances succeeded
 The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
         "\
 goes-on tracks T-goes-on already
 NAME    PROGRESS         STAGE          TIME REASON          MESSAGE
 goes-on [..........] 0/1 正在加入节点 @ TaskRunning     The task is running: 0 of 1 instances succeeded
+goes-on: The task is running: 0 of 1 instances succeeded
 The time to wait is over; goes-on stays: kubectl scaleouttask watch goes-on -n NAMESPACE shows it again",
     ),
 ];
