@@ -26,14 +26,24 @@ pub struct Advice {
     pub person: Vec<String>,
 }
 
-/// What the reference and the runbooks say of that reason; none of one that they don't know. `misses_nodes` says whether
-/// instances have no Ready node, `has_secret` whether the object names a Secret.
-pub fn advice(reason: &str, misses_nodes: bool, has_secret: bool) -> Option<Advice> {
+/// What is known of an object beside its reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Instances have no Ready node.
+    pub misses_nodes: bool,
+    /// The object names a Secret.
+    pub has_secret: bool,
+    /// The task said what went wrong.
+    pub has_error: bool,
+}
+
+/// What the reference and the runbooks say of that reason; none of one that they don't know.
+pub fn advice(reason: &str, known: Known) -> Option<Advice> {
     let row = row(after(REFERENCE, REASONS)?, reason)?;
     let (meaning, anchor) = link(row.last()?)?;
     let section = section(anchor)?;
     let mut person: Vec<String> = paragraph(section, "**You can**").into_iter().collect();
-    person.extend(by_runbook(reason, misses_nodes, has_secret));
+    person.extend(by_runbook(reason, known));
     Some(Advice {
         meaning: plain(meaning),
         controller: paragraph(section, "**The controller**").unwrap_or_default(),
@@ -52,14 +62,14 @@ pub fn not_looked_at() -> Option<Advice> {
 }
 
 /// What to mend, where a runbook says more than the reference.
-fn by_runbook(reason: &str, misses_nodes: bool, has_secret: bool) -> Vec<String> {
+fn by_runbook(reason: &str, known: Known) -> Vec<String> {
     match reason {
         // Its first sentence. The reference says the rest.
-        "TaskFailed" | "InstancesFailed" => paragraph(FAILED, "**Mend.**")
+        "TaskFailed" | "InstancesFailed" if known.has_error => paragraph(FAILED, "**Mend.**")
             .and_then(|text| Some(format!("{}.", text.split_once(". ")?.0)))
             .into_iter()
             .collect(),
-        "CredentialsInvalid" if has_secret => paragraph(STALLED, "Secrets of many objects")
+        "CredentialsInvalid" if known.has_secret => paragraph(STALLED, "Secrets of many objects")
             .map(|text| format!("Secrets of many objects {text}"))
             .into_iter()
             .collect(),
@@ -70,7 +80,7 @@ fn by_runbook(reason: &str, misses_nodes: bool, has_secret: bool) -> Vec<String>
             let mend = cells.and_then(|cells| cells.last().map(|cell| plain(cell)));
             mend.into_iter().collect()
         }
-        _ if misses_nodes => list(NODES_MISSING),
+        _ if known.misses_nodes => list(NODES_MISSING),
         _ => Vec::new(),
     }
 }
@@ -146,6 +156,16 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const ALL: Known = Known {
+        misses_nodes: true,
+        has_secret: true,
+        has_error: true,
+    };
+    const NO_NODES: Known = Known {
+        misses_nodes: false,
+        ..ALL
+    };
+
     /// The reasons of the reference, in its order.
     fn reasons() -> Vec<&'static str> {
         let table = after(REFERENCE, REASONS).unwrap();
@@ -164,7 +184,7 @@ mod tests {
         assert!(reasons.len() >= 25, "{reasons:?}");
         for reason in reasons {
             let advice =
-                advice(reason, true, true).unwrap_or_else(|| panic!("nothing is said of {reason}"));
+                advice(reason, ALL).unwrap_or_else(|| panic!("nothing is said of {reason}"));
             assert!(!advice.meaning.is_empty(), "{reason}");
             assert!(!advice.controller.is_empty(), "{reason}");
             assert!(!advice.person.is_empty(), "{reason}");
@@ -175,7 +195,7 @@ mod tests {
                 );
             }
         }
-        assert!(advice("Nonsense", true, true).is_none());
+        assert!(advice("Nonsense", ALL).is_none());
         assert!(not_looked_at().is_some_and(|advice| !advice.person.is_empty()));
     }
 
@@ -190,18 +210,20 @@ mod tests {
             ("TaskFailed", "stock, quota, or a vSwitch"),
             ("InstancesFailed", "stock, quota, or a vSwitch"),
         ] {
-            let advice = by_runbook(reason, false, true);
+            let advice = by_runbook(reason, NO_NODES);
             assert_eq!(advice.len(), 1, "{reason}");
             assert!(advice[0].contains(said), "{reason}: {advice:?}");
         }
         for reason in ["WaitingForNodes", "TimedOut"] {
-            assert!(by_runbook(reason, true, true).len() >= 3, "{reason}");
+            assert!(by_runbook(reason, ALL).len() >= 3, "{reason}");
         }
-        assert!(by_runbook("TaskApiUnavailable", false, true).len() >= 3);
-        assert!(by_runbook("Throttled", false, true).len() >= 3);
-        assert_eq!(by_runbook("CredentialsInvalid", false, false), [""; 0]);
+        assert!(by_runbook("TaskApiUnavailable", NO_NODES).len() >= 3);
+        assert!(by_runbook("Throttled", NO_NODES).len() >= 3);
+        for reason in ["CredentialsInvalid", "InstancesFailed"] {
+            assert_eq!(by_runbook(reason, Known::default()), [""; 0], "{reason}");
+        }
         for reason in ["TaskSucceeded", "TaskCanceled", "TaskNotFound", "TimedOut"] {
-            assert_eq!(by_runbook(reason, false, true), [""; 0], "{reason}");
+            assert_eq!(by_runbook(reason, NO_NODES), [""; 0], "{reason}");
         }
     }
 

@@ -57,6 +57,8 @@ pub struct Now {
 pub struct Choice {
     /// Their names, each of which must be there; none where they were chosen otherwise.
     pub names: Vec<String>,
+    /// The labels that they must have.
+    pub labels: Option<String>,
     /// Whether those that had ended before the first list was read are left out.
     pub leaves_out_ended: bool,
     /// Whose they are, in words.
@@ -233,13 +235,11 @@ impl Board {
                 "The labels choose no ScaleOutTask {place} any more"
             )))
         } else if self.entries.is_empty() && self.left_out.is_empty() {
-            let such = if self.choice.leaves_out_ended {
-                ""
-            } else {
-                "such "
-            };
+            let labels = self.choice.labels.as_ref();
+            let labels = labels.map(|labels| format!(" with the labels {labels}"));
             Some(Failure::stuck(format!(
-                "There is no {such}ScaleOutTask {place}"
+                "There is no ScaleOutTask {place}{}",
+                labels.unwrap_or_default()
             )))
         } else {
             None
@@ -573,6 +573,7 @@ mod tests {
     fn each_name_that_was_asked_for_must_be_there() {
         let mut board = Board::new(Choice {
             names: vec!["a".to_owned(), "b".to_owned()],
+            labels: None,
             leaves_out_ended: false,
             site: Site {
                 place: "in namespace web".to_owned(),

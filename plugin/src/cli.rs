@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use scaleouttask_controller::api::parse_duration;
+use scaleouttask_controller::api::{is_task_id, parse_duration};
 use tokio::time::Instant;
 
 use crate::lines::Format;
@@ -12,7 +12,7 @@ use crate::lines::Format;
 /// Start, watch and understand tasks of Alibaba Cloud's Container Service (ACK).
 ///
 /// Exit codes of track and watch: 0 all succeeded, 1 one ended badly, 2 one can't be tracked until somebody mends
-/// something, 3 --wait-timeout passed, 4 one was deleted meanwhile, 64 wrong usage or input, 130 Ctrl-C. Of the other
+/// something, 3 --wait-timeout passed, 4 one was deleted meanwhile, 64 wrong usage or input, 130 Ctrl-C, 143 SIGTERM. Of the other
 /// commands: 0 done, 2 not possible, 64 wrong usage; poll also has 3 and 4.
 #[derive(Debug, Parser)]
 #[command(
@@ -41,8 +41,8 @@ pub struct Target {
     /// Namespace; by default that of the context.
     #[arg(short, long, global = true)]
     pub namespace: Option<String>,
-    /// All namespaces; for watch.
-    #[arg(short = 'A', long, global = true)]
+    /// Whether all namespaces are meant.
+    #[arg(skip)]
     pub all_namespaces: bool,
     /// Whether nobody is there to answer a program for credentials.
     #[arg(skip)]
@@ -113,10 +113,10 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct TrackArgs {
     /// ID of the task, or - to read it from standard input: the JSON answer of the call that started the task, with
-    /// task_id or taskId in it.
+    /// task_id or taskId in it, or the ID alone.
     pub task_id: String,
-    /// Name of the object; by default the task's ID in lower case.
-    #[arg(long)]
+    /// Name of the object; by default it is made of the task's ID, in lower case.
+    #[arg(long, value_parser = object_name)]
     pub name: Option<String>,
     /// Region of the task; by default the controller's.
     #[arg(long)]
@@ -143,7 +143,7 @@ pub struct TrackArgs {
 #[derive(Args, Debug)]
 pub struct WatchArgs {
     /// Their names.
-    #[arg(conflicts_with_all = ["selector", "all"], value_parser = object_name)]
+    #[arg(conflicts_with_all = ["selector", "all", "all_namespaces"], value_parser = object_name)]
     pub names: Vec<String>,
     /// Those with these labels.
     #[arg(short = 'l', long, conflicts_with = "all")]
@@ -151,6 +151,9 @@ pub struct WatchArgs {
     /// All, also those that have ended already.
     #[arg(long)]
     pub all: bool,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
     #[command(flatten)]
     pub waiting: Waiting,
 }
@@ -202,8 +205,11 @@ fn object_name(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
     let name = name.filter(|name| !name.is_empty() && name.chars().all(is_plain));
     name.map(str::to_owned).ok_or_else(|| {
-        "can't be the name of a ScaleOutTask: expected lower-case letters, digits, '-' and '.'"
-            .to_owned()
+        let expected = "expected lower-case letters, digits, '-' and '.'";
+        let is_task = text.starts_with("T-") && is_task_id(text);
+        let hint = format!("; `kubectl get sot -o name --field-selector=spec.taskId={text}` names the task's object");
+        let hint = if is_task { &hint } else { "" };
+        format!("can't be the name of a ScaleOutTask: {expected}{hint}")
     })
 }
 
@@ -251,6 +257,9 @@ mod tests {
             "watch -l a=b --all",
             "watch a -l a=b",
             "why",
+            "why a -A",
+            "watch a -A",
+            "track T-1 --name A",
             "why pod/a",
             "why sot/",
             "why T-1",

@@ -98,7 +98,7 @@ impl Cluster {
     /// Where they are, in words.
     pub fn place(&self) -> String {
         if self.target.all_namespaces {
-            "in any namespace".to_owned()
+            "across all namespaces".to_owned()
         } else {
             format!("in namespace {}", self.namespace)
         }

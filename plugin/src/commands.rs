@@ -29,12 +29,7 @@ const INSISTENCE: Duration = Duration::from_mins(1);
 
 /// Runs the command. Returns the exit code.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let target = cli.target.without_empty();
-    if target.all_namespaces && !matches!(cli.command, Command::Watch(_)) {
-        return Err(Failure::usage(
-            "--all-namespaces is for watch: name the namespace",
-        ));
-    }
+    let mut target = cli.target.without_empty();
     match cli.command {
         Command::Track(args) => {
             // Before a program of the kubeconfig can read from there.
@@ -42,11 +37,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
             track(Cluster::of(&target)?, &task_id, args).await
         }
         Command::Watch(args) => {
-            if target.all_namespaces && !args.names.is_empty() {
-                return Err(Failure::usage(
-                    "A name and --all-namespaces don't go together: name the namespace",
-                ));
-            }
+            target.all_namespaces = args.all_namespaces;
             watch(Cluster::of(&target)?, args).await
         }
         Command::Why { name } => why(&Cluster::of(&target)?, &name).await,
@@ -68,20 +59,10 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
     let spec = track::spec(task_id, &args);
     let object = track::object(&cluster, args.name.as_deref(), &spec, until).await?;
     let row = Row::of(&object);
-    let ended_before = || {
-        let name = &row.name;
-        Failure::stuck(format!(
-            "{name} ended before it was told to wait for nodes: delete it, and run this again"
-        ))
-    };
     let is_too_soon = |row: &Row| args.wait_for_nodes && row.reason == "TaskSucceeded";
     if args.no_wait {
         say(&resource_name(&object));
-        return if row.finished.is_some() && is_too_soon(&row) {
-            Err(ended_before())
-        } else {
-            Ok(Exit::Succeeded)
-        };
+        return Ok(Exit::Succeeded);
     }
     let query = Query {
         names: vec![row.name.clone()],
@@ -104,7 +85,7 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
     let updates = watch::start(cluster, query);
     let end = follow(updates, board, Some(row.clone()), way).await?;
     if end.exit == Exit::Succeeded && end.rows.iter().any(is_too_soon) {
-        return Err(ended_before());
+        return Err(track::ended_too_soon(&row.name));
     }
     Ok(end.exit)
 }
@@ -113,11 +94,12 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
     let is_choice = args.all || args.selector.is_some() || !args.names.is_empty();
     let query = Query {
         names: args.names.clone(),
-        labels: args.selector,
+        labels: args.selector.clone(),
         start: None,
     };
     let board = Board::new(Choice {
         names: args.names,
+        labels: args.selector,
         leaves_out_ended: !is_choice,
         site: cluster.site(),
         target: cluster.target().clone(),

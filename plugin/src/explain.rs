@@ -4,7 +4,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, TaskResult};
 
 use crate::{
-    advice::{Advice, advice, not_looked_at},
+    advice::{Advice, Known, advice, not_looked_at},
     cli::Target,
     lines::time,
     row::{NOT_LOOKED_AT, Outcome, Row},
@@ -26,8 +26,12 @@ pub fn explain(
     let unseen = ScaleOutTaskStatus::default();
     let status = object.status.as_ref().unwrap_or(&unseen);
     let advice = if row.is_looked_at {
-        let has_secret = object.spec.credentials_secret_ref.is_some();
-        advice(&row.reason, row.missing_nodes.count > 0, has_secret)
+        let known = Known {
+            misses_nodes: row.missing_nodes.count > 0,
+            has_secret: object.spec.credentials_secret_ref.is_some(),
+            has_error: status.error.is_some(),
+        };
+        advice(&row.reason, known)
     } else {
         not_looked_at()
     };

@@ -29,6 +29,9 @@ use crate::{
 /// Frames are at least this far apart.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 
+/// So long the first frame waits for the whole list.
+const FIRST_FRAME: Duration = Duration::from_secs(1);
+
 /// How objects are followed.
 pub struct Way {
     pub output: Option<Format>,
@@ -203,7 +206,9 @@ impl Show {
                 is_stale: true,
                 frame,
             } if frame.is_drawn() => Some(*drawn + BETWEEN_FRAMES),
-            Screen::Table { is_stale: true, .. } => Some(self.start),
+            // Before all is listed, the columns would change with each page.
+            Screen::Table { is_stale: true, .. } if self.board.is_listed() => Some(self.start),
+            Screen::Table { is_stale: true, .. } => Some(self.start + FIRST_FRAME),
             _ => None,
         }
     }

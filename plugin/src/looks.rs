@@ -80,7 +80,8 @@ impl Looks {
         }
         let names: Vec<&str> = self.open.keys().map(String::as_str).collect();
         Said::Note(format!(
-            "Nothing has looked at {} in time: does a controller run that watches them {}? The request stays",
+            "Nothing has looked at {} in time: does a controller run that watches them {}? It looks on request once in 5 s \
+             at most; the request stays",
             names.join(", "),
             self.site.place
         ))

@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
         complete::complete(&words.collect::<Vec<_>>()).await;
         Exit::Succeeded
     } else {
-        Box::pin(run()).await
+        run().await
     };
     // Not by returning: a look-up of a name, or a read of a terminal, may hang in a thread.
     std::process::exit(code.into())
@@ -51,10 +51,12 @@ async fn main() -> ExitCode {
 
 async fn run() -> Exit {
     match Cli::try_parse() {
-        Ok(cli) => commands::run(cli).await.unwrap_or_else(|failure| {
-            output::note(&failure.to_string());
-            failure.exit
-        }),
+        Ok(cli) => Box::pin(commands::run(cli))
+            .await
+            .unwrap_or_else(|failure| {
+                output::note(&failure.to_string());
+                failure.exit
+            }),
         Err(error) => {
             // Nobody reads it any more: there is nobody to tell.
             let _ = error.print();

@@ -70,15 +70,14 @@ pub async fn object(
         spec,
         until,
     };
-    let object = match track.find().await {
-        Ok(Some(found)) => track.take(found).await,
-        Ok(None) => track.make().await,
-        Err(failure) => Err(failure),
-    };
-    object.map_err(|failure| match failure.exit {
+    let untracked = |failure: Failure| match failure.exit {
         Exit::Stuck => failure.and(&format!("{} isn't tracked yet", spec.task_id)),
         _ => failure,
-    })
+    };
+    match track.find().await.map_err(untracked)? {
+        Some(found) => track.take(found).await,
+        None => track.make().await.map_err(untracked),
+    }
 }
 
 struct Track<'a> {
@@ -113,14 +112,22 @@ impl Track<'_> {
         let name = found.name_any();
         self.check_region(&name, &found)?;
         let changes = changes(&found.spec, self.spec);
-        let fields: Vec<&str> = changes.keys().map(String::as_str).collect();
-        let fields = fields.join(", ");
         let row = Row::of(&found);
+        if row.finished.is_some() && changes.contains_key("waitForNodes") {
+            return Err(ended_too_soon(&name));
+        }
         let (object, done) = if !changes.is_empty() {
+            let told = told(&found.spec, &changes);
             let change = json!({ "spec": changes });
             let patch = || patch(&self.api, &name, &change);
-            let patched = self.cluster.insisted(Verb::Patch, self.until, patch);
-            (patched.await?, format!("; set there: {fields}"))
+            let patched = self.cluster.insisted(Verb::Patch, self.until, patch).await;
+            let unset = |failure: Failure| {
+                let task_id = &self.spec.task_id;
+                failure.and(&format!(
+                    "{name} tracks {task_id} already, but not with {told}"
+                ))
+            };
+            (patched.map_err(unset)?, format!("; set there: {told}"))
         } else if row.outcome == Outcome::Stuck && !row.is_never_asked_about() {
             // Somebody may have mended it. Who may not ask sees what it was at the last look.
             let asked = self.have_looked(&name).await;
@@ -218,18 +225,39 @@ impl Track<'_> {
     }
 }
 
+/// A succeeded task isn't gone back to for its nodes.
+pub fn ended_too_soon(name: &str) -> Failure {
+    Failure::stuck(format!(
+        "{name} ended before it was told to wait for nodes: delete it, and run this again"
+    ))
+}
+
+/// What becomes of the fields that change.
+fn told(has: &ScaleOutTaskSpec, changes: &Map<String, Value>) -> String {
+    let has = fields(has);
+    let told = changes.iter().map(|(name, value)| match has.get(name) {
+        Some(before) => format!("{name} {value} in place of {before}"),
+        None => format!("{name} {value}"),
+    });
+    told.collect::<Vec<_>>().join(", ").replace('"', "")
+}
+
 /// The fields of `wanted` that `has` doesn't have so, as they are on the wire.
 fn changes(has: &ScaleOutTaskSpec, wanted: &ScaleOutTaskSpec) -> Map<String, Value> {
-    let fields = |spec: &ScaleOutTaskSpec| match serde_json::to_value(spec) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
     let has = fields(has);
     let mut wanted = fields(wanted);
     // An object that names no region has the controller's, and it can't be changed.
     wanted.remove("region");
     wanted.retain(|name, value| has.get(name) != Some(value));
     wanted
+}
+
+/// As they are on the wire.
+fn fields(spec: &ScaleOutTaskSpec) -> Map<String, Value> {
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 /// A patch that asks for a look now.
@@ -272,9 +300,10 @@ mod tests {
             names(spec(Some("1h"), None), spec(Some("1h"), Some(true))),
             ["waitForNodes"]
         );
+        let (has, wanted) = (spec(Some("1h"), None), spec(Some("2h"), Some(true)));
         assert_eq!(
-            names(spec(Some("1h"), Some(true)), spec(Some("2h"), Some(true))),
-            ["timeout"]
+            told(&has, &changes(&has, &wanted)),
+            "timeout 2h in place of 1h, waitForNodes true"
         );
     }
 }

@@ -50,6 +50,9 @@ const TABLE: [&str; 4] = ["get", "scaleouttasks", "--output", "wide"];
 /// The task whose failure is explained.
 const FAILED: &str = "gpu-pool";
 
+/// A task that nobody tracks yet.
+const SPARE: &str = "T-5faa48fb31b6b8078d000005";
+
 /// Prints all Events in their order.
 const EVENTS: [&str; 4] = ["get", "events", "--sort-by", ".metadata.creationTimestamp"];
 
@@ -309,11 +312,12 @@ impl Demo {
             access.typed("get scaleouttasksources"),
             access.typed("describe scaleouttask batch-pool"),
             self.plugin().typed(&["why", "batch-pool"]),
+            format!("{}   # two minutes", self.plugin().typed(&["track", SPARE])),
             format!("tail -f {}", self.controller.log().display()),
         ];
         format!(
-            "\nEverything keeps running until Ctrl-C: the controller watches the namespace {}, and the task API knows the \
-             tasks of\ndev/xtask/demo/simulator.yaml. In another terminal:\n{}\n  {}",
+            "\nEverything keeps running until Ctrl-C, and the controller watches the namespace {}. In another \
+             terminal:\n{}\n  {}",
             access.namespace,
             self.exports(),
             commands.join("\n  ")
@@ -329,7 +333,8 @@ impl Demo {
             exports.push(format!("\n  export KUBECONFIG={kubeconfig}"));
         }
         let plugin = self.plugin.last().map_or(Path::new(""), Path::new);
-        let programs = [access.kubectl.as_path(), plugin].into_iter();
+        let completion = repository().join("plugin/kubectl_complete-scaleouttask");
+        let programs = [access.kubectl.as_path(), plugin, &completion].into_iter();
         let missing =
             programs.filter(|program| !program.file_name().is_some_and(screen::is_on_path));
         for directory in missing.filter_map(Path::parent) {

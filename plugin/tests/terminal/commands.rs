@@ -109,7 +109,7 @@ async fn track_makes_one_object_of_a_task_and_takes_the_one_that_is_there() {
         ),
         (&["T-2", "--region", "cn-hangzhou"], "in region cn-beijing"),
         (&["T-9", "--region", "CN"], "region must be"),
-        (&["T-9", "--name", "Not_A_Name"], "RFC 1123"),
+        (&["T-9", "--name", "Not_A_Name"], "can't be the name"),
         (&["T 9"], "can't be the ID of a task: expected"),
         (&["T-9", "--timeout", "soon"], "is not a duration"),
         (&["T-9", "--ttl", "1.5s"], "whole seconds"),
@@ -269,4 +269,13 @@ async fn why_says_what_went_wrong_and_what_the_runbook_has_about_it() {
     let mend = row.rsplit(" | ").next().unwrap().trim_matches([' ', '|']);
     let ran = run(&world, &["why", "t-2"]);
     assert!(ran.stdout.contains(mend), "{mend}: {}", ran.stdout);
+
+    // Once it is mended, tracking it again has it looked at again.
+    world.add_task("{id: T-2}");
+    let ran = run(&world, &["track", "T-2"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stderr.contains("t-2 tracks T-2 already; asking again"),
+        "{ran:?}"
+    );
 }

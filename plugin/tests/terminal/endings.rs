@@ -570,11 +570,11 @@ async fn watch_takes_names_labels_or_all_and_says_what_is_not_there() {
         (
             &["watch", "-l", "team=none"],
             2,
-            "There is no such ScaleOutTask",
+            "with the labels team=none",
         ),
         (&["watch", "-l", "a b c"], 64, "unable to parse requirement"),
         (&["watch", "good", "--all"], 64, "cannot be used with"),
-        (&["watch", "good", "-A"], 64, "don't go together"),
+        (&["watch", "good", "-A"], 64, "cannot be used with"),
         (&["nonsense"], 64, "unrecognized subcommand"),
     ] {
         let ran = run(&world, args);

@@ -74,6 +74,14 @@ async fn a_missing_permission_is_said_by_its_verb() {
         );
         assert!(ran.stderr.contains(&said), "{args:?}: {ran:?}");
     }
+    // What is tracked already isn't said to be untracked.
+    let ran = run_as(&maker, &world, &["track", "T-1", "--ttl", "1h"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let said = "t-1 tracks T-1 already, but not with ttlSecondsAfterFinished 3600";
+    assert!(
+        ran.stderr.contains(said) && !ran.stderr.contains("isn't tracked"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
