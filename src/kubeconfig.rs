@@ -12,6 +12,7 @@ use kube::{
     config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use secrecy::ExposeSecret;
 use thiserror::Error;
 
 /// Why there is no cluster by a kubeconfig.
@@ -100,12 +101,15 @@ pub fn config(
 ) -> Result<Config, Error> {
     let (context, cluster, user) = parts(kubeconfig, context)?;
     let server = cluster.server.clone();
-    let server = server.ok_or(KubeconfigError::MissingClusterUrl)?;
+    let server = with_scheme(server.ok_or(KubeconfigError::MissingClusterUrl)?, &cluster);
     let exec_cluster = ExecAuthCluster::try_from(&cluster)?;
     let mut config = Config::new(server.parse().map_err(KubeconfigError::ParseClusterUrl)?);
     let authority = exec_cluster.certificate_authority_data.as_deref();
     config.root_cert = authority.map(certificates);
     config.auth_info = user;
+    // As a block of YAML ends it.
+    let token = config.auth_info.token.take();
+    config.auth_info.token = token.map(|token| token.expose_secret().trim().into());
     if let Some(exec) = &mut config.auth_info.exec
         && exec.provide_cluster_info
     {
@@ -122,6 +126,18 @@ pub fn config(
         .transpose()
         .map_err(KubeconfigError::ParseProxyUrl)?;
     Ok(config)
+}
+
+/// Without a scheme it is http, as for kubectl, or https where there is something to check the server by.
+fn with_scheme(server: String, cluster: &Cluster) -> String {
+    if server.contains("://") {
+        return server;
+    }
+    let is_checked = cluster.certificate_authority.is_some()
+        || cluster.certificate_authority_data.is_some()
+        || cluster.insecure_skip_tls_verify == Some(true);
+    let scheme = if is_checked { "https" } else { "http" };
+    format!("{scheme}://{server}")
 }
 
 /// The context of that name, its cluster and its user. As for kubectl, there may be no user.
@@ -212,6 +228,13 @@ users: [{name: me, user: {token: secret}}]
         let broken = said(&[("a", GOOD), ("broken", "contexts: [")], "here");
         assert!(broken.starts_with("DIR/broken can't be read: "), "{broken}");
         assert_eq!(broken.lines().count(), 1, "{broken}");
+        let bare = GOOD.replace("'https://api.example.com:6443'", "'127.0.0.1:6443'");
+        assert_eq!(said(&[("a", &bare)], "here"), "http://127.0.0.1:6443/ web");
+        let checked = bare.replace("6443'", "6443', insecure-skip-tls-verify: true");
+        assert_eq!(
+            said(&[("a", &checked)], "here"),
+            "https://127.0.0.1:6443/ web"
+        );
         let cluster = GOOD.replace("name: one", "name: two");
         assert_eq!(
             said(&[("a", &cluster)], "here"),

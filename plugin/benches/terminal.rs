@@ -98,6 +98,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         "1,000 objects, drawn at 200 by 60",
         watched(terminal.id()).await?,
     );
+    if changes.is_finished() {
+        return Err("the objects weren't changed to the end".into());
+    }
     changes.abort();
     let text = figures.text(&machine(&cluster).await?);
     println!("\n{text}");

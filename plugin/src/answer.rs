@@ -14,6 +14,9 @@ const EXPECTED: &str = "expected the JSON answer of the call that started the ta
 
 /// The ID of the task. Where there is none, what was expected instead.
 pub fn task_id(input: &[u8]) -> Result<String, String> {
+    if input.len() as u64 > MAX {
+        return Err(format!("This is longer than 1 MiB: {EXPECTED}"));
+    }
     let text = str::from_utf8(input).map_err(|_| format!("This is no text: {EXPECTED}"))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
@@ -68,7 +71,8 @@ fn in_fields(fields: &Map<String, Value>) -> Result<Option<&str>, String> {
 
 /// The text of that field, where it has one.
 fn named<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, String> {
-    let value = fields.get(name).filter(|value| !value.is_null());
+    let is_given = |value: &&Value| !value.is_null() && value.as_str() != Some("");
+    let value = fields.get(name).filter(is_given);
     let Some(value) = value else {
         return Ok(None);
     };
@@ -157,6 +161,8 @@ mod tests {
             let error = task_id(input.as_bytes()).unwrap_err();
             assert!(error.contains(said), "{input}: {error}");
         }
+        let long = vec![b' '; 1024 * 1024 + 1];
+        assert!(task_id(&long).unwrap_err().contains("longer than 1 MiB"));
         assert!(task_id(&[0xff]).unwrap_err().contains("no text: expected"));
     }
 

@@ -61,7 +61,7 @@ pub struct Choice {
     pub labels: Option<String>,
     /// Whether those that had ended before the first list was read are left out.
     pub leaves_out_ended: bool,
-    /// Whose they are, in words.
+    /// What the words of a failure name.
     pub site: Site,
     /// What commands mean that are said to the person.
     pub target: Target,

@@ -39,7 +39,7 @@ pub struct Target {
     #[arg(long, global = true)]
     pub context: Option<String>,
     /// Namespace; by default that of the context.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, value_parser = namespace)]
     pub namespace: Option<String>,
     /// Whether all namespaces are meant.
     #[arg(skip)]
@@ -192,6 +192,19 @@ pub struct Names {
     pub names: Vec<String>,
 }
 
+/// The name of a namespace (RFC 1123), or nothing.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "can't be the name of a namespace: expected lower-case letters, digits and '-'"
+                .to_owned(),
+        )
+    }
+}
+
 /// A name, also as `kubectl -o name` writes it.
 fn object_name(text: &str) -> Result<String, String> {
     let name = match text.split_once('/') {
@@ -263,6 +276,7 @@ mod tests {
             "why pod/a",
             "why sot/",
             "why T-1",
+            "why a -n ../b",
             "why a?b",
             "poll",
             "nonsense",

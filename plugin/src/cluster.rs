@@ -1,6 +1,6 @@
 //! The cluster and namespace that kubectl would use.
 
-use std::{env, net::IpAddr, slice, time::Duration};
+use std::{env, net::IpAddr, pin::pin, slice, time::Duration};
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -15,7 +15,7 @@ use scaleouttask_controller::{
 use tokio::{
     runtime::Handle,
     task::spawn_blocking,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -31,6 +31,12 @@ pub const REQUEST_TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// That a program for credentials runs is said after this.
+const PROGRAM_TOLD_AFTER: Duration = Duration::from_secs(5);
+/// So long a person may take to log in.
+const LOGIN_TIMEOUT: Duration = Duration::from_mins(15);
+/// So long a program may take that runs again.
+const PROGRAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The cluster, and the namespace that is meant.
 #[derive(Clone)]
@@ -42,7 +48,31 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig. Asks nothing yet, but may run a program that it names.
+    /// Reads the kubeconfig. Asks nothing yet, but may run a program that it names, which may ask a person; it has until
+    /// that moment.
+    pub async fn find(target: &Target, until: Option<Instant>) -> Result<Self, Failure> {
+        let now = Instant::now();
+        let until = until.map_or(now + LOGIN_TIMEOUT, |until| {
+            until.max(now + REQUEST_TIMEOUT_MIN)
+        });
+        let target = target.clone();
+        let mut finding = pin!(aside(move || Self::of(&target)));
+        let soon = until.min(now + PROGRAM_TOLD_AFTER);
+        let mut found = timeout_at(soon, &mut finding).await;
+        if found.is_err() {
+            note("Still reading the kubeconfig: a program for credentials may take its time");
+            found = timeout_at(until, finding).await;
+        }
+        let unusable = |why| Failure::stuck(format!("There is no cluster to ask: {why}"));
+        match found {
+            Ok(found) => found.map_err(unusable)?,
+            Err(_) => Err(unusable(
+                "the kubeconfig's program for credentials doesn't end".to_owned(),
+            )),
+        }
+    }
+
+    /// The same at once. It blocks where a program runs.
     pub fn of(target: &Target) -> Result<Self, Failure> {
         let unusable = |error: &Error| {
             let hint = match error {
@@ -128,7 +158,12 @@ impl Cluster {
     /// Connects anew, which runs the kubeconfig's program for credentials again. Says why that isn't possible.
     pub async fn reconnect(&mut self) -> Result<(), String> {
         let config = self.config.clone();
-        self.client = aside(move || connect(&config)).await.flatten()?;
+        let connecting = timeout(PROGRAM_TIMEOUT, aside(move || connect(&config)));
+        let connected = connecting.await.map_err(|_| {
+            let program = self.site().program;
+            format!("the kubeconfig's program for credentials, {program}, doesn't end")
+        })?;
+        self.client = connected.flatten()?;
         Ok(())
     }
 
@@ -204,7 +239,14 @@ fn connect(config: &Config) -> Result<Client, String> {
             "the proxy's protocol isn't supported: name an http://, https:// or socks5:// one"
                 .to_owned()
         }
-        error => deepest(&error, &program.unwrap_or_default()),
+        error @ kube::Error::Auth(_) => deepest(&error, &program.unwrap_or_default()),
+        // The cause alone wouldn't say of what.
+        error => error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     })
 }
 

@@ -6,20 +6,21 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{signal::unix::SignalKind, time::Instant};
 
 use crate::{
     board::{Board, Choice},
-    cli::{Cli, Command, PollArgs, TrackArgs, WatchArgs},
+    cli::{Cli, Command, PollArgs, Target, TrackArgs, WatchArgs},
     cluster::Cluster,
     exit::Exit,
     explain::explain,
     failure::{Failure, Verb},
     frame::{can_draw, size},
-    live::{Way, follow},
+    live::{Way, follow, on, until},
     looks::{Looks, Said},
     output::{note, say},
     row::Row,
+    text::clean,
     track,
     watch::{self, Query, Start},
 };
@@ -34,30 +35,58 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Track(args) => {
             // Before a program of the kubeconfig can read from there.
             let task_id = track::task_id(&args.task_id)?;
-            track(Cluster::of(&target)?, &task_id, args).await
+            track(&target, &task_id, args).await
         }
         Command::Watch(args) => {
             target.all_namespaces = args.all_namespaces;
-            watch(Cluster::of(&target)?, args).await
+            let deadline = args.waiting.deadline();
+            watch(Cluster::find(&target, deadline).await?, args, deadline).await
         }
-        Command::Why { name } => why(&Cluster::of(&target)?, &name).await,
-        Command::Poll(args) => poll(Cluster::of(&target)?, args).await,
-        Command::Suspend(names) => Ok(suspend(&Cluster::of(&target)?, &names.names, true).await),
-        Command::Resume(names) => Ok(suspend(&Cluster::of(&target)?, &names.names, false).await),
+        Command::Why { name } => why(&Cluster::find(&target, None).await?, &name).await,
+        Command::Poll(args) => {
+            let deadline = Instant::now().checked_add(args.wait_timeout);
+            poll(Cluster::find(&target, deadline).await?, args, deadline).await
+        }
+        Command::Suspend(names) => {
+            let cluster = Cluster::find(&target, None).await?;
+            Ok(suspend(&cluster, &names.names, true).await)
+        }
+        Command::Resume(names) => {
+            let cluster = Cluster::find(&target, None).await?;
+            Ok(suspend(&cluster, &names.names, false).await)
+        }
     }
 }
 
 /// As `kubectl -o name` has it.
 fn resource_name(object: &ScaleOutTask) -> String {
-    format!("scaleouttask.scaleout.dev/{}", object.name_any())
+    format!("scaleouttask.scaleout.dev/{}", clean(&object.name_any()))
 }
 
-async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit, Failure> {
+async fn track(target: &Target, task_id: &str, args: TrackArgs) -> Result<Exit, Failure> {
     let deadline = args.waiting.deadline();
-    let until = Instant::now() + INSISTENCE;
-    let until = deadline.map_or(until, |deadline| deadline.min(until));
-    let spec = track::spec(task_id, &args);
-    let object = track::object(&cluster, args.name.as_deref(), &spec, until).await?;
+    // The caller may know the ID from nowhere else.
+    let untracked = format!("{task_id} isn't tracked yet");
+    let made = async {
+        let found = Cluster::find(target, deadline).await;
+        let cluster = found.map_err(|failure| failure.and(&untracked))?;
+        let until = Instant::now() + INSISTENCE;
+        let until = deadline.map_or(until, |deadline| deadline.min(until));
+        let spec = track::spec(task_id, &args);
+        let object = track::object(&cluster, args.name.as_deref(), &spec, until).await?;
+        Ok((cluster, object))
+    };
+    let (mut interrupt, mut terminate) =
+        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    let broken_off = |exit| {
+        note(&format!("Interrupted; {untracked}, as far as is known"));
+        Ok(exit)
+    };
+    let (cluster, object) = tokio::select! {
+        made = made => made?,
+        _ = interrupt.recv() => return broken_off(Exit::Interrupted),
+        _ = terminate.recv() => return broken_off(Exit::Terminated),
+    };
     let row = Row::of(&object);
     let is_too_soon = |row: &Row| args.wait_for_nodes && row.reason == "TaskSucceeded";
     if args.no_wait {
@@ -90,7 +119,11 @@ async fn track(cluster: Cluster, task_id: &str, args: TrackArgs) -> Result<Exit,
     Ok(end.exit)
 }
 
-async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
+async fn watch(
+    cluster: Cluster,
+    args: WatchArgs,
+    deadline: Option<Instant>,
+) -> Result<Exit, Failure> {
     let is_choice = args.all || args.selector.is_some() || !args.names.is_empty();
     let query = Query {
         names: args.names.clone(),
@@ -106,7 +139,7 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
     });
     let way = Way {
         output: args.waiting.output,
-        deadline: args.waiting.deadline(),
+        deadline,
         target: cluster.target().clone(),
     };
     let updates = watch::start(cluster, query);
@@ -118,12 +151,8 @@ async fn watch(cluster: Cluster, args: WatchArgs) -> Result<Exit, Failure> {
 }
 
 async fn why(cluster: &Cluster, name: &str) -> Result<Exit, Failure> {
-    let get = cluster.objects();
-    let found = cluster.asked(Verb::Get, get.get_opt(name)).await?;
-    let object = found.ok_or_else(|| {
-        let place = cluster.place();
-        Failure::stuck(format!("There is no ScaleOutTask {name} {place}"))
-    })?;
+    let api = cluster.objects();
+    let object = cluster.asked(Verb::Get, api.get(name)).await?;
     // Lines of a page that nobody draws are for tools, and stay whole.
     let columns = if can_draw() { size().0 } else { usize::MAX };
     let lines = explain(&object, Timestamp::now(), columns, cluster.target());
@@ -151,7 +180,7 @@ async fn suspend(cluster: &Cluster, names: &[String], is_suspended: bool) -> Exi
     exit
 }
 
-/// Patches each of these. One that can't be changed is told, and keeps none of the others.
+/// Patches each of these. One that can't be changed is told; where the API server doesn't answer, the rest isn't tried.
 async fn change_each(
     cluster: &Cluster,
     names: &[String],
@@ -170,7 +199,7 @@ async fn change_each(
                 note(&failure.to_string());
                 exit = exit.max(failure.exit);
                 if failure.is_passing {
-                    break;
+                    return (changed, exit);
                 }
             }
         }
@@ -179,7 +208,11 @@ async fn change_each(
 }
 
 /// Asks for a look at each, and waits until the controller says that it looked.
-async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
+async fn poll(
+    cluster: Cluster,
+    args: PollArgs,
+    deadline: Option<Instant>,
+) -> Result<Exit, Failure> {
     let request = track::look_request();
     let (asked, exit) = change_each(&cluster, &args.names.names, &request).await;
     let names: Vec<String> = asked.iter().map(ResourceExt::name_any).collect();
@@ -195,15 +228,18 @@ async fn poll(cluster: Cluster, args: PollArgs) -> Result<Exit, Failure> {
     let waiting = async {
         while !looks.are_over() {
             match updates.recv().await {
-                Some(update) => looks.take(update?).iter().for_each(tell),
+                Some(update) => {
+                    let said = looks.take(update?, Timestamp::now());
+                    said.iter().for_each(tell);
+                }
                 None => break,
             }
         }
         Ok(())
     };
-    match tokio::time::timeout(args.wait_timeout, waiting).await {
-        Ok(ended) => ended?,
-        Err(_) => tell(&looks.give_up()),
+    tokio::select! {
+        ended = waiting => ended?,
+        () = until(deadline) => tell(&looks.give_up()),
     }
     Ok(exit.max(looks.exit()))
 }

@@ -7,6 +7,7 @@ use crate::{
     cli::{Cli, Target},
     cluster::{Cluster, aside},
     output::say,
+    text::clean,
 };
 
 /// Tells the shell not to offer files.
@@ -186,10 +187,9 @@ async fn names(target: Target, found: &mut Vec<String>) {
     };
     let mut page = ListParams::default().limit(PAGE);
     while let Ok(objects) = cluster.objects().list_metadata(&page).await {
-        let names = objects
-            .items
-            .into_iter()
-            .filter_map(|one| one.metadata.name);
+        let names = objects.items.into_iter();
+        let names = names.filter_map(|one| one.metadata.name);
+        let names = names.map(|name| clean(&name));
         found.extend(names);
         match objects.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page.continue_token = Some(token),

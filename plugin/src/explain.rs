@@ -56,36 +56,31 @@ pub fn explain(
     answer.lines
 }
 
-/// Name and reason, and since when: from its end on, else since Ready is what it is.
+/// Name and reason, and since when: from its end on, else since it is in trouble or under way, else since Ready changed.
 fn headline(row: &Row, status: &ScaleOutTaskStatus, now: Timestamp) -> String {
     let ago = |then: Timestamp| duration(now.duration_since(then).max(SignedDuration::ZERO));
-    let ready = status.conditions.iter().find(|one| one.type_ == "Ready");
-    let made = || {
-        row.began
-            .map(|began| format!(", made {} ago ({})", ago(began), time(began)))
-    };
-    let since = match (row.finished, ready) {
-        _ if !row.is_looked_at => made(),
+    if !row.is_looked_at {
+        let made = row
+            .began
+            .map(|at| format!(", made {} ago ({})", ago(at), time(at)));
+        return format!("{}: {NOT_LOOKED_AT}{}", row.name, made.unwrap_or_default());
+    }
+    let since = match row.finished {
         // Nothing tells since when.
-        _ if row.reason == "Suspended" => None,
-        (Some(end), _) => Some(format!(", ended {} ago ({})", ago(end), time(end))),
-        (None, Some(_)) => troubled_or_ready(status)
-            .map(|(what, since)| format!(", {what} for {} (since {})", ago(since), time(since))),
-        (None, None) => made(),
+        None if row.reason == "Suspended" => String::new(),
+        None => under_way(status).map_or_else(String::new, |(what, since)| {
+            format!(", {what} for {} (since {})", ago(since), time(since))
+        }),
+        Some(end) => format!(", ended {} ago ({})", ago(end), time(end)),
     };
-    let reason = if row.is_looked_at {
-        row.reason()
-    } else {
-        NOT_LOOKED_AT
-    };
-    format!("{}: {reason}{}", row.name, since.unwrap_or_default())
+    format!("{}: {}{since}", row.name, row.reason())
 }
 
-/// The condition that changed last when it came to this, and since when it is so.
-fn troubled_or_ready(status: &ScaleOutTaskStatus) -> Option<(String, Timestamp)> {
+/// The condition that says how it is, and since when it says so.
+fn under_way(status: &ScaleOutTaskStatus) -> Option<(String, Timestamp)> {
     let find = |type_: &str| status.conditions.iter().find(|one| one.type_ == type_);
-    let beside = ["Stalled", "Reconciling"].into_iter().find_map(find);
-    if let Some(beside) = beside.filter(|one| one.status == "True") {
+    let mut beside = ["Stalled", "Reconciling"].into_iter().filter_map(find);
+    if let Some(beside) = beside.find(|one| one.status == "True") {
         return Some((beside.type_.clone(), beside.last_transition_time.0));
     }
     let ready = find("Ready")?;

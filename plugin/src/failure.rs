@@ -4,7 +4,12 @@ use std::{error::Error, fmt};
 
 use kube::{client::AuthError, core::Status};
 
-use crate::{exit::Exit, text::clean};
+use scaleouttask_controller::rules::shown;
+
+use crate::exit::Exit;
+
+/// So much of a text is shown.
+const TEXT_MAX: usize = 2000;
 
 /// What is asked of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +65,7 @@ impl Failure {
             exit,
             is_passing: false,
             // Some of it may be somebody else's words.
-            text: clean(text),
+            text: shown(text, TEXT_MAX),
         }
     }
 
@@ -110,7 +115,14 @@ impl Failure {
                  nothing could {} ScaleOutTasks {place}",
                 verb.as_str()
             ),
-            400 | 422 => return Self::usage(&status.message),
+            // The API server chooses objects by their task since the CRD says so.
+            400 if status.message.contains("spec.taskId") => format!(
+                "The cluster's CRD of ScaleOutTasks is of another version: install that of this one. The API server says: {}",
+                status.message
+            ),
+            400 | 422 => {
+                return Self::usage(format!("The API server refuses: {}", status.message));
+            }
             code => format!("The API server refuses ({code}): {}", status.message),
         };
         Self {
@@ -122,7 +134,7 @@ impl Failure {
     /// The same, with what follows from it.
     #[must_use]
     pub fn and(mut self, more: &str) -> Self {
-        self.text = clean(&format!("{}; {more}", self.text));
+        self.text = shown(&format!("{}; {more}", self.text), 2 * TEXT_MAX);
         self
     }
 }
@@ -174,7 +186,12 @@ pub fn deepest(error: &(dyn Error + 'static), program: &str) -> String {
         }
     }
     let text = cause.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+    let text = text.lines().next().unwrap_or_default();
+    if cause.is::<serde_json::Error>() {
+        format!("its answer isn't that of an API server: {text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// How the kubeconfig's program for credentials failed. What it wrote on standard output may be secret.

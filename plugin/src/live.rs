@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    thread,
     time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::{
+    runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -29,6 +31,8 @@ use crate::{
 /// Frames are at least this far apart.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 
+/// So long somebody may take to read the end.
+const UNREAD_FOR: Duration = Duration::from_secs(2);
 /// So long the first frame waits for the whole list.
 const FIRST_FRAME: Duration = Duration::from_secs(1);
 
@@ -54,6 +58,7 @@ pub async fn follow(
     seen: Option<Row>,
     way: Way,
 ) -> Result<End, Failure> {
+    watchdog(way.deadline);
     let mut show = Show::new(board, way);
     if let Some(row) = seen {
         let uids = [row.uid.clone()].into();
@@ -222,6 +227,7 @@ impl Show {
         else {
             return;
         };
+        *is_stale = false;
         let rows = self.board.rows();
         if rows.is_empty() {
             return;
@@ -236,7 +242,6 @@ impl Show {
         let written = frame.draw(&table(&rows, &view, Timestamp::now()), columns);
         self.is_unread |= written.is_err();
         *drawn = Instant::now();
-        *is_stale = false;
     }
 
     /// Says something beside the objects. On a terminal it stands above the table.
@@ -251,7 +256,7 @@ impl Show {
 
     fn finish(mut self, end: Result<Exit, Failure>) -> Result<End, Failure> {
         self.draw();
-        let is_drawn = matches!(self.screen, Screen::Table { .. });
+        let is_table = matches!(self.screen, Screen::Table { .. });
         // What Ctrl-C left on the line goes.
         drop(self.screen);
         let exit = end?;
@@ -265,7 +270,7 @@ impl Show {
             };
             let told = rows.iter().filter(is_told);
             let mut said: Vec<String> = told
-                .flat_map(|row| row.epilogue(is_drawn, target))
+                .flat_map(|row| row.epilogue(is_table, target))
                 .collect();
             said.extend(going_on(&rows, exit, target));
             for line in said {
@@ -301,12 +306,34 @@ fn going_on(rows: &[Row], exit: Exit, target: &Target) -> Option<String> {
     Some(format!("{why}; {stays}"))
 }
 
-fn on(kind: SignalKind) -> Result<Signal, Failure> {
+/// Ends the program where it should have ended, but waits for somebody to read what it prints.
+fn watchdog(deadline: Option<Instant>) {
+    let deadline = deadline.map(|deadline| deadline.max(Instant::now() + REQUEST_TIMEOUT_MIN));
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async {
+            let mut interrupt = on(SignalKind::interrupt()).ok()?;
+            let mut terminate = on(SignalKind::terminate()).ok()?;
+            let exit = tokio::select! {
+                _ = interrupt.recv() => Exit::Interrupted,
+                _ = terminate.recv() => Exit::Terminated,
+                () = until(deadline) => Exit::WaitTimedOut,
+            };
+            tokio::time::sleep(UNREAD_FOR).await;
+            std::process::exit(exit.into());
+            #[expect(unreachable_code, reason = "gives the type")]
+            Some(())
+        })
+    });
+}
+
+/// Hears of a signal.
+pub fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::stuck(format!("Signals can't be handled: {error}")))
 }
 
 /// Waits until then; for ever where there is no such moment.
-async fn until(moment: Option<Instant>) {
+pub async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,

@@ -18,8 +18,9 @@ pub struct Looks {
     /// Their names, and the UID of each that was seen.
     open: BTreeMap<String, Option<String>>,
     exit: Exit,
-    /// Why the API server can't be asked, where that is so.
+    /// Why the API server can't be asked, where that is so: at first it hasn't answered.
     lost: Option<String>,
+    is_lost_told: bool,
     site: Site,
     target: Target,
 }
@@ -37,7 +38,8 @@ impl Looks {
         Self {
             open: names.into_iter().map(|name| (name, None)).collect(),
             exit: Exit::Succeeded,
-            lost: None,
+            lost: Some("no answer in time".to_owned()),
+            is_lost_told: false,
             site,
             target,
         }
@@ -52,19 +54,21 @@ impl Looks {
     }
 
     /// Takes what the watch tells. Returns what is to be said.
-    pub fn take(&mut self, update: Update) -> Vec<Said> {
+    pub fn take(&mut self, update: Update, now: Timestamp) -> Vec<Said> {
         match update {
-            Update::Seen(row) => self.see(&row).into_iter().collect(),
+            Update::Seen(row) => self.see(&row, now).into_iter().collect(),
             Update::Gone(row) => self.lose(&row.name).into_iter().collect(),
             Update::Listed(uids) => self.lose_missing(&uids),
             Update::Left(_) => Vec::new(),
             Update::Back => {
                 self.lost = None;
+                self.is_lost_told = false;
                 Vec::new()
             }
             Update::Lost(why) => {
                 let text = unanswered(&self.site.server, &why);
-                if self.lost.replace(why).is_some() {
+                self.lost = Some(why);
+                if std::mem::replace(&mut self.is_lost_told, true) {
                     return Vec::new();
                 }
                 vec![Said::Note(format!("{text}; waiting on"))]
@@ -87,12 +91,12 @@ impl Looks {
         ))
     }
 
-    fn see(&mut self, row: &Row) -> Option<Said> {
+    fn see(&mut self, row: &Row, now: Timestamp) -> Option<Said> {
         let seen = self.open.get_mut(&row.name)?;
         *seen = Some(row.uid.clone());
         let name = &row.name;
         let said = if !row.awaits_look {
-            Said::Line(line(row, Format::Plain, false, Timestamp::now()))
+            Said::Line(line(row, Format::Plain, false, now))
         } else if row.is_suspended {
             self.exit = self.exit.max(Exit::Stuck);
             let typed = self.target.typed("resume", &[name], &row.namespace);
@@ -131,6 +135,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     use crate::row::tests::row;
 
     fn seen(name: &str, reason: &str, awaits_look: bool, is_suspended: bool) -> Update {
@@ -151,18 +157,26 @@ mod tests {
     #[test]
     fn each_object_is_waited_for_until_it_was_looked_at() {
         let mut looks = looks(&["a", "b"]);
-        assert_eq!(looks.take(seen("a", "TaskRunning", true, false)), []);
-        assert_eq!(looks.take(seen("b", "TaskRunning", true, false)), []);
-        assert_eq!(looks.take(listed(&["a", "b"])), []);
+        assert_eq!(looks.take(seen("a", "TaskRunning", true, false), NOW), []);
+        assert_eq!(looks.take(seen("b", "TaskRunning", true, false), NOW), []);
+        assert_eq!(looks.take(listed(&["a", "b"]), NOW), []);
         // Whoever's request it was that was acted on.
-        let said = looks.take(seen("a", "TaskRunning", false, false));
+        let said = looks.take(seen("a", "TaskRunning", false, false), NOW);
         assert!(
             matches!(said.as_slice(), [Said::Line(line)] if line.contains(" a ")),
             "{said:?}"
         );
         assert!(!looks.are_over());
-        assert_eq!(looks.take(seen("other", "TaskRunning", false, false)), []);
-        assert_eq!(looks.take(seen("b", "TaskRunning", false, false)).len(), 1);
+        assert_eq!(
+            looks.take(seen("other", "TaskRunning", false, false), NOW),
+            []
+        );
+        assert_eq!(
+            looks
+                .take(seen("b", "TaskRunning", false, false), NOW)
+                .len(),
+            1
+        );
         assert!(looks.are_over());
         assert_eq!(looks.exit(), Exit::Succeeded);
     }
@@ -183,7 +197,7 @@ mod tests {
             (listed(&[]), Exit::Deleted, "a was deleted"),
         ] {
             let mut looks = looks(&["a"]);
-            let notes = looks.take(update);
+            let notes = looks.take(update, NOW);
             assert!(
                 matches!(notes.as_slice(), [Said::Note(note)] if note.starts_with(said)),
                 "{notes:?}"
@@ -196,11 +210,11 @@ mod tests {
     #[test]
     fn an_object_that_was_deleted_while_nobody_saw_it_ends_the_wait() {
         let mut looks = looks(&["a"]);
-        looks.take(seen("a", "TaskRunning", true, false));
-        looks.take(listed(&["a"]));
-        assert_eq!(looks.take(Update::Lost("refused".to_owned())).len(), 1);
-        assert_eq!(looks.take(Update::Lost("refused".to_owned())), []);
-        assert_eq!(looks.take(listed(&["again"])).len(), 1);
+        looks.take(seen("a", "TaskRunning", true, false), NOW);
+        looks.take(listed(&["a"]), NOW);
+        assert_eq!(looks.take(Update::Lost("refused".to_owned()), NOW).len(), 1);
+        assert_eq!(looks.take(Update::Lost("refused".to_owned()), NOW), []);
+        assert_eq!(looks.take(listed(&["again"]), NOW).len(), 1);
         assert_eq!(looks.exit(), Exit::Deleted);
     }
 }

@@ -1,6 +1,6 @@
 //! `kubectl scaleouttask`: start, watch and understand a task from the terminal.
 //!
-//! What is shown is decided by a pure core: [`row`], [`board`], [`table`], [`lines`], [`looks`], [`explain`] and [`advice`]
+//! What is shown is decided by a pure core: [`answer`], [`row`], [`board`], [`looks`], [`table`], [`lines`], [`explain`] and [`advice`]
 //! turn objects and times into text and an exit code. Around it a thin shell: [`cluster`], [`watch`] and [`live`].
 
 mod advice;

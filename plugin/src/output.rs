@@ -7,7 +7,7 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
-/// To standard error: what isn't about one object.
+/// To standard error: what isn't a change of an object.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", crate::text::clean(line));
 }

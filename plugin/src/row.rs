@@ -129,8 +129,8 @@ impl Row {
         let failed = results.iter().filter(|one| one.status == "failed");
         let missing = results.iter().filter(|one| one.node_ready == Some(false));
         let mut row = Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
+            namespace: clean(&object.namespace().unwrap_or_default()),
+            name: clean(&object.name_any()),
             uid: object.uid().unwrap_or_default(),
             task_id: clean(&object.spec.task_id),
             outcome: Outcome::Ongoing,
@@ -222,7 +222,7 @@ impl Row {
         }
     }
 
-    /// What is said of it once all have ended: the instances that went wrong and, where no line said so, why.
+    /// What is said of it once all have ended: the instances that went wrong and, where a table has no room for it, why.
     pub fn epilogue(&self, with_message: bool, target: &Target) -> Vec<String> {
         let name = self.name(target.all_namespaces);
         let mut said = Vec::new();

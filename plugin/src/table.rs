@@ -19,6 +19,8 @@ pub struct View {
 const BAR: usize = 10;
 /// Nearly all reasons are no longer.
 const REASON_MIN: usize = 15;
+const REASON_MAX: usize = 18;
+const INSTANCES_MAX: usize = 11;
 const TIME: usize = 6;
 const STAGE_MIN: usize = 6;
 
@@ -28,19 +30,22 @@ struct Columns {
     bar: usize,
     instances: usize,
     stage: usize,
-    time: usize,
+
     reason: usize,
     message: usize,
 }
 
 /// The lines of the table: a title, the rows, and what the rest is where not all have room.
 pub fn table(rows: &[&Row], view: &View, now: Timestamp) -> Vec<String> {
-    let room = view.lines.saturating_sub(3).max(1);
-    let (shown, left_out) = chosen(rows, room);
+    // Beside the title, the rest and the cursor.
+    let is_low = view.lines < 4;
+    let beside = if is_low { 1 } else { 3 };
+    let (shown, left_out) = chosen(rows, view.lines.saturating_sub(beside).max(1));
     let columns = Columns::of(&shown, view);
-    let mut lines = vec![columns.title(view)];
+    let mut lines = Vec::new();
+    lines.extend((!is_low).then(|| columns.title(view)));
     lines.extend(shown.iter().map(|row| columns.line(row, view, now)));
-    if !left_out.is_empty() {
+    if !left_out.is_empty() && !is_low {
         lines.push(cut(&rest(&left_out), view.columns));
     }
     lines
@@ -94,8 +99,8 @@ impl Columns {
         };
         let is_wide = view.columns >= 120;
         let name = longest(&|row| row.name(view.with_namespace)).max(4);
-        let instances = longest(&instances).max(1);
-        let reason = longest(&|row| row.reason().to_owned()).max(REASON_MIN);
+        let instances = longest(&instances).clamp(1, INSTANCES_MAX);
+        let reason = longest(&|row| row.reason().to_owned()).clamp(REASON_MIN, REASON_MAX);
         let mut left = view
             .columns
             .saturating_sub(reason + 1 + TIME + 1 + instances + 1);
@@ -115,7 +120,6 @@ impl Columns {
             bar,
             instances,
             stage,
-            time: TIME,
             reason,
             message,
         }
@@ -131,7 +135,7 @@ impl Columns {
             fit("NAME", self.name),
             bar,
             fit("STAGE", self.stage),
-            format!("{:>1$}", "TIME", self.time),
+            format!("{:>1$}", "TIME", TIME),
             fit("REASON", self.reason),
             fit("MESSAGE", self.message),
         ];
@@ -150,9 +154,13 @@ impl Columns {
             } else {
                 String::new()
             },
-            format!("{:>1$}", instances(row), self.instances),
+            format!(
+                "{:>1$}",
+                cut(&instances(row), self.instances),
+                self.instances
+            ),
             fit(&stage(row), self.stage),
-            format!("{elapsed:>0$}", self.time),
+            format!("{elapsed:>TIME$}"),
         ];
         let before = joined(&before, view.columns);
         let left = view.columns.saturating_sub(width(&before) + 1);
@@ -189,7 +197,7 @@ fn bar(row: &Row) -> String {
     let steps = if row.outcome == Outcome::Succeeded {
         BAR
     } else {
-        // Full only at the end.
+        // What is begun counts only once it is done.
         (done * BAR).checked_div(total).unwrap_or(0).min(BAR)
     };
     format!("[{}{}]", "#".repeat(steps), ".".repeat(BAR - steps))
@@ -365,7 +373,7 @@ mod tests {
                 let plain = without_colours(line);
                 prop_assert!(width(&plain) <= columns, "{} in {columns}: {plain:?}", width(&plain));
             }
-            prop_assert!(drawn.len() <= lines.max(4));
+            prop_assert!(drawn.len() < lines.max(2));
         }
     }
 }

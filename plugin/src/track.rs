@@ -23,6 +23,9 @@ use crate::{
     row::{Outcome, Row},
 };
 
+/// So often an object is made that is there, and isn't a moment later.
+const TRIES: usize = 3;
+
 /// Who writes, in the API server's records.
 const FIELD_MANAGER: &str = "kubectl-scaleouttask";
 
@@ -37,7 +40,7 @@ pub fn task_id(argument: &str) -> Result<String, Failure> {
         note("Waiting for the answer of the call that started the task, then Ctrl-D");
     }
     let mut input = Vec::new();
-    let read = stdin.by_ref().take(answer::MAX).read_to_end(&mut input);
+    let read = stdin.by_ref().take(answer::MAX + 1).read_to_end(&mut input);
     read.map_err(|error| Failure::usage(format!("Standard input can't be read: {error}")))?;
     answer::task_id(&input).map_err(Failure::usage)
 }
@@ -74,10 +77,21 @@ pub async fn object(
         Exit::Stuck => failure.and(&format!("{} isn't tracked yet", spec.task_id)),
         _ => failure,
     };
-    match track.find().await.map_err(untracked)? {
-        Some(found) => track.take(found).await,
-        None => track.make().await.map_err(untracked),
+    let made = match track.find().await.map_err(untracked)? {
+        Some(found) => Made::There(Box::new(found)),
+        None => track.make().await.map_err(untracked)?,
+    };
+    match made {
+        Made::New(object) => Ok(*object),
+        Made::There(object) => track.take(*object).await,
     }
+}
+
+/// The object of a task.
+enum Made {
+    New(Box<ScaleOutTask>),
+    /// It was there: a source, or another of us, was faster.
+    There(Box<ScaleOutTask>),
 }
 
 struct Track<'a> {
@@ -172,7 +186,7 @@ impl Track<'_> {
         }
     }
 
-    async fn make(&self) -> Result<ScaleOutTask, Failure> {
+    async fn make(&self) -> Result<Made, Failure> {
         let task_id = &self.spec.task_id;
         let names = match self.name {
             Some(name) => vec![name.to_owned()],
@@ -183,14 +197,18 @@ impl Track<'_> {
                 return Ok(made);
             }
         }
-        Err(Failure::usage(format!(
-            "{} is there already, and tracks another task: choose another --name",
-            names.join(" and ")
-        )))
+        let what = match names.as_slice() {
+            [name] => format!("{name} is there already, and tracks another task"),
+            names => format!(
+                "{} are there already, and track other tasks",
+                names.join(" and ")
+            ),
+        };
+        Err(Failure::usage(format!("{what}: choose another --name")))
     }
 
     /// None where another task's object has that name.
-    async fn make_named(&self, name: &str) -> Result<Option<ScaleOutTask>, Failure> {
+    async fn make_named(&self, name: &str) -> Result<Option<Made>, Failure> {
         let object = ScaleOutTask::new(name, self.spec.clone());
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -202,17 +220,25 @@ impl Track<'_> {
                 made => made.map(Some),
             }
         };
-        let made = self.cluster.insisted(Verb::Create, self.until, create);
-        if let Some(made) = made.await? {
-            return Ok(Some(made));
+        let mut there = None;
+        for _ in 0..TRIES {
+            let made = self.cluster.insisted(Verb::Create, self.until, create);
+            if let Some(made) = made.await? {
+                return Ok(Some(Made::New(Box::new(made))));
+            }
+            let found = self.list(&format!("metadata.name={name}")).await?;
+            there = found.into_iter().next();
+            if there.is_some() {
+                break;
+            }
         }
-        let there = self.list(&format!("metadata.name={name}")).await?;
-        let Some(there) = there.into_iter().next() else {
-            return Ok(None);
-        };
+        let there = there.ok_or_else(|| {
+            Failure::stuck(format!(
+                "{name} is deleted whenever it is made: run this again"
+            ))
+        })?;
         if there.spec.task_id == self.spec.task_id {
-            // A source, or another of us, was faster.
-            return self.take(there).await.map(Some);
+            return Ok(Some(Made::There(Box::new(there))));
         }
         if name == self.spec.task_id {
             note(&format!(

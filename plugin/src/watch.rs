@@ -33,7 +33,9 @@ const PAGE: u32 = 50;
 const WATCH_SECONDS: u32 = 240;
 /// Bookmarks come once a minute. A connection that is silent for longer is dead.
 const SILENCE: Duration = Duration::from_secs(100);
-const BACKOFF: Duration = Duration::from_millis(500);
+/// A watch that stands so long is one.
+const STEADY: Duration = Duration::from_secs(2);
+const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// An API server that starts may refuse what it allows a moment later.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
@@ -68,6 +70,7 @@ pub fn start(cluster: Cluster, query: Query) -> Updates {
         cluster,
         query,
         sender,
+        is_back: false,
         chosen: BTreeMap::new(),
         allowed: Vec::new(),
         refused_since: None,
@@ -90,6 +93,8 @@ struct Watch {
     version: Option<String>,
     /// Whether the API server was ever reached.
     is_reached: bool,
+    /// Whether that it can be asked was told.
+    is_back: bool,
     /// Namespace and name of the objects that labels chose, by UID: they may lose them.
     chosen: BTreeMap<String, (String, String)>,
     /// What it has ever allowed.
@@ -103,6 +108,8 @@ enum Break {
     Api(kube::Error),
     /// No answer in time.
     Silence,
+    /// An answer that no API server gives.
+    Odd(&'static str),
     /// Nobody listens any more.
     Unheard,
 }
@@ -127,11 +134,12 @@ impl Watch {
                 Some(version) => (Verb::Watch, self.watch(version).await),
             };
             match done {
-                // A watch ends from time to time. One that ends at once would be a hot loop.
-                Ok(()) if verb == Verb::Watch => sleep(BACKOFF / 2).await,
+                // A watch ends from time to time.
+                Ok(()) if verb == Verb::Watch => self.rest().await,
                 Ok(()) => {}
                 Err(Break::Unheard) => return Ok(()),
                 Err(Break::Silence) => self.pause("no answer in time").await,
+                Err(Break::Odd(what)) => self.pause(what).await,
                 Err(Break::Api(error)) => self.trouble(&error, verb).await?,
             }
         }
@@ -146,16 +154,21 @@ impl Watch {
         let mut uids = BTreeSet::new();
         let version = loop {
             let page = timeout(REQUEST_TIMEOUT, api.list(&params)).await??;
-            self.answered(Verb::List).await?;
+            self.answered(Verb::List);
             for object in &page.items {
                 uids.extend(object.uid());
                 self.see(object).await?;
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(_) if page.items.is_empty() => {
+                    return Err(Break::Odd("its list has no end"));
+                }
                 Some(token) => params.continue_token = Some(token),
                 None => break page.metadata.resource_version,
             }
         };
+        let version = version.filter(|version| !version.is_empty());
+        let version = version.ok_or(Break::Odd("its list has no resourceVersion"))?;
         let missing = self.chosen.iter().filter(|(uid, _)| !uids.contains(*uid));
         let missing: Vec<_> = missing.map(|(uid, at)| (uid.clone(), at.clone())).collect();
         for (uid, (namespace, name)) in missing {
@@ -164,8 +177,10 @@ impl Watch {
             }
             self.chosen.remove(&uid);
         }
+        self.refused_since = None;
+        self.back().await?;
         self.tell(Update::Listed(uids)).await?;
-        self.version = version;
+        self.version = Some(version);
         Ok(())
     }
 
@@ -188,10 +203,25 @@ impl Watch {
         params.label_selector.clone_from(&self.query.labels);
         let api = self.cluster.objects();
         let events = timeout(REQUEST_TIMEOUT, api.watch(&params, &version)).await??;
-        self.answered(Verb::Watch).await?;
+        self.answered(Verb::Watch);
         let mut events = pin!(events);
-        while let Some(event) = timeout(SILENCE, events.next()).await? {
-            match event? {
+        let mut wait = STEADY;
+        loop {
+            let event = timeout(wait, events.next()).await;
+            let is_quiet = event.is_err() && wait == STEADY;
+            wait = SILENCE;
+            if is_quiet {
+                self.progressed().await?;
+                continue;
+            }
+            let Some(event) = event? else {
+                return Ok(());
+            };
+            let event = event?;
+            if !matches!(event, WatchEvent::Error(_)) {
+                self.progressed().await?;
+            }
+            match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     self.version = object.resource_version();
                     self.see(&object).await?;
@@ -209,7 +239,6 @@ impl Watch {
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
             }
         }
-        Ok(())
     }
 
     /// An object that lost its label leaves the watch as one that was deleted does.
@@ -262,12 +291,23 @@ impl Watch {
             .map_err(|_| Break::Unheard)
     }
 
-    async fn answered(&mut self, verb: Verb) -> Result<(), Break> {
+    fn answered(&mut self, verb: Verb) {
         self.is_reached = true;
-        self.backoff = BACKOFF;
-        self.refused_since = None;
         if !self.allowed.contains(&verb) {
             self.allowed.push(verb);
+        }
+    }
+
+    /// The watch works. That it was accepted doesn't say that.
+    async fn progressed(&mut self) -> Result<(), Break> {
+        self.backoff = BACKOFF;
+        self.refused_since = None;
+        self.back().await
+    }
+
+    async fn back(&mut self) -> Result<(), Break> {
+        if std::mem::replace(&mut self.is_back, true) {
+            return Ok(());
         }
         self.tell(Update::Back).await
     }
@@ -285,21 +325,23 @@ impl Watch {
             None => deepest(error, &site.program),
         };
         match code {
-            // The watch is too old, or the list's next page is. One that is so at once would be a hot loop.
+            // The watch is too old, or the list's next page is.
             Some(410) => {
                 self.version = None;
-                sleep(BACKOFF / 2).await;
+                self.rest().await;
                 return Ok(());
             }
-            Some(400..=404 | 422) => {
+            Some(400..=405 | 422) => {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 if !self.allowed.contains(&verb) || since.elapsed() > REFUSED_FOR {
                     return Err(failure);
                 }
-                if code == Some(401)
-                    && let Err(error) = self.cluster.reconnect().await
-                {
-                    why = error;
+                if code == Some(401) {
+                    // Before a program that may take its time.
+                    self.lost(&why).await;
+                    if let Err(error) = self.cluster.reconnect().await {
+                        why = error;
+                    }
                 }
             }
             None if !self.is_reached => return Err(failure),
@@ -310,8 +352,18 @@ impl Watch {
     }
 
     async fn pause(&mut self, why: &str) {
+        self.lost(why).await;
+        self.rest().await;
+    }
+
+    async fn lost(&mut self, why: &str) {
+        self.is_back = false;
         // Where nobody listens any more, the next thing told ends this.
         let _ = self.tell(Update::Lost(why.to_owned())).await;
+    }
+
+    /// What is wrong at once again is tried ever later.
+    async fn rest(&mut self) {
         sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }

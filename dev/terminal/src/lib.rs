@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     process::Child,
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -26,11 +26,12 @@ pub struct Terminal {
     child: Child,
     pty: OwnedFd,
     parser: Arc<Mutex<vt100::Parser>>,
+    reading: JoinHandle<()>,
     lines: u16,
 }
 
 impl Terminal {
-    /// Starts a program in a terminal of so many columns, with these variables alone added to a plain environment.
+    /// Starts a program in a terminal of so many columns, with these variables beside its own environment.
     pub fn start<S: AsRef<OsStr>>(
         program: &str,
         args: &[S],
@@ -61,7 +62,7 @@ impl Terminal {
         let pty = OwnedFd::from(pty);
         let mut output = std::fs::File::from(pty.as_fd().try_clone_to_owned().unwrap());
         let screen = parser.clone();
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 screen.lock().unwrap().process(&bytes[..count]);
@@ -71,6 +72,7 @@ impl Terminal {
             child,
             pty,
             parser,
+            reading,
             lines,
         }
     }
@@ -98,8 +100,14 @@ impl Terminal {
 
     /// Whether any cell of the screen has a colour.
     pub fn has_colours(&self) -> bool {
-        let formatted = self.screen().contents_formatted();
-        formatted.contains("\u{1b}[3") || formatted.contains(";3")
+        let screen = self.screen();
+        let (lines, columns) = screen.size();
+        let (lines, columns) = (lines.get(), columns.get());
+        let mut cells = (0..lines).flat_map(|line| (0..columns).map(move |column| (line, column)));
+        cells.any(|(line, column)| {
+            let cell = screen.cell(line, column);
+            cell.is_some_and(|cell| cell.fgcolor() != vt100::Color::Default)
+        })
     }
 
     /// Types something.
@@ -155,15 +163,10 @@ impl Terminal {
             thread::sleep(Duration::from_millis(20));
         };
         // What it wrote last may still be on the way.
-        let mut last = self.text();
-        loop {
-            thread::sleep(Duration::from_millis(50));
-            let now = self.text();
-            if now == last {
-                return (code, now);
-            }
-            last = now;
+        while !self.reading.is_finished() && began.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(10));
         }
+        (code, self.text())
     }
 }
 

@@ -51,7 +51,7 @@ const TABLE: [&str; 4] = ["get", "scaleouttasks", "--output", "wide"];
 const FAILED: &str = "gpu-pool";
 
 /// A task that nobody tracks yet.
-const SPARE: &str = "T-5faa48fb31b6b8078d000005";
+const SPARE: &str = "T-5faa48fb31b6b8078d000009";
 
 /// Prints all Events in their order.
 const EVENTS: [&str; 4] = ["get", "events", "--sort-by", ".metadata.creationTimestamp"];

@@ -30,7 +30,7 @@ Usage: cargo demo [--keep] [--context NAME]
        cargo xtask tenants-test [--import | --registry REGISTRY]
        cargo xtask dns-test
        cargo xtask chart-docs
-       cargo xtask versions [1.MINOR...]
+       cargo xtask versions [--brief] [1.MINOR...]
        cargo xtask soak
        cargo xtask verbs DIRECTORY
 
@@ -101,8 +101,8 @@ fn main() -> ExitCode {
         // What it runs in namespaces of its own.
         ["dns-test", "--inside", program] => dns_test::inside(program),
         ["chart-docs"] => chart_docs::main(),
-        ["versions", rest @ ..] if let Some(minors) = versions::minors(rest) => {
-            versions::main(&minors)
+        ["versions", rest @ ..] if let Some(choice) = versions::Choice::of(rest) => {
+            versions::main(&choice)
         }
         ["soak"] => soak::main(),
         ["verbs", directory] if !directory.starts_with('-') => verbs::main(directory),

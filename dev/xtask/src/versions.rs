@@ -14,6 +14,17 @@ use crate::{cargo::cargo, cluster::repository};
 const MINORS: [u32; 5] = [33, 34, 35, 36, 37];
 /// The tests that speak with an API server.
 const TESTS: [&str; 4] = ["e2e", "faults", "chart", "terminal"];
+/// Those of them that show what a version may break.
+const BRIEF: [&str; 3] = ["e2e", "chart", "terminal"];
+/// What load and memory are like doesn't depend on the version, and takes the longest.
+const SKIPPED_IN_BRIEF: [&str; 6] = [
+    "fairness::",
+    "floods::",
+    "many::",
+    "memory::",
+    "clocks::",
+    "once::more_tasks",
+];
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -31,10 +42,30 @@ struct Outcome {
     has_ended_well: bool,
 }
 
-/// Runs the tests against these minor versions, such as `33` for 1.33; against all if there are none.
-pub fn main(minors: &[u32]) -> ExitCode {
-    let minors = if minors.is_empty() { &MINORS } else { minors };
-    match run(minors) {
+/// Which tests, against which versions.
+pub struct Choice {
+    is_brief: bool,
+    /// Minor versions, such as `33` for 1.33; all if there are none.
+    minors: Vec<u32>,
+}
+
+impl Choice {
+    /// What the arguments name.
+    pub fn of(arguments: &[&str]) -> Option<Self> {
+        let (brief, minors): (Vec<&str>, Vec<&str>) = arguments
+            .iter()
+            .partition(|argument| **argument == "--brief");
+        let minor = |argument: &str| argument.strip_prefix("1.")?.parse().ok();
+        Some(Self {
+            is_brief: !brief.is_empty(),
+            minors: minors.into_iter().map(minor).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Runs the tests.
+pub fn main(choice: &Choice) -> ExitCode {
+    match run(choice) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -44,20 +75,18 @@ pub fn main(minors: &[u32]) -> ExitCode {
     }
 }
 
-/// The minor versions that the arguments name.
-pub fn minors(arguments: &[&str]) -> Option<Vec<u32>> {
-    let minor = |argument: &&str| argument.strip_prefix("1.")?.parse().ok();
-    arguments.iter().map(minor).collect()
-}
-
-fn run(minors: &[u32]) -> Result<bool, Error> {
+fn run(choice: &Choice) -> Result<bool, Error> {
+    let minors = match choice.minors.as_slice() {
+        [] => &MINORS,
+        named => named,
+    };
     let mut rows = Vec::new();
     let mut progress = StderrProgress::default();
     for minor in minors {
         let version = versions::newest_patch(*minor)?;
         let binaries = versions::binaries(&version, &mut progress)?;
         println!("Kubernetes {version}");
-        let outcome = test(binaries.directory())?;
+        let outcome = test(binaries.directory(), choice.is_brief)?;
         rows.push((version, outcome));
     }
     println!("\n| Kubernetes | passed | failed |\n| --- | --- | --- |");
@@ -72,12 +101,19 @@ fn run(minors: &[u32]) -> Result<bool, Error> {
     Ok(rows.iter().all(|(_, outcome)| outcome.has_ended_well))
 }
 
-fn test(assets: &Path) -> Result<Outcome, Error> {
+fn test(assets: &Path, is_brief: bool) -> Result<Outcome, Error> {
     let mut cargo = cargo();
     cargo.current_dir(repository());
     cargo.args(["test", "--locked", "--no-fail-fast"]);
-    for test in TESTS {
+    let tests = if is_brief { &BRIEF[..] } else { &TESTS };
+    for test in tests {
         cargo.args(["--test", test]);
+    }
+    if is_brief {
+        cargo.arg("--");
+        for name in SKIPPED_IN_BRIEF {
+            cargo.args(["--skip", name]);
+        }
     }
     cargo
         .env("KUBEBUILDER_ASSETS", assets)

@@ -1,11 +1,11 @@
 //! The other commands, and what `track` reads and makes.
 
-use std::fs;
+use std::{fs, io::BufReader};
 
 use serde_json::json;
 use testbed::world::World;
 
-use crate::stage::{end, run, run_with_input, start};
+use crate::stage::{end, read_until, run, run_with_input, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn track_reads_the_id_from_the_answer_that_started_the_task() {
@@ -164,7 +164,9 @@ async fn poll_waits_until_it_was_looked_and_suspend_and_resume_hold_and_free() {
         ran.stderr.contains("kubectl scaleouttask resume t-2"),
         "{ran:?}"
     );
-    let watched = start(&world, &["watch", "t-2", "--wait-timeout", "1m"]);
+    let mut watched = start(&world, &["watch", "t-2", "--wait-timeout", "1m"]);
+    let mut seen = BufReader::new(watched.stdout.take().unwrap());
+    read_until(&mut seen, "Suspended");
     assert_eq!(
         run(&world, &["resume", "t-2"]).stdout,
         "scaleouttask.scaleout.dev/t-2 resumed\n"

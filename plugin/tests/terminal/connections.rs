@@ -21,7 +21,7 @@ fn kubeconfig(world: &World) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(world.plane.kubeconfig()).unwrap()).unwrap()
 }
 
-/// A proxy that makes tunnels.
+/// A proxy that makes tunnels on this machine, and refuses others.
 struct Proxy {
     url: String,
     /// The client's ends of all tunnels.
@@ -63,7 +63,12 @@ fn tunnel(mut client: TcpStream) -> Option<()> {
     while lines.read_line(&mut header).ok()? > 2 {
         header.clear();
     }
-    let server = TcpStream::connect(request.split(' ').nth(1)?).ok()?;
+    let target = request.split(' ').nth(1)?;
+    if !target.starts_with("127.") {
+        client.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").ok()?;
+        return None;
+    }
+    let server = TcpStream::connect(target).ok()?;
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
     let (mut from, mut to) = (server.try_clone().ok()?, server);
     let mut back = client.try_clone().ok()?;

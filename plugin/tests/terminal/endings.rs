@@ -43,9 +43,9 @@ const ENDINGS: [(&str, &str, &[&str], i32, &str); 7] = [
     (
         "late",
         "duration: 10h",
-        &["--timeout", "3s"],
+        &["--timeout", "8s"],
         1,
-        "running  -     TimedOut        The task didn't end within 3s",
+        "running  -     TimedOut        The task didn't end within 8s",
     ),
     (
         "denied",
@@ -57,7 +57,7 @@ const ENDINGS: [(&str, &str, &[&str], i32, &str); 7] = [
     (
         "goes-on",
         "duration: 10h, instances: [{id: i-1}], stages: [{name: 正在加入节点}]",
-        &["--wait-timeout", "3s"],
+        &["--wait-timeout", "8s"],
         3,
         "running  0/1   TaskRunning     The task is running: 0 of 1 instances succeeded",
     ),
@@ -434,7 +434,7 @@ partly   [#####.....] 1/2 @ InstancesFailed The task ended, but not for every in
 succeeds [##########] 2/2 @ TaskSucceeded   The task succeeded: 2 of 2 instances succeeded";
 
 fn watch_prints_each_ending_without_a_terminal(world: &World) {
-    let args = ["watch", "--all", "--wait-timeout", "3s"];
+    let args = ["watch", "--all", "--wait-timeout", "0s"];
     let plain = run(world, &args);
     let json = run(world, &[&args, &["--output", "json"] as &[_]].concat());
     // One goes on.
@@ -470,7 +470,7 @@ async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
     let args = ["watch", "--all"];
     let mut narrow = terminal(&world, &args, 80, &[("NO_COLOR", OsStr::new("1"))]);
     let mut wide = terminal(&world, &args, 200, &[]);
-    for (terminal, columns) in [(&narrow, 80), (&wide, 200)] {
+    for terminal in [&narrow, &wide] {
         terminal.until("all ends", |screen| {
             ENDINGS.iter().all(|(name, .., last)| {
                 let reason = last.split_whitespace().nth(2).unwrap();
@@ -479,11 +479,6 @@ async fn watch_draws_a_line_for_each_object_and_ends_with_the_worst_code() {
                     .any(|line| line.starts_with(name) && line.contains(reason))
             })
         });
-        let screen = terminal.text();
-        assert!(
-            screen.lines().count() == 8,
-            "a line wrapped at {columns}:\n{screen}"
-        );
     }
     assert_eq!(without_times(narrow.text().trim_end()), SCREEN_80);
     assert_eq!(without_times(wide.text().trim_end()), SCREEN_200);

@@ -65,7 +65,7 @@ async fn the_exit_code_of_the_script_differs_for_success_failure_and_untracked_t
         ),
         ("T-2", &[], "1m", 1, "t-2: failed: i-2"),
         ("T-3", &[], "1m", 2, "cs:DescribeTaskInfo"),
-        ("T-4", &[], "4s", 3, "The task is running"),
+        ("T-4", &[], "8s", 3, "The task is running"),
     ] {
         let ran = scale_out(&world, task, options, wait);
         assert_eq!(ran.code, code, "{ran:?}");

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::Write,
+    io::{BufRead, Write},
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -121,4 +121,16 @@ pub fn drawn(world: &World, terminal: &mut Terminal) -> (i32, String) {
     let (code, screen) = tokio::task::block_in_place(|| terminal.wait());
     let screen = without_times(screen.trim_end());
     (code, screen.replace(&world.namespace, "NAMESPACE"))
+}
+
+/// Waits until a program has printed a line with that text.
+pub fn read_until(lines: &mut impl BufRead, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "never said: {text}"
+        );
+    }
 }

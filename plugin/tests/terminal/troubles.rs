@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufReader, Read},
     net::TcpListener,
     process::Command,
 };
@@ -11,13 +11,14 @@ use controlplane::{ControlPlane, Options};
 use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskSpec};
 use serde_json::json;
 use testbed::world::{World, client_of, install};
+use tokio::sync::{Mutex, MutexGuard};
 
-use crate::stage::{Ran, command, end, run, run_as, start};
+use crate::stage::{Ran, command, end, read_until, run, run_as, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn that_no_controller_looks_is_said_once() {
     let world = World::new("nobody").await;
-    let ran = run(&world, &["track", "T-1", "--wait-timeout", "20s"]);
+    let ran = run(&world, &["track", "T-1", "--wait-timeout", "17s"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(
         ran.stderr.matches("no controller seems to run").count(),
@@ -116,21 +117,26 @@ async fn without_the_crd_it_says_to_install_it_and_without_an_api_server_that_th
     );
 }
 
-/// A control plane of its own, with the CRD and one object.
-struct Alone(ControlPlane);
+/// A control plane of its own, with the CRD and one object. There is one at a time: each takes its share of the machine.
+struct Alone {
+    plane: ControlPlane,
+    _one: MutexGuard<'static, ()>,
+}
 
 impl Alone {
     async fn start() -> Self {
+        static ONE: Mutex<()> = Mutex::const_new(());
+        let one = ONE.lock().await;
         let start = || ControlPlane::start(&Options::default()).unwrap();
         let plane = tokio::task::spawn_blocking(start).await.unwrap();
         install(&client_of(&plane).await).await;
-        let alone = Self(plane);
+        let alone = Self { plane, _one: one };
         alone.create("T-1");
         alone
     }
 
     fn kubectl(&self, args: &[&str]) -> String {
-        let output = self.0.kubectl().args(args).output().unwrap();
+        let output = self.plane.kubectl().args(args).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{args:?}: {output:?}");
         text
@@ -142,7 +148,7 @@ impl Alone {
             task_id: task.to_owned(),
             ..ScaleOutTaskSpec::default()
         };
-        let path = self.0.directory().join(format!("{task}.json"));
+        let path = self.plane.directory().join(format!("{task}.json"));
         let object = ScaleOutTask::new("one", spec);
         fs::write(&path, serde_json::to_vec(&object).unwrap()).unwrap();
         self.kubectl(&["create", "-f", path.to_str().unwrap()]);
@@ -161,19 +167,7 @@ impl Alone {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        command(self.0.kubeconfig(), "default", args)
-    }
-}
-
-/// Waits until a program has printed a line with that text.
-fn read_until(lines: &mut impl BufRead, text: &str) {
-    let mut line = String::new();
-    while !line.contains(text) {
-        line.clear();
-        assert!(
-            lines.read_line(&mut line).unwrap() > 0,
-            "never said: {text}"
-        );
+        command(self.plane.kubeconfig(), "default", args)
     }
 }
 
@@ -185,10 +179,10 @@ async fn an_api_server_that_is_gone_for_a_while_is_said_once_and_what_happened_m
     let mut said = BufReader::new(child.stdout.take().unwrap());
     read_until(&mut said, "NotLookedAt");
 
-    alone.0.stop_apiserver().unwrap();
+    alone.plane.stop_apiserver().unwrap();
     let mut noted = BufReader::new(child.stderr.take().unwrap());
     read_until(&mut noted, " can't be asked: ");
-    alone.0.start_apiserver().unwrap();
+    alone.plane.start_apiserver().unwrap();
     // Deleted and made again, perhaps before it is seen.
     alone.kubectl(&["delete", "sot/one"]);
     alone.create("T-2");
@@ -219,11 +213,11 @@ async fn a_watch_that_is_too_old_begins_anew() {
     let mut child = alone.command(&["watch", "one"]).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     read_until(&mut said, "NotLookedAt");
-    alone.0.stop_apiserver().unwrap();
+    alone.plane.stop_apiserver().unwrap();
     let mut noted = BufReader::new(child.stderr.take().unwrap());
     read_until(&mut noted, " can't be asked: ");
     // What starts keeps no changes from before.
-    alone.0.start_apiserver().unwrap();
+    alone.plane.start_apiserver().unwrap();
     let path = "/apis/scaleout.dev/v1alpha1/namespaces/default/scaleouttasks";
     let too_old = alone.kubectl(&[
         "get",
@@ -239,18 +233,18 @@ async fn a_watch_that_is_too_old_begins_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn track_makes_its_object_as_soon_as_an_api_server_answers() {
     let mut alone = Alone::start().await;
-    alone.0.kill_apiserver().unwrap();
+    alone.plane.kill_apiserver().unwrap();
     let mut child = alone
         .command(&["track", "T-2", "--no-wait"])
         .spawn()
         .unwrap();
     let mut noted = BufReader::new(child.stderr.take().unwrap());
     read_until(&mut noted, "trying again for a while");
-    alone.0.start_apiserver().unwrap();
+    alone.plane.start_apiserver().unwrap();
     let ran = end(child);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(ran.stdout, "scaleouttask.scaleout.dev/t-2\n");
-    alone.0.kill_apiserver().unwrap();
+    alone.plane.kill_apiserver().unwrap();
     let args = ["track", "T-3", "--wait-timeout", "1s"];
     let output = tokio::task::block_in_place(|| alone.command(&args).output().unwrap());
     let ran = Ran::from(output);

@@ -17,7 +17,7 @@ pub(crate) enum Error {
     #[error("cannot {action}: {source}")]
     Io { action: String, source: io::Error },
 
-    #[error("cargo could not build the controller: see above")]
+    #[error("cargo could not build the programs: see above")]
     Build,
 
     #[error(

@@ -58,7 +58,7 @@ impl Plugin<'_> {
 pub(super) struct View(Child);
 
 impl View {
-    /// Waits until it ends. How the tasks ended is no matter here.
+    /// Waits until it ends, for some seconds at most. How the tasks ended is no matter here.
     pub(super) fn wait(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + END_LIMIT;
         while self.goes_on()? && Instant::now() < deadline {
@@ -78,7 +78,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        // Ctrl-C ends it too, and gives it the time to tidy up the terminal.
+        // It leaves nothing on the terminal that had to be put right.
         if matches!(self.0.try_wait(), Ok(None)) {
             let _ = self.0.kill();
         }

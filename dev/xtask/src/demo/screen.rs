@@ -36,7 +36,7 @@ pub(crate) fn say(text: &str) {
 }
 
 fn paint(style: &str, text: impl Display) -> String {
-    if is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+    if is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
         return format!("\x1b[{style}m{text}\x1b[0m");
     }
     text.to_string()
