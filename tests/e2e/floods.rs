@@ -16,6 +16,7 @@ use testbed::{
     polls::Window,
     world::{World, eventually},
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     fairness::{ROUNDS, TURN, fill, names},
@@ -30,10 +31,14 @@ struct Flood {
     world: World,
     calm: String,
     before: Vec<f64>,
+    /// There is one at a time: two would delay each other by the machine alone.
+    _one: MutexGuard<'static, ()>,
 }
 
 impl Flood {
     async fn start(name: &str, args: &[&str]) -> Self {
+        static ONE: Mutex<()> = Mutex::const_new(());
+        let one = ONE.lock().await;
         let mut world = World::new(name).await;
         let calm = world.add_namespace("calm").await;
         world.simulator.set_task(Task::in_state(TASK, "running"));
@@ -44,6 +49,7 @@ impl Flood {
             world,
             calm,
             before: Vec::new(),
+            _one: one,
         };
         flood.before = flood.waits("before").await;
         flood
