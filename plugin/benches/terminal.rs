@@ -10,7 +10,11 @@ use std::{
 };
 
 use clap::Parser;
-use kube::api::{Patch, PatchParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use terminal::Terminal;
 use testbed::harness::{
@@ -60,8 +64,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let cluster = Cluster::start().await?;
     let specs = (0..OBJECTS).map(|n| (name(n), spec(n)));
     cluster.create(NAMESPACE, specs.collect()).await?;
+    let api = cluster.objects(NAMESPACE);
     for n in 0..OBJECTS {
-        change(&cluster, n, 0).await?;
+        change(&api, n, 0).await?;
     }
     let mut figures = Figures::new();
     println!("{STARTS} starts …");
@@ -80,7 +85,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             START_MAX,
         );
     }
-    let changes = changes(&cluster);
+    let changes = changes(api);
     println!(
         "watch {OBJECTS} objects for {} s, twice …",
         (SETTLED + MEASURED).as_secs()
@@ -139,24 +144,19 @@ fn status(round: usize) -> Value {
     } })
 }
 
-async fn change(cluster: &Cluster, n: usize, round: usize) -> Result<()> {
-    let api = cluster.objects(NAMESPACE);
+async fn change(api: &Api<ScaleOutTask>, n: usize, round: usize) -> kube::Result<()> {
     let patch = Patch::Merge(status(round));
-    api.patch_status(&name(n), &PatchParams::default(), &patch)
-        .await?;
-    Ok(())
+    let (name, params) = (name(n), PatchParams::default());
+    api.patch_status(&name, &params, &patch).await.map(drop)
 }
 
 /// Changes one object after the other, each once in that time.
-fn changes(cluster: &Cluster) -> JoinHandle<()> {
-    let api = cluster.objects(NAMESPACE);
-    let params = PatchParams::default();
+fn changes(api: Api<ScaleOutTask>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut turns = interval(BETWEEN_CHANGES / u32::try_from(OBJECTS).unwrap());
         for turn in OBJECTS.. {
             turns.tick().await;
-            let (name, patch) = (name(turn % OBJECTS), Patch::Merge(status(turn / OBJECTS)));
-            api.patch_status(&name, &params, &patch).await.unwrap();
+            change(&api, turn % OBJECTS, turn / OBJECTS).await.unwrap();
         }
     })
 }

@@ -131,6 +131,7 @@ impl Board {
                 let missing = known.iter().filter(|uid| !uids.contains(*uid));
                 let changes = missing.filter_map(|uid| self.lose(uid, now)).collect();
                 self.left_out.retain(|uid| uids.contains(uid));
+                self.heard = Heard::Answer;
                 self.is_listed = true;
                 changes
             }
@@ -163,8 +164,7 @@ impl Board {
         if self.lost.is_some() {
             return None;
         }
-        let is_silent = self.heard == Heard::Nothing && !self.is_listed;
-        if is_silent && now.since_start >= SILENT_AFTER {
+        if self.heard == Heard::Nothing && now.since_start >= SILENT_AFTER {
             self.heard = Heard::Silence;
             let text = unanswered(&self.choice.site.server, "no answer yet");
             return Some(Change::Note(format!("{text}; waiting on")));
@@ -203,11 +203,16 @@ impl Board {
     /// # Errors
     /// If the API server hasn't told anything yet.
     pub fn verdict_at_timeout(&self) -> Result<Exit, Failure> {
-        if self.is_listed || self.heard == Heard::Answer {
+        if self.heard == Heard::Answer {
             return Ok(self.worst().max(Exit::WaitTimedOut));
         }
         let why = self.lost.as_deref().unwrap_or("no answer in time");
         Err(Failure::unanswered(&self.choice.site, why))
+    }
+
+    /// What commands mean that are said to the person.
+    pub fn target(&self) -> &Target {
+        &self.choice.target
     }
 
     /// Whether the objects were read once.

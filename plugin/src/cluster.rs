@@ -63,12 +63,9 @@ impl Cluster {
             note("Still reading the kubeconfig: a program for credentials may take its time");
             found = timeout_at(until, finding).await;
         }
-        let unusable = |why| Failure::stuck(format!("There is no cluster to ask: {why}"));
         match found {
-            Ok(found) => found.map_err(unusable)?,
-            Err(_) => Err(unusable(
-                "the kubeconfig's program for credentials doesn't end".to_owned(),
-            )),
+            Ok(found) => found.map_err(|why| none(&why))?,
+            Err(_) => Err(none("the kubeconfig's program for credentials doesn't end")),
         }
     }
 
@@ -82,7 +79,7 @@ impl Cluster {
                 Error::Absent(_) => "; name one by --kubeconfig or KUBECONFIG",
                 _ => "",
             };
-            Failure::stuck(format!("There is no cluster to ask: {error}{hint}"))
+            none(&format!("{error}{hint}"))
         };
         let found = read(target).and_then(|kubeconfig| config(kubeconfig, target));
         let is_named = target.kubeconfig.is_some() || target.context.is_some();
@@ -103,8 +100,7 @@ impl Cluster {
         }
         let namespace = target.namespace.clone();
         Ok(Self {
-            client: connect(&config)
-                .map_err(|why| Failure::stuck(format!("There is no cluster to ask: {why}")))?,
+            client: connect(&config).map_err(|why| none(&why))?,
             namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
             target: target.clone(),
             config,
@@ -215,6 +211,11 @@ impl Cluster {
             }
         }
     }
+}
+
+/// There is no cluster, for that reason.
+fn none(why: &str) -> Failure {
+    Failure::stuck(format!("There is no cluster to ask: {why}"))
 }
 
 /// Does what may run a program where it holds up nothing else.

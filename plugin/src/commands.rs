@@ -65,8 +65,7 @@ fn resource_name(object: &ScaleOutTask) -> String {
 
 async fn track(target: &Target, task_id: &str, args: TrackArgs) -> Result<Exit, Failure> {
     let deadline = args.waiting.deadline();
-    // The caller may know the ID from nowhere else.
-    let untracked = format!("{task_id} isn't tracked yet");
+    let untracked = track::untracked(task_id);
     let made = async {
         let found = Cluster::find(target, deadline).await;
         let cluster = found.map_err(|failure| failure.and(&untracked))?;
@@ -109,7 +108,6 @@ async fn track(target: &Target, task_id: &str, args: TrackArgs) -> Result<Exit, 
     let way = Way {
         output: args.waiting.output,
         deadline,
-        target: cluster.target().clone(),
     };
     let updates = watch::start(cluster, query);
     let end = follow(updates, board, Some(row.clone()), way).await?;
@@ -140,7 +138,6 @@ async fn watch(
     let way = Way {
         output: args.waiting.output,
         deadline,
-        target: cluster.target().clone(),
     };
     let updates = watch::start(cluster, query);
     let end = follow(updates, board, None, way).await?;

@@ -41,8 +41,6 @@ pub struct Way {
     pub output: Option<Format>,
     /// Until when; for ever without one.
     pub deadline: Option<Instant>,
-    /// What commands mean that are said to the person.
-    pub target: Target,
 }
 
 /// How the waiting ended, and what the objects were then.
@@ -182,7 +180,7 @@ impl Show {
         match (change, &mut self.screen) {
             (Change::Note(text), _) => self.note(&text),
             (Change::Row(row), Screen::Lines { format, last }) => {
-                let with_namespace = self.way.target.all_namespaces;
+                let with_namespace = self.board.target().all_namespaces;
                 let line = |time| line(&row, *format, with_namespace, time);
                 let timeless = line(Timestamp::UNIX_EPOCH);
                 // It changed in something that isn't shown.
@@ -237,7 +235,7 @@ impl Show {
             columns,
             lines,
             has_colours: has_colours(),
-            with_namespace: self.way.target.all_namespaces,
+            with_namespace: self.board.target().all_namespaces,
         };
         let written = frame.draw(&table(&rows, &view, Timestamp::now()), columns);
         self.is_unread |= written.is_err();
@@ -262,7 +260,7 @@ impl Show {
         let exit = end?;
         let rows: Vec<Row> = self.board.rows().into_iter().cloned().collect();
         if !self.is_unread {
-            let target = &self.way.target;
+            let target = self.board.target();
             let is_told = |row: &&Row| match exit {
                 Exit::Interrupted | Exit::Terminated => false,
                 Exit::WaitTimedOut => true,

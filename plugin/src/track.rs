@@ -74,7 +74,7 @@ pub async fn object(
         until,
     };
     let untracked = |failure: Failure| match failure.exit {
-        Exit::Stuck => failure.and(&format!("{} isn't tracked yet", spec.task_id)),
+        Exit::Stuck => failure.and(&untracked(&spec.task_id)),
         _ => failure,
     };
     let made = match track.find().await.map_err(untracked)? {
@@ -85,6 +85,11 @@ pub async fn object(
         Made::New(object) => Ok(*object),
         Made::There(object) => track.take(*object).await,
     }
+}
+
+/// What follows where no object was made: the caller may know the ID from nowhere else.
+pub fn untracked(task_id: &str) -> String {
+    format!("{task_id} isn't tracked yet")
 }
 
 /// The object of a task.

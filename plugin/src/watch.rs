@@ -66,7 +66,6 @@ pub fn start(cluster: Cluster, query: Query) -> Updates {
     let (sender, updates) = mpsc::channel(64);
     let mut watch = Watch {
         version: query.start.as_ref().map(|start| start.version.clone()),
-        is_reached: query.start.is_some(),
         cluster,
         query,
         sender,
@@ -91,8 +90,6 @@ struct Watch {
     sender: mpsc::Sender<Result<Update, Failure>>,
     /// Where the next watch begins; none where all are to be listed.
     version: Option<String>,
-    /// Whether the API server was ever reached.
-    is_reached: bool,
     /// Whether that it can be asked was told.
     is_back: bool,
     /// Namespace and name of the objects that labels chose, by UID: they may lose them.
@@ -292,7 +289,6 @@ impl Watch {
     }
 
     fn answered(&mut self, verb: Verb) {
-        self.is_reached = true;
         if !self.allowed.contains(&verb) {
             self.allowed.push(verb);
         }
@@ -344,7 +340,8 @@ impl Watch {
                     }
                 }
             }
-            None if !self.is_reached => return Err(failure),
+            // It was never reached.
+            None if self.allowed.is_empty() && self.query.start.is_none() => return Err(failure),
             Some(_) | None => {}
         }
         self.pause(&why).await;

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufReader, Read},
     net::TcpListener,
-    process::Command,
+    process::{Child, ChildStderr, ChildStdout, Command},
 };
 
 use controlplane::{ControlPlane, Options};
@@ -166,22 +166,40 @@ impl Alone {
         self.kubectl(&[&patch[..], &["-p", &status.to_string()]].concat());
     }
 
+    /// Starts the program to watch the object, and stops the API server once it does. Returns when that was noted.
+    fn watch_and_stop(&mut self) -> Stopped {
+        let mut child = self
+            .command(&["watch", "one", "--wait-timeout", "2m"])
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        read_until(&mut said, "NotLookedAt");
+        self.plane.stop_apiserver().unwrap();
+        let mut noted = BufReader::new(child.stderr.take().unwrap());
+        read_until(&mut noted, " can't be asked: ");
+        Stopped { child, said, noted }
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         command(self.plane.kubeconfig(), "default", args)
     }
 }
 
+/// A watch whose API server was stopped.
+struct Stopped {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    noted: BufReader<ChildStderr>,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_is_gone_for_a_while_is_said_once_and_what_happened_meanwhile_is_seen() {
     let mut alone = Alone::start().await;
-    let watch = ["watch", "one", "--wait-timeout", "2m"];
-    let mut child = alone.command(&watch).spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    read_until(&mut said, "NotLookedAt");
-
-    alone.plane.stop_apiserver().unwrap();
-    let mut noted = BufReader::new(child.stderr.take().unwrap());
-    read_until(&mut noted, " can't be asked: ");
+    let Stopped {
+        child,
+        mut said,
+        mut noted,
+    } = alone.watch_and_stop();
     alone.plane.start_apiserver().unwrap();
     // Deleted and made again, perhaps before it is seen.
     alone.kubectl(&["delete", "sot/one"]);
@@ -210,12 +228,7 @@ async fn a_watch_that_is_too_old_begins_anew() {
         "jsonpath={.metadata.resourceVersion}",
     ];
     let version = alone.kubectl(&version);
-    let mut child = alone.command(&["watch", "one"]).spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    read_until(&mut said, "NotLookedAt");
-    alone.plane.stop_apiserver().unwrap();
-    let mut noted = BufReader::new(child.stderr.take().unwrap());
-    read_until(&mut noted, " can't be asked: ");
+    let mut stopped = alone.watch_and_stop();
     // What starts keeps no changes from before.
     alone.plane.start_apiserver().unwrap();
     let path = "/apis/scaleout.dev/v1alpha1/namespaces/default/scaleouttasks";
@@ -226,8 +239,8 @@ async fn a_watch_that_is_too_old_begins_anew() {
     ]);
     assert!(too_old.contains(r#""code":410"#), "{too_old:?}");
     alone.succeed();
-    read_until(&mut said, "TaskSucceeded");
-    assert_eq!(end(child).code, 0);
+    read_until(&mut stopped.said, "TaskSucceeded");
+    assert_eq!(end(stopped.child).code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
