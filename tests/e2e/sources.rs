@@ -102,11 +102,15 @@ async fn calls_in_a_list(world: &World, id: &str) -> usize {
     world.simulator.requests(id) - calls
 }
 
-/// Asserts that the list stands for the polls of that task's object. One call may be the look that comes each five
-/// minutes, when in them its UID says.
-async fn assert_not_polled(world: &World, id: &str) {
-    let calls = calls_in_a_list(world, id).await;
-    assert!(calls <= 1, "{id}: {calls} calls");
+/// Asserts that the list stands for the polls of these tasks' objects. One call of each may be the look that comes
+/// each five minutes, when in them its UID says.
+async fn assert_not_polled(world: &World, ids: &[&str]) {
+    let calls = || ids.iter().map(|id| world.simulator.requests(id));
+    let before: Vec<usize> = calls().collect();
+    until_listed(world).await;
+    for ((id, calls), before) in ids.iter().zip(calls()).zip(before) {
+        assert!(calls - before <= 1, "{id}: {} calls", calls - before);
+    }
 }
 
 async fn objects(world: &World) -> Vec<ScaleOutTask> {

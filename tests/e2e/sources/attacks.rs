@@ -207,7 +207,7 @@ async fn an_object_that_claims_a_source_is_polled_unless_the_source_lists_its_ta
     }
     // Nothing is made of them, and nothing of what the source has made is forgotten.
     until_listed(&world).await;
-    assert_not_polled(&world, "T-1").await;
+    assert_not_polled(&world, &["T-1"]).await;
     let status = world.until_source_reason("src", "Listing").await;
     assert_eq!((status.made, status.recent.len()), (Some(2), 2));
 }

@@ -9,7 +9,9 @@ use kube::{
 use serde_json::json;
 use testbed::world::{World, eventually};
 
-use super::{create, creates, names, objects, running, until_listed, until_names, world};
+use super::{
+    assert_not_polled, create, creates, names, objects, running, until_listed, until_names, world,
+};
 
 /// A source with two objects of tasks under way, which aren't polled in their turn.
 async fn with_objects(name: &str) -> World {
@@ -23,9 +25,7 @@ async fn with_objects(name: &str) -> World {
         .until_source("src", |status| status.made == Some(2))
         .await;
     until_listed(&world).await;
-    let calls = world.simulator.total_requests();
-    until_listed(&world).await;
-    assert_eq!(world.simulator.total_requests(), calls, "they are polled");
+    assert_not_polled(&world, &["T-1", "T-2"]).await;
     world
 }
 
