@@ -2,7 +2,7 @@
 //! the API server, and refuses what kubectl takes.
 
 use std::{
-    env,
+    env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -128,6 +128,21 @@ pub fn config(
     Ok(config)
 }
 
+/// Takes the text of a token file without the end of its line, as kubectl does: kube would refuse it. It is read this
+/// once, where kube reads other files each minute. Returns whether it was.
+pub fn take_token_of_a_line(user: &mut AuthInfo) -> bool {
+    let file = user.token_file.as_ref().filter(|_| user.token.is_none());
+    let Some(text) = file.and_then(|path| fs::read_to_string(path).ok()) else {
+        return false;
+    };
+    let token = text.trim();
+    let is_taken = token != text;
+    if is_taken {
+        user.token = Some(token.into());
+    }
+    is_taken
+}
+
 /// Without a scheme it is http, as for kubectl, or https where there is something to check the server by.
 fn with_scheme(server: String, cluster: &Cluster) -> String {
     if server.contains("://") {
@@ -170,8 +185,6 @@ fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const GOOD: &str = "
@@ -202,6 +215,26 @@ users: [{name: me, user: {token: secret}}]
             Err(error) => error.to_string(),
         };
         text.replace(&*directory.path().to_string_lossy(), "DIR")
+    }
+
+    #[test]
+    fn a_token_file_may_end_with_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        for (text, wanted) in [
+            ("secret\n", Some("secret")),
+            ("secret\r\n\n", Some("secret")),
+            ("secret", None),
+        ] {
+            fs::write(&path, text).unwrap();
+            let mut user = AuthInfo {
+                token_file: Some(path.to_str().unwrap().to_owned()),
+                ..AuthInfo::default()
+            };
+            assert_eq!(take_token_of_a_line(&mut user), wanted.is_some());
+            let token = user.token.as_ref().map(ExposeSecret::expose_secret);
+            assert_eq!(token, wanted, "{text:?}");
+        }
     }
 
     #[test]

@@ -233,7 +233,9 @@ pub async fn aside<T: Send + 'static>(
 fn connect(config: &Config) -> Result<Client, String> {
     let program = config.auth_info.exec.as_ref();
     let program = program.and_then(|exec| exec.command.clone());
-    Client::try_from(config.clone()).map_err(|error| match error {
+    let mut config = config.clone();
+    kubeconfig::take_token_of_a_line(&mut config.auth_info);
+    Client::try_from(config).map_err(|error| match error {
         // The text of these errors holds the proxy's URL, which may hold a password.
         kube::Error::ProxyProtocolUnsupported { .. }
         | kube::Error::ProxyProtocolDisabled { .. } => {

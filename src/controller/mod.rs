@@ -48,6 +48,7 @@ use crate::{
     admin::{self, Health},
     certificates,
     clock::Clock,
+    kubeconfig,
     metrics::Metrics,
     proxy::{Proxies, ProxyError},
     rules::first_chars,
@@ -217,8 +218,8 @@ async fn wait_for_release(candidate: JoinHandle<()>) {
 
 /// Connects to the cluster that kubectl would use. Also returns the current namespace.
 fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
-    let (client, namespace, runs_program) = connect_once(proxies)?;
-    if !runs_program {
+    let (client, namespace, is_renewable) = connect_once(proxies)?;
+    if !is_renewable {
         return Ok((client, namespace));
     }
     let proxies = proxies.clone();
@@ -227,7 +228,8 @@ fn connect(proxies: &Proxies) -> Result<(Client, String), StartError> {
     Ok((Client::new(client, &*namespace), namespace))
 }
 
-/// The client, the current namespace, and whether a program of the kubeconfig gave the credentials.
+/// The client, the current namespace, and whether another client may have newer credentials: those that a program of
+/// the kubeconfig gives, or a file that kube doesn't read again.
 fn connect_once(proxies: &Proxies) -> Result<(Client, String, bool), StartError> {
     let mut config = cluster::infer(proxies).map_err(StartError::Cluster)?;
     // The client's own retries would have no limit and no log. The engine retries instead.
@@ -240,7 +242,8 @@ fn connect_once(proxies: &Proxies) -> Result<(Client, String, bool), StartError>
     let agent = HeaderValue::from_static(crate::USER_AGENT);
     config.headers.push((USER_AGENT, agent));
     let namespace = config.default_namespace.clone();
-    let runs_program = config.auth_info.exec.is_some();
+    let user = &mut config.auth_info;
+    let is_renewable = kubeconfig::take_token_of_a_line(user) || user.exec.is_some();
     let client = connections::client(&config).map_err(|error| {
         StartError::Cluster(match error {
             // The text of these errors holds the proxy's URL, which may hold a password.
@@ -252,7 +255,7 @@ fn connect_once(proxies: &Proxies) -> Result<(Client, String, bool), StartError>
             error => first_line(&error),
         })
     })?;
-    Ok((client, namespace, runs_program))
+    Ok((client, namespace, is_renewable))
 }
 
 /// The first line of an error. The rest may quote the kubeconfig.

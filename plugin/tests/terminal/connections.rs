@@ -207,6 +207,23 @@ async fn a_program_for_credentials_that_fails_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_may_end_with_a_line() {
+    let mut world = World::new("lines").await;
+    world.add_task("{id: T-1, duration: 1s}");
+    world.start();
+    let mut config = kubeconfig(&world);
+    let token = config["users"][0]["user"]["token"].as_str().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("token"), format!("{token}\n")).unwrap();
+    config["users"][0]["user"] = json!({ "tokenFile": "token" });
+    let path = directory.path().join("kubeconfig");
+    fs::write(&path, config.to_string()).unwrap();
+    let mut track = command(&path, &world.namespace, &["track", "T-1"]);
+    let ran: Ran = tokio::task::block_in_place(|| track.output().unwrap()).into();
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_for_credentials_and_a_proxy_of_the_kubeconfig_are_used() {
     let mut world = World::new("connections").await;
     world.add_task("{id: T-1, duration: 2s}");
