@@ -8,10 +8,10 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
-    cli::Target,
     exit::Exit,
     failure::{Failure, Site, unanswered},
     row::{Outcome, Row},
+    target::Target,
 };
 
 /// So long nothing may look at an object before that is said.

@@ -4,9 +4,10 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 use kube::api::ListParams;
 
 use crate::{
-    cli::{Cli, Target},
+    cli::Cli,
     cluster::{Cluster, aside},
     output::say,
+    target::Target,
     text::clean,
 };
 

@@ -5,10 +5,10 @@ use scaleouttask_controller::api::{ScaleOutTask, ScaleOutTaskStatus, TaskResult}
 
 use crate::{
     advice::{Advice, Known, advice, not_looked_at},
-    cli::Target,
     lines::time,
     row::{NOT_LOOKED_AT, Outcome, Row},
     table::duration,
+    target::Target,
     text::{clean, width},
 };
 

@@ -3,20 +3,17 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    thread,
     time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::{
-    runtime::Builder,
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    signal::unix::SignalKind,
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
     board::{Board, Change, Now, Update},
-    cli::Target,
     cluster::REQUEST_TIMEOUT_MIN,
     exit::Exit,
     failure::Failure,
@@ -24,15 +21,14 @@ use crate::{
     lines::{Format, line},
     output,
     row::{NAMED_MAX, Outcome, Row},
+    signals::{on, until, watchdog},
     table::{View, table},
+    target::Target,
     watch::Updates,
 };
 
 /// Frames are at least this far apart.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
-
-/// So long somebody may take to read the end.
-const UNREAD_FOR: Duration = Duration::from_secs(2);
 /// So long the first frame waits for the whole list.
 const FIRST_FRAME: Duration = Duration::from_secs(1);
 
@@ -302,38 +298,4 @@ fn going_on(rows: &[Row], exit: Exit, target: &Target) -> Option<String> {
         _ => "The time to wait is over",
     };
     Some(format!("{why}; {stays}"))
-}
-
-/// Ends the program where it should have ended, but waits for somebody to read what it prints.
-fn watchdog(deadline: Option<Instant>) {
-    let deadline = deadline.map(|deadline| deadline.max(Instant::now() + REQUEST_TIMEOUT_MIN));
-    thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        runtime.block_on(async {
-            let mut interrupt = on(SignalKind::interrupt()).ok()?;
-            let mut terminate = on(SignalKind::terminate()).ok()?;
-            let exit = tokio::select! {
-                _ = interrupt.recv() => Exit::Interrupted,
-                _ = terminate.recv() => Exit::Terminated,
-                () = until(deadline) => Exit::WaitTimedOut,
-            };
-            tokio::time::sleep(UNREAD_FOR).await;
-            std::process::exit(exit.into());
-            #[expect(unreachable_code, reason = "gives the type")]
-            Some(())
-        })
-    });
-}
-
-/// Hears of a signal.
-pub fn on(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::stuck(format!("Signals can't be handled: {error}")))
-}
-
-/// Waits until then; for ever where there is no such moment.
-pub async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
 }

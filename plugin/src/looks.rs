@@ -6,11 +6,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     board::Update,
-    cli::Target,
     exit::Exit,
     failure::{Site, unanswered},
     lines::{Format, line},
     row::Row,
+    target::Target,
 };
 
 /// The objects that are still to be looked at.

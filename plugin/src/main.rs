@@ -1,7 +1,8 @@
 //! `kubectl scaleouttask`: start, watch and understand a task from the terminal.
 //!
-//! What is shown is decided by a pure core: [`answer`], [`row`], [`board`], [`looks`], [`table`], [`lines`], [`explain`] and [`advice`]
-//! turn objects and times into text and an exit code. Around it a thin shell: [`cluster`], [`watch`] and [`live`].
+//! What is shown is decided by a pure core: [`answer`], [`row`], [`board`], [`looks`], [`table`], [`lines`], [`explain`],
+//! [`advice`] and [`retries`] turn objects, failures and times into text, waits and an exit code. Around it a thin shell:
+//! [`cluster`], [`watch`], [`live`] and [`signals`].
 
 mod advice;
 mod answer;
@@ -18,8 +19,12 @@ mod lines;
 mod live;
 mod looks;
 mod output;
+mod proxy;
+mod retries;
 mod row;
+mod signals;
 mod table;
+mod target;
 mod text;
 mod track;
 mod watch;

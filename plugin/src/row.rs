@@ -9,7 +9,7 @@ use scaleouttask_controller::{
     rules::first_chars,
 };
 
-use crate::{cli::Target, exit::Exit, text::clean};
+use crate::{exit::Exit, target::Target, text::clean};
 
 /// So many instances are named at most.
 pub const NAMED_MAX: usize = 5;

@@ -24,6 +24,7 @@ use crate::{
     board::Update,
     cluster::{Cluster, REQUEST_TIMEOUT},
     failure::{Failure, Verb, deepest},
+    retries::{Next, Retries},
     row::Row,
 };
 
@@ -35,10 +36,6 @@ const WATCH_SECONDS: u32 = 240;
 const SILENCE: Duration = Duration::from_secs(100);
 /// A watch that stands so long is one.
 const STEADY: Duration = Duration::from_secs(2);
-const BACKOFF: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// An API server that starts may refuse what it allows a moment later.
-const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// Which objects.
 #[derive(Clone, Debug, Default)]
@@ -66,14 +63,12 @@ pub fn start(cluster: Cluster, query: Query) -> Updates {
     let (sender, updates) = mpsc::channel(64);
     let mut watch = Watch {
         version: query.start.as_ref().map(|start| start.version.clone()),
+        retries: Retries::new(query.start.is_some()),
         cluster,
         query,
         sender,
         is_back: false,
         chosen: BTreeMap::new(),
-        allowed: Vec::new(),
-        refused_since: None,
-        backoff: BACKOFF,
     };
     tokio::spawn(async move {
         if let Err(failure) = watch.run().await {
@@ -94,10 +89,7 @@ struct Watch {
     is_back: bool,
     /// Namespace and name of the objects that labels chose, by UID: they may lose them.
     chosen: BTreeMap<String, (String, String)>,
-    /// What it has ever allowed.
-    allowed: Vec<Verb>,
-    refused_since: Option<Instant>,
-    backoff: Duration,
+    retries: Retries,
 }
 
 /// Why a list or watch broke off.
@@ -151,7 +143,7 @@ impl Watch {
         let mut uids = BTreeSet::new();
         let version = loop {
             let page = timeout(REQUEST_TIMEOUT, api.list(&params)).await??;
-            self.answered(Verb::List);
+            self.retries.accepted(Verb::List);
             for object in &page.items {
                 uids.extend(object.uid());
                 self.see(object).await?;
@@ -174,7 +166,7 @@ impl Watch {
             }
             self.chosen.remove(&uid);
         }
-        self.refused_since = None;
+        self.retries.listed();
         self.back().await?;
         self.tell(Update::Listed(uids)).await?;
         self.version = Some(version);
@@ -200,7 +192,7 @@ impl Watch {
         params.label_selector.clone_from(&self.query.labels);
         let api = self.cluster.objects();
         let events = timeout(REQUEST_TIMEOUT, api.watch(&params, &version)).await??;
-        self.answered(Verb::Watch);
+        self.retries.accepted(Verb::Watch);
         let mut events = pin!(events);
         let mut wait = STEADY;
         loop {
@@ -288,16 +280,9 @@ impl Watch {
             .map_err(|_| Break::Unheard)
     }
 
-    fn answered(&mut self, verb: Verb) {
-        if !self.allowed.contains(&verb) {
-            self.allowed.push(verb);
-        }
-    }
-
-    /// The watch works. That it was accepted doesn't say that.
+    /// The watch works.
     async fn progressed(&mut self) -> Result<(), Break> {
-        self.backoff = BACKOFF;
-        self.refused_since = None;
+        self.retries.watched();
         self.back().await
     }
 
@@ -308,10 +293,9 @@ impl Watch {
         self.tell(Update::Back).await
     }
 
-    /// Decides whether it is tried again, and waits until then.
+    /// Waits until it is tried again; fails where it isn't.
     async fn trouble(&mut self, error: &kube::Error, verb: Verb) -> Result<(), Failure> {
         let site = self.cluster.site();
-        let failure = Failure::of(error, verb, &site);
         let code = match error {
             kube::Error::Api(status) => Some(status.code),
             _ => None,
@@ -320,29 +304,21 @@ impl Watch {
             Some(code) => format!("it answers {code}"),
             None => deepest(error, &site.program),
         };
-        match code {
-            // The watch is too old, or the list's next page is.
-            Some(410) => {
+        match self.retries.failed(code, verb, Instant::now()) {
+            Next::GiveUp => return Err(Failure::of(error, verb, &site)),
+            Next::ListAnew => {
                 self.version = None;
                 self.rest().await;
                 return Ok(());
             }
-            Some(400..=405 | 422) => {
-                let since = *self.refused_since.get_or_insert_with(Instant::now);
-                if !self.allowed.contains(&verb) || since.elapsed() > REFUSED_FOR {
-                    return Err(failure);
-                }
-                if code == Some(401) {
-                    // Before a program that may take its time.
-                    self.lost(&why).await;
-                    if let Err(error) = self.cluster.reconnect().await {
-                        why = error;
-                    }
+            Next::RenewCredentials => {
+                // Before a program that may take its time.
+                self.lost(&why).await;
+                if let Err(error) = self.cluster.reconnect().await {
+                    why = error;
                 }
             }
-            // It was never reached.
-            None if self.allowed.is_empty() && self.query.start.is_none() => return Err(failure),
-            Some(_) | None => {}
+            Next::TryAgain => {}
         }
         self.pause(&why).await;
         Ok(())
@@ -359,9 +335,7 @@ impl Watch {
         let _ = self.tell(Update::Lost(why.to_owned())).await;
     }
 
-    /// What is wrong at once again is tried ever later.
     async fn rest(&mut self) {
-        sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        sleep(self.retries.pause()).await;
     }
 }
