@@ -5,10 +5,9 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use testbed::{
     WholeObject,
+    secrets::{grant_secrets, put_secret_in},
     world::{World, eventually, ready},
 };
-
-use crate::secrets::{grant_secrets, put_secret_in};
 
 fn write_rules(directory: &Path, rules: &str) -> String {
     let path = directory.join("access.yaml");

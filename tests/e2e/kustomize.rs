@@ -4,10 +4,9 @@ use std::{fs, path::Path};
 
 use testbed::{
     repository,
+    secrets::grant_secrets,
     world::{World, eventually},
 };
-
-use crate::secrets::grant_secrets;
 
 /// Copies the example into a directory, with each of these texts replaced.
 fn example(to: &Path, changes: &[(&str, &str)]) {

@@ -6,8 +6,6 @@ mod bad_responses;
 mod clocks;
 mod connections;
 mod credentials;
-mod fairness;
-mod floods;
 mod kubeconfig;
 mod kubectl;
 mod kustomize;

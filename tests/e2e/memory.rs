@@ -18,11 +18,10 @@ use serde_json::{Value, json};
 use simulator::Task;
 use testbed::{
     controller::Controller,
+    secrets::grant_secrets,
     world::{GROUP, USER, World, client_of, eventually, install},
 };
 use tokio::sync::Mutex;
-
-use crate::secrets::grant_secrets;
 
 /// MiB that the chart gives a pod. The program that tests run is larger than the one in the image.
 const LIMIT: f64 = 128.0;

@@ -19,8 +19,11 @@ use scaleouttask_controller::api::ScaleOutTask;
 use serde_json::{Value, json};
 use simulator::Task;
 use testbed::world::{World, eventually};
+use tokio::sync::Mutex;
 
 const ARGS: [&str; 3] = ["--credentials", "none", "--sources"];
+/// Those tests that keep the machine busy run one at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
 /// The cluster of most tests.
 const CLUSTER: &str = "c-1";
 

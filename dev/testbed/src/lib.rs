@@ -4,11 +4,12 @@
 //!   only that namespace; [`controller`] is the controller as a process.
 //! - [`witness`]: watches every status and checks it against the promises to GitOps tools.
 //! - [`render`]: renders the chart with Helm.
+//! - [`secrets`] are those of objects with credentials of their own.
 //! - [`objects`] creates and edits many objects, [`admission`] and [`hanging`] disturb one
 //!   namespace, [`newcomers`] and [`polls`] measure what that costs others.
 //! - [`harness`]: for benchmarks: a cluster, the release build of the controller, figures, tables.
 //!
-//! Errors in [`world`], [`controller`], [`witness`] and [`render`] panic, which fails the test. The
+//! Errors in [`world`], [`controller`], [`witness`], [`render`] and [`secrets`] panic, which fails the test. The
 //! others return errors.
 
 // Code for tests may panic, as the tests themselves do.
@@ -28,6 +29,7 @@ pub mod newcomers;
 pub mod objects;
 pub mod polls;
 pub mod render;
+pub mod secrets;
 pub mod whole_object;
 pub mod witness;
 pub mod world;

@@ -7,6 +7,9 @@ use std::{
 
 use simulator::Request;
 
+/// How often a time is measured that is too long: something else may keep the machine busy for a while.
+pub const ROUNDS: usize = 3;
+
 /// A time in which requests count.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {

@@ -13,18 +13,11 @@ use crate::{cargo::cargo, cluster::repository};
 /// The minor versions of Kubernetes that get patches, and the oldest one whose types the program is built on.
 const MINORS: [u32; 5] = [33, 34, 35, 36, 37];
 /// The tests that speak with an API server.
-const TESTS: [&str; 4] = ["e2e", "faults", "chart", "terminal"];
+const TESTS: [&str; 5] = ["e2e", "faults", "load", "chart", "terminal"];
 /// Those of them that show what a version may break.
 const BRIEF: [&str; 3] = ["e2e", "chart", "terminal"];
 /// What load and memory are like doesn't depend on the version, and takes the longest.
-const SKIPPED_IN_BRIEF: [&str; 6] = [
-    "fairness::",
-    "floods::",
-    "many::",
-    "memory::",
-    "clocks::",
-    "once::more_tasks",
-];
+const SKIPPED_IN_BRIEF: [&str; 4] = ["many::", "memory::", "clocks::", "once::more_tasks"];
 
 #[derive(Debug, thiserror::Error)]
 enum Error {

@@ -8,15 +8,14 @@ use serde_json::json;
 use simulator::{List, Listed, Order, Task};
 use testbed::{
     objects::create_all,
-    polls::Window,
+    polls::{ROUNDS, Window},
     world::{PATIENCE, World, eventually, eventually_within},
 };
 
 use super::{
-    ARGS, CLUSTER, assert_not_polled, create, creates, objects, running, spec_of, until_listed,
-    until_names, world,
+    ARGS, CLUSTER, TURN, assert_not_polled, create, creates, objects, running, spec_of,
+    until_listed, until_names, world,
 };
-use crate::fairness::{ROUNDS, TURN};
 
 /// How often the victim's objects are polled.
 const INTERVAL: Duration = Duration::from_secs(4);

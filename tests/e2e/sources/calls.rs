@@ -236,7 +236,7 @@ async fn an_object_that_was_edited_to_be_of_another_cluster_is_polled_as_any_oth
     let ids = ["T-cluster", "T-secret", "T-none", "T-same"];
     world.simulator.set_tasks(ids.map(running));
     let args = [&super::ARGS[..], &["--secret-credentials"]].concat();
-    crate::secrets::grant_secrets(&world).await;
+    testbed::secrets::grant_secrets(&world).await;
     world.start_with(&args, &[]);
     create(&world).await;
     settle(&world, &ids).await;

@@ -7,10 +7,9 @@ use simulator::{List, Order, Task};
 use testbed::world::{PATIENCE, World, eventually, eventually_within};
 
 use super::{
-    ARGS, CLUSTER, create, create_with, creates, lists_begun, objects, running, until_listed,
+    ARGS, CLUSTER, TURN, create, create_with, creates, lists_begun, objects, running, until_listed,
     until_names, world,
 };
-use crate::fairness::TURN;
 
 const OLD: Duration = Duration::from_hours(30);
 

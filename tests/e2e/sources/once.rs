@@ -192,7 +192,7 @@ async fn a_replica_that_loses_the_lead_and_leads_again_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_tasks_than_a_source_remembers_are_made_once_each() {
     const TASKS: usize = 1100;
-    let _turn = crate::fairness::TURN.lock().await;
+    let _turn = super::TURN.lock().await;
     let mut world = World::new("thousands").await;
     let tasks = (0..TASKS).map(|number| {
         let age = std::time::Duration::from_secs(number as u64);

@@ -9,6 +9,7 @@ use simulator::{Fault, List, Script, Task};
 use testbed::{
     alias::Alias,
     controller::Controller,
+    secrets::{grant_secrets, put_secret_in},
     world::{GROUP, USER, World, eventually},
 };
 
@@ -16,7 +17,6 @@ use super::{
     ARGS, create, create_with, edit, lists_begun, running, shown, spec_of, until_listed,
     until_listed_of, until_names, with, world,
 };
-use crate::secrets::{grant_secrets, put_secret_in};
 
 /// A list that goes wrong, and what its source shows.
 struct Row {

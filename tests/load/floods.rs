@@ -13,15 +13,12 @@ use testbed::{
     harness::percentile,
     newcomers::{TASK, Wait, newcomers},
     objects::{Edits, create_all},
-    polls::Window,
+    polls::{ROUNDS, Window},
+    secrets::{grant_secrets, grant_secrets_in, put_secret_in},
     world::{World, eventually},
 };
-use tokio::sync::{Mutex, MutexGuard};
 
-use crate::{
-    fairness::{ROUNDS, TURN, fill, names},
-    secrets::{grant_secrets, grant_secrets_in, put_secret_in},
-};
+use crate::fairness::{TURN, fill, names};
 
 /// What a busy machine adds to a wait by itself.
 const NOISE: f64 = 0.05;
@@ -31,14 +28,10 @@ struct Flood {
     world: World,
     calm: String,
     before: Vec<f64>,
-    /// There is one at a time: two would delay each other by the machine alone.
-    _one: MutexGuard<'static, ()>,
 }
 
 impl Flood {
     async fn start(name: &str, args: &[&str]) -> Self {
-        static ONE: Mutex<()> = Mutex::const_new(());
-        let one = ONE.lock().await;
         let mut world = World::new(name).await;
         let calm = world.add_namespace("calm").await;
         world.simulator.set_task(Task::in_state(TASK, "running"));
@@ -49,7 +42,6 @@ impl Flood {
             world,
             calm,
             before: Vec::new(),
-            _one: one,
         };
         flood.before = flood.waits("before").await;
         flood

@@ -11,7 +11,7 @@ use testbed::{
     harness::percentile,
     newcomers::{TASK, Wait, newcomers},
     objects::{Edits, create_all},
-    polls::Window,
+    polls::{ROUNDS, Window},
     world::{PATIENCE, World, eventually, eventually_within},
 };
 use tokio::sync::Mutex;
@@ -22,8 +22,6 @@ pub static TURN: Mutex<()> = Mutex::const_new(());
 const MAX_CALLS: &[&str] = &["--max-calls", "32"];
 /// How much longer others may wait.
 const DELAY: Duration = Duration::from_secs(1);
-/// How often a time is measured that is too long.
-pub const ROUNDS: usize = 3;
 
 /// Adds objects of running tasks to a namespace; tasks and objects are named alike.
 pub async fn fill(world: &World, namespace: &str, prefix: &str, count: usize, poll_interval: &str) {
