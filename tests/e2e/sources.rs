@@ -98,22 +98,23 @@ async fn until_all_listed(world: &World, clusters: &[&str]) {
     .await;
 }
 
-/// How many calls come for that task until a list more was read.
-async fn calls_in_a_list(world: &World, id: &str) -> usize {
-    let calls = world.simulator.requests(id);
+/// How many calls come for each of these tasks until a list more was read.
+async fn calls_in_a_list<const N: usize>(world: &World, ids: [&str; N]) -> [usize; N] {
+    let calls = || ids.map(|id| world.simulator.requests(id));
+    let before = calls();
     until_listed(world).await;
-    world.simulator.requests(id) - calls
+    let after = calls();
+    std::array::from_fn(|one| after[one] - before[one])
 }
 
 /// Asserts that the list stands for the polls of these tasks' objects. One call of each may be the look that comes
 /// each five minutes, when in them its UID says.
-async fn assert_not_polled(world: &World, ids: &[&str]) {
-    let calls = || ids.iter().map(|id| world.simulator.requests(id));
-    let before: Vec<usize> = calls().collect();
-    until_listed(world).await;
-    for ((id, calls), before) in ids.iter().zip(calls()).zip(before) {
-        assert!(calls - before <= 1, "{id}: {} calls", calls - before);
-    }
+async fn assert_not_polled<const N: usize>(world: &World, ids: [&str; N]) {
+    let calls = calls_in_a_list(world, ids).await;
+    assert!(
+        calls.iter().all(|calls| *calls <= 1),
+        "{ids:?}: {calls:?} calls"
+    );
 }
 
 async fn objects(world: &World) -> Vec<ScaleOutTask> {

@@ -10,7 +10,7 @@ use testbed::{
     hanging::HangingServers,
     harness::percentile,
     newcomers::{TASK, Wait, newcomers},
-    objects::{Edits, create_all},
+    objects::{Edits, create_all, names},
     polls::{ROUNDS, Window},
     world::{PATIENCE, World, eventually, eventually_within},
 };
@@ -23,21 +23,6 @@ const MAX_CALLS: &[&str] = &["--max-calls", "32"];
 /// How much longer others may wait.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Adds objects of running tasks to a namespace; tasks and objects are named alike.
-pub async fn fill(world: &World, namespace: &str, prefix: &str, count: usize, poll_interval: &str) {
-    let objects = (0..count).map(|number| {
-        let name = format!("{prefix}-{number}");
-        world.simulator.set_task(Task::in_state(&name, "running"));
-        let spec = ScaleOutTaskSpec {
-            task_id: name.clone(),
-            poll_interval: Some(poll_interval.to_owned()),
-            ..ScaleOutTaskSpec::default()
-        };
-        (name, spec)
-    });
-    create_all(&world.api_in(namespace), objects).await.unwrap();
-}
-
 /// Waits until each of these tasks was asked about.
 async fn until_polled(world: &World, prefix: &str, count: usize) {
     // Where the machine is so busy that a call timed out, its host waits for a turn among those that hang.
@@ -46,12 +31,6 @@ async fn until_polled(world: &World, prefix: &str, count: usize) {
         (0..count).all(|number| world.simulator.requests(&format!("{prefix}-{number}")) > 0)
     })
     .await;
-}
-
-pub fn names(prefix: &str, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|number| format!("{prefix}-{number}"))
-        .collect()
 }
 
 fn longest(waits: &[Wait], which: fn(&Wait) -> Duration) -> Duration {
@@ -63,9 +42,9 @@ async fn poll_requests_take_at_most_every_second_call_while_others_wait() {
     let _turn = TURN.lock().await;
     let mut world = World::new("asking").await;
     let others = world.add_namespace("others").await;
-    fill(&world, &world.namespace, "asking", 3, "1h").await;
+    world.fill(&world.namespace, "asking", 3, "1h").await;
     // They want 50 calls a second.
-    fill(&world, &others, "other", 100, "2s").await;
+    world.fill(&others, "other", 100, "2s").await;
     let args = ["--credentials", "none", "--namespace", &others];
     world.start_with(&[&args[..], &["--requests-per-second", "20"]].concat(), &[]);
     until_polled(&world, "asking", 3).await;
@@ -104,9 +83,9 @@ async fn a_namespace_with_thousands_of_fast_objects_leaves_another_its_share() {
     let _turn = TURN.lock().await;
     let mut world = World::new("few").await;
     let crowd = world.add_namespace("crowd").await;
-    fill(&world, &crowd, "crowd", 1000, "1s").await;
+    world.fill(&crowd, "crowd", 1000, "1s").await;
     // They want 6 calls a second, and half of all would be 10.
-    fill(&world, &world.namespace, "few", 50, "8s").await;
+    world.fill(&world.namespace, "few", 50, "8s").await;
     let args = ["--credentials", "none", "--namespace", &crowd];
     // All are due at once, as after a restart.
     world.start_with(&[&args[..], &["--requests-per-second", "20"]].concat(), &[]);
@@ -135,7 +114,7 @@ async fn refused_events_of_one_namespace_delay_no_other() {
     let mut world = World::new("refused").await;
     let calm = world.add_namespace("calm").await;
     world.simulator.set_task(Task::in_state(TASK, "running"));
-    fill(&world, &world.namespace, "flaps", FLAPPING, "1h").await;
+    world.fill(&world.namespace, "flaps", FLAPPING, "1h").await;
     let args = ["--credentials", "none", "--namespace", &calm];
     world.start_with(
         &[&args[..], &["--requests-per-second", "1000"]].concat(),
@@ -198,7 +177,7 @@ async fn a_webhook_that_hangs_for_one_namespace_delays_no_other() {
     let rule = Rule::hang_status_writes(world.plane, &world.client, namespace, &server).await;
     let _rule = rule.unwrap();
     let asked = server.accepted();
-    fill(&world, namespace, "hangs", HANGING, "1h").await;
+    world.fill(namespace, "hangs", HANGING, "1h").await;
     // As many as one namespace may have under way; others aren't even asked about.
     eventually("writes hang", || async {
         server.accepted() > asked && server.open() >= 32
@@ -245,7 +224,7 @@ async fn thousands_of_regions_that_hang_leave_a_healthy_one_its_lag() {
         (format!("hangs-{number}"), spec)
     });
     create_all(&world.api(), hanging).await.unwrap();
-    fill(&world, &world.namespace, "healthy", HEALTHY, "2s").await;
+    world.fill(&world.namespace, "healthy", HEALTHY, "2s").await;
     let mut args = vec!["--credentials", "none", "--requests-per-second", "100"];
     args.extend(MAX_CALLS);
     args.extend(endpoints.iter().map(String::as_str));

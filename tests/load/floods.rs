@@ -12,13 +12,13 @@ use testbed::{
     admission::Rule,
     harness::percentile,
     newcomers::{TASK, Wait, newcomers},
-    objects::{Edits, create_all},
+    objects::{Edits, create_all, names},
     polls::{ROUNDS, Window},
     secrets::{grant_secrets, grant_secrets_in, put_secret_in},
     world::{World, eventually},
 };
 
-use crate::fairness::{TURN, fill, names};
+use crate::fairness::TURN;
 
 /// What a busy machine adds to a wait by itself.
 const NOISE: f64 = 0.05;
@@ -84,7 +84,10 @@ impl Flood {
 async fn edits_of_one_namespace_delay_no_other() {
     let _turn = TURN.lock().await;
     let flood = Flood::start("edits", &[]).await;
-    fill(&flood.world, &flood.world.namespace, "edited", 100, "1h").await;
+    flood
+        .world
+        .fill(&flood.world.namespace, "edited", 100, "1h")
+        .await;
     // Each is a write of `observedGeneration`, and a call.
     let edits = Edits::start(
         flood.world.api(),
@@ -281,7 +284,7 @@ async fn many_accounts_of_one_namespace_delay_no_other() {
         "8",
     ];
     world.start_with(&[&args[..], &["--namespace", &victim]].concat(), &[]);
-    fill(&world, &victim, "victim", 1, "1s").await;
+    world.fill(&victim, "victim", 1, "1s").await;
     Window::pass(Duration::from_secs(3)).await;
     let alone = Window::pass(Duration::from_secs(8)).await;
     let objects = (0..ACCOUNTS).map(|number| {

@@ -9,16 +9,11 @@ use serde_json::json;
 use testbed::{
     admission::Rule,
     harness::{Cluster, Result, number},
-    objects::Edits,
+    objects::{Edits, names},
     polls::Window,
 };
 
-use super::{
-    Row, Rows,
-    ground::{Ground, names},
-    newcomers::Slowest,
-    per_second,
-};
+use super::{Row, Rows, ground::Ground, newcomers::Slowest, per_second};
 
 const FLAPPING: usize = 200;
 /// Edits a second, each of which changes an object's reason.

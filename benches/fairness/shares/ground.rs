@@ -6,6 +6,7 @@ use simulator::{Script, Simulator, Task};
 use testbed::{
     harness::{Cluster, Controller, Launch, Result, Spec},
     newcomers::TASK,
+    objects::names,
 };
 
 pub struct Ground<'a> {
@@ -82,9 +83,4 @@ impl<'a> Ground<'a> {
         self.cluster.delete_all(&self.noisy).await?;
         self.cluster.delete_all(&self.calm).await
     }
-}
-
-pub fn names(prefix: &str, count: usize) -> Vec<String> {
-    let names = (0..count).map(|number| format!("{prefix}-{number}"));
-    names.collect()
 }

@@ -5,15 +5,11 @@ use std::{path::Path, time::Duration};
 use serde_json::json;
 use testbed::{
     harness::{Cluster, Result, number},
-    objects::Edits,
+    objects::{Edits, names},
     polls::Window,
 };
 
-use super::{
-    Measured, Row, Rows,
-    ground::{Ground, names},
-    per_second,
-};
+use super::{Measured, Row, Rows, ground::Ground, per_second};
 use crate::report::percent;
 
 /// Ten a second for each of three.

@@ -23,6 +23,12 @@ use tokio::{
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
 
+/// So many names that begin so.
+pub fn names(prefix: &str, count: usize) -> Vec<String> {
+    let names = (0..count).map(|number| format!("{prefix}-{number}"));
+    names.collect()
+}
+
 /// Creates these objects, by name.
 pub async fn create_all(
     api: &Api<ScaleOutTask>,

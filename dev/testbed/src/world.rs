@@ -33,7 +33,8 @@ use kube::{
     },
 };
 use scaleouttask_controller::api::{
-    ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSourceStatus, ScaleOutTaskStatus, crd, source_crd,
+    ScaleOutTask, ScaleOutTaskSource, ScaleOutTaskSourceStatus, ScaleOutTaskSpec,
+    ScaleOutTaskStatus, crd, source_crd,
 };
 use serde_json::{Value, json};
 use simulator::{Script, Simulator, Task};
@@ -48,6 +49,7 @@ use crate::{
     WholeObject,
     controller::Controller,
     harness::Usage,
+    objects::{create_all, names},
     render::{granted, render},
     witness::{PromiseCheck, Witness},
 };
@@ -183,6 +185,20 @@ impl World {
             .as_ref()
             .map(Controller::log)
             .unwrap_or_default()
+    }
+
+    /// Adds objects of running tasks to a namespace; tasks and objects are named alike.
+    pub async fn fill(&self, namespace: &str, prefix: &str, count: usize, poll_interval: &str) {
+        let objects = names(prefix, count).into_iter().map(|name| {
+            self.simulator.set_task(Task::in_state(&name, "running"));
+            let spec = ScaleOutTaskSpec {
+                task_id: name.clone(),
+                poll_interval: Some(poll_interval.to_owned()),
+                ..ScaleOutTaskSpec::default()
+            };
+            (name, spec)
+        });
+        create_all(&self.api_in(namespace), objects).await.unwrap();
     }
 
     /// Creates an object.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use scaleouttask_controller::api::{ScaleOutTaskSourceSpec, ScaleOutTaskSpec};
+use scaleouttask_controller::api::ScaleOutTaskSourceSpec;
 use serde_json::json;
 use simulator::{List, Listed, Order, Task};
 use testbed::{
-    objects::create_all,
     polls::{ROUNDS, Window},
     world::{PATIENCE, World, eventually, eventually_within},
 };
@@ -27,17 +26,7 @@ async fn with_victims(name: &str) -> (World, String) {
     let victim = world.add_namespace("victim").await;
     let args = ["--namespace", &victim, "--requests-per-second", "20"];
     world.start_with(&[&ARGS[..], &args].concat(), &[]);
-    let objects = (0..VICTIMS).map(|number| {
-        let id = format!("victim-{number}");
-        world.simulator.set_task(Task::in_state(&id, "running"));
-        let spec = ScaleOutTaskSpec {
-            task_id: id.clone(),
-            poll_interval: Some("4s".to_owned()),
-            ..ScaleOutTaskSpec::default()
-        };
-        (id, spec)
-    });
-    create_all(&world.api_in(&victim), objects).await.unwrap();
+    world.fill(&victim, "victim", VICTIMS, "4s").await;
     eventually("the victim's objects are polled", || async {
         (0..VICTIMS).all(|number| world.simulator.requests(&format!("victim-{number}")) > 0)
     })
@@ -206,7 +195,7 @@ async fn an_object_that_claims_a_source_is_polled_unless_the_source_lists_its_ta
     }
     // Nothing is made of them, and nothing of what the source has made is forgotten.
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-1"]).await;
+    assert_not_polled(&world, ["T-1"]).await;
     let status = world.until_source_reason("src", "Listing").await;
     assert_eq!((status.made, status.recent.len()), (Some(2), 2));
 }

@@ -107,7 +107,7 @@ async fn a_change_that_the_list_shows_is_there_within_an_interval() {
         world.simulator.requests("T-2") <= calls + 1,
         "the other has not changed"
     );
-    assert_eq!(calls_in_a_list(&world, "T-1").await, 0, "it has ended");
+    assert_eq!(calls_in_a_list(&world, ["T-1"]).await, [0], "it has ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,7 @@ async fn a_list_without_the_time_of_the_last_change_leads_to_a_call_each_time() 
         .change_task("T-1", |task| task.listed.clone_from(&listed));
     until_listed(&world).await;
     for _ in 0..2 {
-        let calls = calls_in_a_list(&world, "T-1").await;
+        let [calls] = calls_in_a_list(&world, ["T-1"]).await;
         assert!((1..=3).contains(&calls), "{calls}");
     }
     let listed = Listed {
@@ -133,9 +133,9 @@ async fn a_list_without_the_time_of_the_last_change_leads_to_a_call_each_time() 
         .simulator
         .change_task("T-1", |task| task.listed.clone_from(&listed));
     until_listed(&world).await;
-    let calls = calls_in_a_list(&world, "T-1").await;
+    let [calls] = calls_in_a_list(&world, ["T-1"]).await;
     assert!((1..=3).contains(&calls), "{calls}");
-    assert_not_polled(&world, &["T-2"]).await;
+    assert_not_polled(&world, ["T-2"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,9 +149,9 @@ async fn an_object_that_the_list_no_longer_shows_is_asked_about() {
         .simulator
         .change_task("T-1", |task| task.listed.clone_from(&hidden));
     until_listed(&world).await;
-    let calls = calls_in_a_list(&world, "T-1").await;
+    let [calls] = calls_in_a_list(&world, ["T-1"]).await;
     assert!((1..=3).contains(&calls), "{calls}");
-    assert_not_polled(&world, &["T-2"]).await;
+    assert_not_polled(&world, ["T-2"]).await;
     world.simulator.remove_task("T-1");
     world.until_reason("t-1", "TaskNotFound").await;
 }
@@ -169,7 +169,7 @@ async fn a_poll_request_is_heard_although_the_list_stands_for_polls() {
     world.until("t-1", is_handled).await;
     assert!(world.simulator.requests("T-1") > calls);
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-1"]).await;
+    assert_not_polled(&world, ["T-1"]).await;
 }
 
 /// When the last row of lists that failed began.
@@ -226,7 +226,7 @@ async fn objects_are_polled_again_while_their_source_cannot_list() {
         .await;
         world.until_source_reason("src", "Listing").await;
         until_listed(&world).await;
-        assert_not_polled(&world, &["T-1"]).await;
+        assert_not_polled(&world, ["T-1"]).await;
     }
 }
 
@@ -260,7 +260,7 @@ async fn an_object_that_was_edited_to_be_of_another_cluster_is_polled_as_any_oth
     }
     until_polled(&world, "T-none").await;
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-same"]).await;
+    assert_not_polled(&world, ["T-same"]).await;
     // Edited back, the list stands for its polls again.
     world
         .patch("t-none", json!({ "spec": { "clusterId": "c-1" } }))
@@ -268,7 +268,7 @@ async fn an_object_that_was_edited_to_be_of_another_cluster_is_polled_as_any_oth
         .unwrap();
     until_listed(&world).await;
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-none"]).await;
+    assert_not_polled(&world, ["T-none"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +291,7 @@ async fn an_object_of_another_region_than_its_source_is_not_taken_as_listed() {
     world.create_any("scaleouttasks", &object).await.unwrap();
     world.until_reason("elsewhere", "TaskRunning").await;
     until_polled(&world, "T-2").await;
-    assert_not_polled(&world, &["T-1"]).await;
+    assert_not_polled(&world, ["T-1"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,10 +302,10 @@ async fn an_object_in_trouble_is_asked_about_in_its_own_time() {
         .simulator
         .change_task("T-1", |task| task.outcome = "paused".to_owned());
     world.until_reason("t-1", "TaskApiUnavailable").await;
-    let calls = calls_in_a_list(&world, "T-1").await;
+    let [calls] = calls_in_a_list(&world, ["T-1"]).await;
     assert!(calls <= 20, "{calls}");
     world.simulator.clear_faults();
     world.until_reason("t-1", "TaskPaused").await;
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-1"]).await;
+    assert_not_polled(&world, ["T-1"]).await;
 }

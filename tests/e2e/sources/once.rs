@@ -185,7 +185,7 @@ async fn a_replica_that_loses_the_lead_and_leads_again_goes_on_where_it_was() {
     until_listed(&world).await;
     assert_eq!(creates(&world), 4);
     // The list stands for polls as before.
-    assert_not_polled(&world, &["T-2", "T-3", "T-4"]).await;
+    assert_not_polled(&world, ["T-2", "T-3", "T-4"]).await;
 }
 
 /// More tasks than a status remembers, all of which come at once.

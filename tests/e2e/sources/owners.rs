@@ -25,7 +25,7 @@ async fn with_objects(name: &str) -> World {
         .until_source("src", |status| status.made == Some(2))
         .await;
     until_listed(&world).await;
-    assert_not_polled(&world, &["T-1", "T-2"]).await;
+    assert_not_polled(&world, ["T-1", "T-2"]).await;
     world
 }
 

@@ -50,7 +50,7 @@ async fn what_a_policy_refuses_is_told_in_its_words_and_holds_up_no_other_object
     until_names(&world, &["t-2", "t-4", "t-5"]).await;
     until_listed(&world).await;
     let writes = source_writes(&world, "src");
-    assert_not_polled(&world, &["T-2"]).await;
+    assert_not_polled(&world, ["T-2"]).await;
     assert_eq!(source_writes(&world, "src"), writes, "it said so once");
     let log = world.log();
     assert_eq!(
